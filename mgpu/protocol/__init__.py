@@ -1,0 +1,1 @@
+"""What processes say to each other: the clients' wire, and the link between our own processes."""

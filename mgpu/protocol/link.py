@@ -1,0 +1,92 @@
+"""The link between launcher, scheduler and supervisors: one msgpack map per datagram.
+
+It runs over ``AF_UNIX`` ``SOCK_SEQPACKET`` sockets, so a message is whole or absent, and it can
+carry descriptors. Self-contained (standard library and msgpack), since root's processes use it.
+Errors of the socket (``BlockingIOError``, ``BrokenPipeError``) come through as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+import msgpack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    Message = dict[str, Any]
+
+#: The largest message; every message of ours is far smaller.
+MAX_BYTES = 64 * 1024
+#: The most descriptors one message may carry.
+MAX_FDS = 4
+
+_FD_SPACE = socket.CMSG_SPACE(MAX_FDS * 4)
+
+
+class LinkError(Exception):
+    """The peer sent something that is not a message of this link."""
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of one message."""
+    data: bytes = msgpack.packb(message)
+    if len(data) > MAX_BYTES:
+        raise LinkError(f"a message of {len(data)} bytes is over the limit of {MAX_BYTES}")
+    return data
+
+
+def decode(data: bytes) -> Message:
+    """The message in ``data``: a map with string keys, one of which is ``op``."""
+    try:
+        message = msgpack.unpackb(data)
+    except Exception as error:  # msgpack has a dozen exceptions without a common ancestor
+        raise LinkError(f"not a message: {error}") from error
+    if type(message) is not dict or type(message.get("op")) is not str:
+        raise LinkError("not a message: a map with 'op' is expected")
+    return message
+
+
+def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
+    """Send one message, and copies of ``fds`` with it."""
+    data = encode(message)
+    if fds:
+        rights = struct.pack(f"{len(fds)}i", *fds)
+        sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], socket.MSG_NOSIGNAL)
+    else:
+        sock.send(data, socket.MSG_NOSIGNAL)
+
+
+def recv(sock: socket.socket) -> tuple[Message, list[int]] | None:
+    """The next message and the descriptors that came with it; None when the peer is gone.
+
+    The descriptors are close-on-exec and belong to the caller.
+    """
+    try:
+        data, ancillary, flags, _ = sock.recvmsg(MAX_BYTES, _FD_SPACE, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:  # the peer went away with something of ours unread
+        return None
+    if not data and not ancillary:
+        return None
+    fds = _descriptors(ancillary)
+    try:
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise LinkError("a message over the limits of the link")
+        return decode(data), fds
+    except LinkError:
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors among the control messages."""
+    fds: list[int] = []
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+    return fds

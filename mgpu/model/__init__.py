@@ -1,0 +1,1 @@
+"""Frozen values that every layer speaks of: jobs, events, GPUs, units, errors. Pure."""

@@ -1,0 +1,138 @@
+"""A job: what was asked (never changes) and where it is (changed by ``core.lifecycle`` alone)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mgpu.model import states
+from mgpu.model.time import Now
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a submission asked for; shared by all jobs of that submission.
+
+    Sizes are MiB, durations seconds. ``gpu_mem`` None means: the GPUs for itself. ``time_limit``
+    None means: the machine's. ``signal`` is (number, seconds before the limit). What only the
+    job's own process needs (environment, script, log paths) is the launch payload, kept apart
+    in the store and never held by the scheduler.
+    """
+
+    spec_id: int
+    name: str
+    command: str
+    cwd: str
+    gpus: int = 1
+    gpu_mem: int | None = None
+    exclusive: bool = False
+    time_limit: int | None = None
+    requeue: bool = True
+    signal: tuple[int, int] | None = None
+
+    @property
+    def shares(self) -> bool:
+        """Whether its GPUs may be shared with other jobs that name their memory."""
+        return self.gpu_mem is not None and not self.exclusive
+
+    @property
+    def shape(self) -> tuple[int, int | None, bool, int | None]:
+        """What placement looks at: jobs of one shape wait in one bucket."""
+        return (self.gpus, self.gpu_mem, self.exclusive, self.time_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Waits since ``since`` (Unix time). Not started before ``eligible`` (boot time, seconds).
+
+    ``reason`` and ``detail`` say what a back-off waits for; empty when only its turn has to come.
+    """
+
+    since: float
+    eligible: float = 0.0
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """Holds ``gpus`` (UUIDs) since the decision ``decided``; its process is not yet known."""
+
+    gpus: tuple[str, ...]
+    decided: Now
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Its leader is the process ``pid`` that began at ``ticks`` (see proc(5), starttime)."""
+
+    gpus: tuple[str, ...]
+    started: Now
+    pid: int
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """To be ended by order of ``by`` (a uid); ``started`` is None if it never was seen to run."""
+
+    gpus: tuple[str, ...]
+    by: int
+    started: Now | None
+    pid: int = 0
+    ticks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it ended: ``state`` is one of ``states.ENDED``.
+
+    ``code`` and ``signal`` are None where unknown (never started, or lost); times are Unix time.
+    """
+
+    state: str
+    ended: float
+    started: float | None = None
+    code: int | None = None
+    signal: int | None = None
+    detail: str = ""
+    gpus: tuple[str, ...] = ()
+
+
+Phase = Pending | Starting | Running | Stopping | Ended
+
+
+@dataclass(slots=True)
+class Job:
+    """One job. ``attempt`` counts starts (0: none yet); ``seq`` is its place in the queue.
+
+    ``restarts`` counts the times it was put back after it ran (MGPU_RESTART_COUNT);
+    ``deferrals`` the starts in a row that failed for a passing cause.
+    """
+
+    id: int
+    uid: int
+    user: str
+    spec: JobSpec
+    submitted: float
+    seq: int
+    phase: Phase
+    priority: int = 0
+    attempt: int = 0
+    restarts: int = 0
+    deferrals: int = 0
+
+    @property
+    def state(self) -> str:
+        """The state people see, in Slurm's words."""
+        phase = self.phase
+        if isinstance(phase, Pending):
+            return states.PENDING
+        if isinstance(phase, Ended):
+            return phase.state
+        return states.COMPLETING if isinstance(phase, Stopping) else states.RUNNING
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """The UUIDs of the GPUs it holds now; empty unless it is starting, running or stopping."""
+        phase = self.phase
+        return phase.gpus if isinstance(phase, Starting | Running | Stopping) else ()

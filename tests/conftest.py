@@ -1,0 +1,33 @@
+"""Fixtures and options of all tests."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--update-golden``."""
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write what the tests see into tests/golden instead of comparing",
+    )
+
+
+def in_box() -> bool:
+    """Whether this runs in tests/lib/nsbox, where users and state may be made freely."""
+    with open("/proc/1/cmdline", "rb") as cmdline:
+        return os.getuid() == 0 and b"\0nsbox\0" in cmdline.read()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, with the reason."""
+    boxed = in_box()
+    gpu = os.path.exists("/dev/nvidiactl")
+    for item in items:
+        if item.get_closest_marker("root") and not boxed:
+            item.add_marker(pytest.mark.skip(reason="needs root in a box: use scripts/test"))
+        if item.get_closest_marker("gpu") and not gpu:
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))

@@ -1,0 +1,1 @@
+"""What tests share: waiting, golden files, throw-away users, a real daemon."""

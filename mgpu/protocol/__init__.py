@@ -1,1 +1,1 @@
-"""What processes say to each other: the clients' wire, and the link between our own processes."""
+"""The wire between clients and the scheduler: frames, codec, typed messages, versions. No I/O."""

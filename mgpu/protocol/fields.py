@@ -1,0 +1,185 @@
+"""Typed access to a decoded map; every error says the path: ``spec.gpus: expected an integer``.
+
+A field is asked for by its kind and bounds. ``finish`` refuses whatever was not asked for, so a
+misspelt or forged field (``uid``) is an error and never silently dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NoReturn, TypeVar
+
+from mgpu.model.errors import MgpuError
+from mgpu.model.units import quoted
+
+T = TypeVar("T")
+_MISSING: Final = object()
+_SHOWN = 40
+INT64_MAX = (1 << 63) - 1
+
+
+class Fields:
+    """One map of a request. ``None`` as a value counts as absent where a field is optional."""
+
+    __slots__ = ("_asked", "_members", "path")
+
+    def __init__(self, value: object, path: str = "") -> None:
+        if not isinstance(value, dict):
+            refuse(path, f"expected a map, got {shown(value)}")
+        self._members: dict[str, object] = value
+        self._asked: list[str] = []
+        self.path = path
+
+    def at(self, name: str) -> str:
+        """The path of the field ``name``."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        """An integer within ``low`` to ``high``; required unless there is a default."""
+        value = self._get(name, required=default is None)
+        if value is None and default is not None:
+            return default
+        return as_integer(value, self.at(name), low, high)
+
+    def maybe_integer(self, name: str, low: int, high: int) -> int | None:
+        """An integer within ``low`` to ``high``, or None."""
+        value = self._get(name, required=False)
+        return None if value is None else as_integer(value, self.at(name), low, high)
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """True or False."""
+        value = self._get(name, required=False)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            refuse(self.at(name), f"expected true or false, got {shown(value)}")
+        return value
+
+    def text(self, name: str, limit: int, default: str | None = None) -> str:
+        """Text of at most ``limit`` characters without NUL; required unless there is a default."""
+        value = self._get(name, required=default is None)
+        if value is None and default is not None:
+            return default
+        return as_text(value, self.at(name), limit)
+
+    def maybe_text(self, name: str, limit: int) -> str | None:
+        """Text of 1 to ``limit`` characters without NUL, or None."""
+        value = self._get(name, required=False)
+        if value is None:
+            return None
+        if value == "":
+            refuse(self.at(name), "is empty")
+        return as_text(value, self.at(name), limit)
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        """One of the words in ``allowed``."""
+        value = self.text(name, 64, default)
+        if value not in allowed:
+            refuse(self.at(name), f"{quoted(value)} is none of {', '.join(allowed)}")
+        return value
+
+    def maybe_blob(self, name: str, limit: int) -> bytes | None:
+        """At most ``limit`` bytes, or None."""
+        value = self._get(name, required=False)
+        return None if value is None else as_blob(value, self.at(name), limit)
+
+    def blob(self, name: str, limit: int) -> bytes:
+        """At most ``limit`` bytes; required."""
+        return as_blob(self._get(name, required=True), self.at(name), limit)
+
+    def items(self, name: str, limit: int, convert: Callable[[object, str], T]) -> tuple[T, ...]:
+        """A list (absent: an empty one); ``convert`` is given each item and its path."""
+        value = self._get(name, required=False)
+        if value is None:
+            return ()
+        at = self.at(name)
+        if not isinstance(value, list):
+            refuse(at, f"expected a list, got {shown(value)}")
+        if len(value) > limit:
+            too_large(at, f"{len(value)} items; at most {limit} are allowed")
+        return tuple(convert(item, f"{at}[{index}]") for index, item in enumerate(value))
+
+    def value(self, name: str) -> object:
+        """The field as it came, for a parser of its own; required."""
+        return self._get(name, required=True)
+
+    def map(self, name: str) -> Fields:
+        """A nested map; an absent one counts as empty."""
+        value = self._get(name, required=False)
+        return Fields({} if value is None else value, self.at(name))
+
+    def finish(self) -> None:
+        """Refuse a field that nobody asked for."""
+        for name in self._members:
+            if name not in self._asked:
+                message = f"unknown field {quoted(name, _SHOWN)}"
+                refuse(self.path, message, hint=_nearest(name, self._asked))
+
+    def _get(self, name: str, *, required: bool) -> object:
+        self._asked.append(name)
+        value = self._members.get(name)
+        if value is None and required:
+            refuse(self.at(name), "is missing")
+        return value
+
+
+def as_integer(value: object, path: str, low: int, high: int) -> int:
+    """``value`` if it is an integer (a boolean is none) within ``low`` to ``high``."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        refuse(path, f"expected an integer, got {shown(value)}")
+    if not low <= value <= high:
+        refuse(path, f"{value} is out of range; allowed are {low} to {high}")
+    return value
+
+
+def as_text(value: object, path: str, limit: int) -> str:
+    """``value`` if it is text of at most ``limit`` characters without NUL."""
+    if not isinstance(value, str):
+        refuse(path, f"expected text, got {shown(value)}")
+    if len(value) > limit:
+        too_large(path, f"{len(value)} characters; at most {limit} are allowed")
+    if "\0" in value:
+        refuse(path, "contains a NUL character")
+    return value
+
+
+def as_blob(value: object, path: str, limit: int) -> bytes:
+    """``value`` if it is at most ``limit`` bytes."""
+    if not isinstance(value, bytes):
+        refuse(path, f"expected bytes, got {shown(value)}")
+    if len(value) > limit:
+        too_large(path, f"{len(value)} bytes; at most {limit} are allowed")
+    return value
+
+
+def shown(value: object) -> str:
+    """``value`` for an error message: short, and harmless to print."""
+    if isinstance(value, str):
+        return quoted(value, _SHOWN)
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    for kind, word in ((bytes, "bytes"), (list, "a list"), (dict, "a map")):
+        if isinstance(value, kind):
+            return word
+    return "something else"
+
+
+def refuse(path: str, message: str, hint: str = "") -> NoReturn:
+    """Raise BadRequest about the field at ``path``."""
+    raise MgpuError("BadRequest", message, path=path, hint=hint)
+
+
+def too_large(path: str, message: str) -> NoReturn:
+    """Raise TooLarge about the field at ``path``."""
+    raise MgpuError("TooLarge", message, path=path)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    if len(name) > _SHOWN:  # the comparison takes quadratic time
+        return ""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, known, n=1)
+    return f"did you mean {found[0]}?" if found else ""

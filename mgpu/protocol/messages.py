@@ -1,0 +1,204 @@
+"""The requests as typed values, and the shapes of the replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mgpu.model import states
+from mgpu.model.errors import MgpuError
+from mgpu.protocol import names
+from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
+from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
+from mgpu.protocol.names import VERSIONS as VERSIONS
+from mgpu.protocol.spec import LIMITS, SpecFields, parse_spec
+
+_SCOPES = ("all", "me")
+_USER_NAME = 256
+_USERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Is the scheduler there, and how is it?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """``count`` jobs of one spec; a repeated ``key`` of the same user is answered as before."""
+
+    key: str
+    count: int
+    spec: SpecFields
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End these jobs."""
+
+    jobs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListJobs:
+    """Which jobs to list; an empty filter matches all. ``scope`` None: as configured."""
+
+    scope: str | None
+    users: tuple[str, ...]
+    states: tuple[str, ...]
+    jobs: tuple[int, ...]
+    ended: bool
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The GPUs and who holds what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Tell when each of these jobs has ended."""
+
+    jobs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetPriority:
+    """Give these waiting jobs another priority."""
+
+    jobs: tuple[int, ...]
+    priority: int
+
+
+Request = Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority
+
+
+def parse_hello(message: dict[str, object]) -> int:
+    """The version to speak, from a client's first message ``{"mgpu": [lowest, highest]}``."""
+    fields = Fields(message)
+    wanted = fields.items("mgpu", 2, lambda item, path: as_integer(item, path, 0, 65535))
+    fields.finish()
+    if len(wanted) != 2:
+        refuse("mgpu", "the first message gives the lowest and the highest version, [1, 1]")
+    version = min(wanted[1], VERSIONS[1])
+    if version < max(wanted[0], VERSIONS[0]):
+        raise _version_error(wanted)
+    return version
+
+
+def _version_error(wanted: tuple[int, ...]) -> MgpuError:
+    theirs, ours = (f"{pair[0]} to {pair[1]}" for pair in (wanted, VERSIONS))
+    message = f"the client speaks versions {theirs} of the protocol, the server {ours}"
+    return MgpuError("Version", message, hint="install the same version of mgpu for both")
+
+
+def parse_request(message: dict[str, object]) -> Request:
+    """The typed request of a decoded map; any fault in it is BadRequest or TooLarge."""
+    fields = Fields(message)
+    op = fields.text("op", names.MAX_KEY)
+    parse = _PARSERS.get(op)
+    if parse is None:
+        refuse("op", f"unknown operation {shown(op)}", hint=f"known are {', '.join(_PARSERS)}")
+    request = parse(fields)
+    fields.finish()
+    return request
+
+
+def _ping(_fields: Fields) -> Ping:
+    return Ping()
+
+
+def _info(_fields: Fields) -> Info:
+    return Info()
+
+
+def _submit(fields: Fields) -> Submit:
+    key = fields.maybe_text("key", names.MAX_KEY)
+    if key is None:
+        refuse("key", "is missing; it makes a repeated submission harmless")
+    count = fields.integer("count", 1, names.MAX_COUNT, default=1)
+    spec, payload = parse_spec(fields.value("spec"), LIMITS, "spec")
+    return Submit(key, count, spec, payload)
+
+
+def _cancel(fields: Fields) -> Cancel:
+    return Cancel(_some_ids(fields))
+
+
+def _wait(fields: Fields) -> Wait:
+    return Wait(_some_ids(fields))
+
+
+def _priority(fields: Fields) -> SetPriority:
+    bound = LIMITS.priority
+    return SetPriority(_some_ids(fields), fields.integer("priority", -bound, bound))
+
+
+def _jobs(fields: Fields) -> ListJobs:
+    scope = fields.maybe_text("scope", names.MAX_KEY)
+    if scope is not None and scope not in _SCOPES:
+        refuse("scope", f"{shown(scope)} is none of {', '.join(_SCOPES)}")
+    return ListJobs(
+        scope=scope,
+        users=fields.items("users", _USERS, lambda item, path: as_text(item, path, _USER_NAME)),
+        states=fields.items("states", len(states.CODES), _state),
+        jobs=_ids(fields),
+        ended=fields.boolean("ended", default=False),
+        limit=fields.integer("limit", 0, names.MAX_COUNT, default=0),
+    )
+
+
+def _state(value: object, path: str) -> str:
+    state = as_text(value, path, names.MAX_KEY)
+    if state not in states.CODES:
+        refuse(path, f"{shown(state)} is no state", hint=f"known are {', '.join(states.CODES)}")
+    return state
+
+
+def _ids(fields: Fields) -> tuple[int, ...]:
+    return fields.items("jobs", names.MAX_IDS, _id)
+
+
+def _id(value: object, path: str) -> int:
+    return as_integer(value, path, 1, INT64_MAX)
+
+
+def _some_ids(fields: Fields) -> tuple[int, ...]:
+    ids = _ids(fields)
+    if not ids:
+        refuse("jobs", "names no job")
+    return ids
+
+
+_PARSERS: dict[str, Callable[[Fields], Request]] = {
+    names.PING: _ping,
+    names.SUBMIT: _submit,
+    names.CANCEL: _cancel,
+    names.JOBS: _jobs,
+    names.INFO: _info,
+    names.WAIT: _wait,
+    names.PRIORITY: _priority,
+}
+
+
+def hello(version: int, software: str) -> dict[str, object]:
+    """The server's first message: the version it chose and its own release."""
+    return {"mgpu": version, "version": software}
+
+
+def ok(body: dict[str, object]) -> dict[str, object]:
+    """The last message of a reply."""
+    return {"ok": body}
+
+
+def part(body: dict[str, object]) -> dict[str, object]:
+    """One of several messages before the last one of a reply."""
+    return {"part": body}
+
+
+def error(fault: MgpuError) -> dict[str, object]:
+    """The last message of a reply to a request that could not be done."""
+    body = {"code": fault.code, "message": fault.message, "path": fault.path, "hint": fault.hint}
+    return {"error": body}

@@ -1,0 +1,62 @@
+"""The words and numbers that both ends share; imports nothing, since every command loads it."""
+
+from __future__ import annotations
+
+#: Lowest and highest version of the protocol that this code speaks.
+VERSIONS = (1, 1)
+
+#: Bytes of one request frame, and of one reply frame that a client accepts.
+MAX_REQUEST = 1 << 20
+MAX_REPLY = 16 << 20
+
+#: Bounds of a request's structure.
+MAX_DEPTH = 16
+MAX_NODES = 10_000
+
+#: Jobs that one request may create, and name.
+MAX_COUNT = 100_000
+MAX_IDS = 5_000
+MAX_KEY = 64
+
+PING = "ping"
+SUBMIT = "submit"
+CANCEL = "cancel"
+JOBS = "jobs"
+INFO = "info"
+WAIT = "wait"
+PRIORITY = "priority"
+OPERATIONS = (PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY)
+
+#: The columns of a row of the ``jobs`` reply, in order.
+JOB_FIELDS = (
+    "id",
+    "name",
+    "user",
+    "state",
+    "reason",
+    "detail",
+    "submitted",
+    "started",
+    "ended",
+    "elapsed",
+    "time_limit",
+    "gpus",
+    "gpu_mem",
+    "gpu_ids",
+    "priority",
+    "restarts",
+    "attempt",
+    "code",
+    "signal",
+    "command",
+    "cwd",
+    "exclusive",
+    "requeue",
+    "mine",
+)
+
+#: What ``cancel`` answers for each job.
+CANCELLED = "cancelled"
+CANCELLING = "cancelling"
+ALREADY_ENDED = "ended"
+UNKNOWN = "unknown"

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from tests.lib.golden import Golden
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--update-golden``."""
@@ -31,3 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root in a box: use scripts/test"))
         if item.get_closest_marker("gpu") and not gpu:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares with the files of tests/golden: ``golden.check("cli/queue.txt", output)``."""
+    return Golden(update=bool(request.config.getoption("--update-golden")))

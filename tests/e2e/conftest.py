@@ -1,0 +1,79 @@
+"""Users and daemons for the end-to-end tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lib import users as accounts
+from tests.lib.daemon import Daemon
+from tests.lib.users import User
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs root."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.root)
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """alice and bob are ordinary users, carol is in the administrators' group."""
+
+    alice: User
+    bob: User
+    carol: User
+
+
+@pytest.fixture(scope="session")
+def users() -> Users:
+    """Accounts of this run; they vanish with the box."""
+    accounts.make_service_account()
+    return Users(
+        alice=accounts.make("alice"),
+        bob=accounts.make("bob"),
+        carol=accounts.make("carol", "--groups", accounts.ADMIN_GROUP),
+    )
+
+
+@pytest.fixture
+def alice(users: Users) -> User:
+    """An ordinary user."""
+    return users.alice
+
+
+@pytest.fixture
+def bob(users: Users) -> User:
+    """Another ordinary user."""
+    return users.bob
+
+
+@pytest.fixture
+def carol(users: Users) -> User:
+    """An administrator who is not root."""
+    return users.carol
+
+
+@pytest.fixture
+def make_daemon(users: Users) -> Iterator[Callable[..., Daemon]]:
+    """Start daemons with settings of their own: ``make_daemon({"access": {...}}, flags=[...])``."""
+    with ExitStack() as stack:
+
+        def make(*args: Any, **options: Any) -> Daemon:
+            return stack.enter_context(Daemon(*args, **options))
+
+        yield make
+
+
+@pytest.fixture
+def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
+    """A running daemon with two simulated GPUs of 16 GiB."""
+    return make_daemon()

@@ -1,0 +1,33 @@
+"""The cgroups of test daemons: where the v2 tree is, what is left in it, and its removal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def v2_root() -> Path | None:
+    """The mount point of cgroup v2, also on machines that have it beside v1."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, kind = line.partition(" - ")
+        if kind.split()[0] == "cgroup2":
+            return Path(fields.split()[4])
+    return None
+
+
+def groups_of(name: str) -> list[Path]:
+    """The groups below ``name``, the deepest first; empty where there is no v2 tree."""
+    root = v2_root()
+    if root is None or not (root / name).is_dir():
+        return []
+    return sorted((p for p in (root / name).rglob("*") if p.is_dir()), reverse=True)
+
+
+def remove(name: str) -> None:
+    """Kill what is in the groups of ``name`` and remove them."""
+    root = v2_root()
+    for group in [*groups_of(name), *([root / name] if root else [])]:
+        try:
+            (group / "cgroup.kill").write_text("1")
+            group.rmdir()
+        except OSError:
+            continue

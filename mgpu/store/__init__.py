@@ -1,0 +1,1 @@
+"""Durable state: jobs, specs, payloads, the audit trail, answers to retried requests."""

@@ -1,0 +1,95 @@
+"""The store in memory, for tests and simulations. Forgets everything with its process."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from mgpu.model.events import Event
+from mgpu.model.job import Ended, Job
+from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Loaded
+from mgpu.store.records import corrupt
+
+
+class MemoryStore:
+    """See :class:`mgpu.store.base.Store`. Records are copied, as a file would copy them."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, Job] = {}
+        self._payloads: dict[int, bytes] = {}
+        self._events: list[Event] = []
+        self._answers: dict[int, dict[str, dict[str, Any]]] = {}
+        self._meta: dict[str, str] = {}
+
+    def load(self) -> Loaded:
+        """Everything that is active. Jobs of one submission share their spec object."""
+        jobs = [copy.copy(job) for job in self._jobs.values() if not isinstance(job.phase, Ended)]
+        next_seq = max((job.seq for job in jobs), default=0) + 1
+        next_id = max(self._jobs, default=0) + 1
+        return Loaded(sorted(jobs, key=_id), next_id, next_seq, self._meta.get("boot_id", ""))
+
+    def commit(self, batch: Batch) -> None:
+        """Make the batch visible to later questions."""
+        self._events += batch.events
+        self._jobs.update((job.id, copy.copy(job)) for job in batch.jobs)
+        self._payloads.update(batch.payloads)
+        self._meta.update(batch.meta)
+        for spec_id in batch.drop_payloads:
+            self._payloads.pop(spec_id, None)
+        for uid, key, reply in batch.answers:
+            self._put_answer(uid, key, dict(reply))
+
+    def payload(self, spec_id: int) -> bytes:
+        """The launch payload of a spec; raises StoreCorrupt where there is none."""
+        if spec_id not in self._payloads:
+            raise corrupt(f"payloads row {spec_id}", "missing")
+        return self._payloads[spec_id]
+
+    def answer(self, uid: int, key: str) -> dict[str, Any] | None:
+        """What the request ``key`` of ``uid`` was answered, if that is still known."""
+        return self._answers.get(uid, {}).get(key)
+
+    def find(self, wanted: JobFilter) -> list[Job]:
+        """Jobs that have ended, newest end first."""
+        found = [(_ended(job), job) for job in self._jobs.values() if _matches(job, wanted)]
+        found.sort(key=lambda pair: (pair[0], pair[1].id), reverse=True)
+        return [copy.copy(job) for _, job in found[: max(0, wanted.limit)]]
+
+    def job(self, job_id: int) -> Job | None:
+        """One job, active or ended."""
+        return copy.copy(self._jobs.get(job_id))
+
+    def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
+        """The audit trail in order: (number, event) with numbers greater than ``after``."""
+        return list(enumerate(self._events, start=1))[after : after + limit]
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _put_answer(self, uid: int, key: str, reply: dict[str, Any]) -> None:
+        answers = self._answers.setdefault(uid, {})
+        answers[key] = reply
+        if len(answers) > ANSWERS_KEPT + ANSWERS_SLACK:
+            for old in list(answers)[:-ANSWERS_KEPT]:
+                del answers[old]
+
+
+def _id(job: Job) -> int:
+    return job.id
+
+
+def _ended(job: Job) -> float:
+    return job.phase.ended if isinstance(job.phase, Ended) else 0.0
+
+
+def _matches(job: Job, wanted: JobFilter) -> bool:
+    if not isinstance(job.phase, Ended):
+        return False
+    tests = (
+        (job.id, wanted.ids),
+        (job.uid, wanted.uids),
+        (job.user, wanted.users),
+        (job.state, wanted.states),
+    )
+    recent = wanted.since is None or job.phase.ended >= wanted.since
+    return recent and all(members is None or value in members for value, members in tests)

@@ -1,0 +1,64 @@
+"""The rows that a batch becomes, and the query that a filter becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from mgpu.model.events import Event, Submitted
+from mgpu.model.job import Ended, Job, Phase
+from mgpu.store.base import JobFilter
+from mgpu.store.records import pack_event, pack_phase, pack_spec
+
+SELECT_JOBS: Final = (
+    "SELECT id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals, phase"
+    " FROM jobs"
+)
+
+
+def of_specs(events: Iterable[Event]) -> list[tuple[int, bytes]]:
+    """The specs that the batch brings in."""
+    specs = [event.spec for event in events if isinstance(event, Submitted)]
+    return [(spec.spec_id, pack_spec(spec)) for spec in specs]
+
+
+def of_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Any, ...]]:
+    """A row for each job. The tasks of one submission share their phase: it is packed once."""
+    phase: Phase | None = None
+    for job in jobs:
+        if job.phase is not phase:
+            phase = job.phase
+            packed, ended = pack_phase(phase), phase.ended if isinstance(phase, Ended) else None
+        head = (job.id, job.uid, job.user, job.spec.spec_id, job.submitted, job.seq)
+        counts = (job.priority, job.attempt, job.restarts, job.deferrals)
+        yield (*head, *counts, job.state, ended, packed)
+
+
+def of_event(event: Event) -> tuple[Any, ...]:
+    """The row of one event of the audit trail."""
+    attempt, uid = getattr(event, "attempt", None), getattr(event, "uid", None)
+    kind = type(event).__name__
+    return (event.at.wall, kind, event.job, attempt, uid, pack_event(event))
+
+
+def query(wanted: JobFilter) -> tuple[str, list[Any]]:
+    """The statement that finds the jobs of a filter, and its parameters."""
+    lists = {"id": wanted.ids, "uid": wanted.uids, "user": wanted.users, "state": wanted.states}
+    conditions: list[str] = ["ended IS NOT NULL"]
+    values: list[Any] = []
+    for column, members in lists.items():
+        if members is not None:
+            conditions.append(f"{column} IN (SELECT value FROM json_each(?))")  # noqa: S608 - a name of ours
+            values.append(_json(members))
+    if wanted.since is not None:
+        conditions.append("ended >= ?")
+        values.append(wanted.since)
+    values.append(max(0, wanted.limit))
+    where = " AND ".join(conditions)
+    order = "ORDER BY ended DESC, id DESC LIMIT ?"
+    return f"{SELECT_JOBS} WHERE {where} {order}", values
+
+
+def _json(members: Sequence[object]) -> str:
+    return json.dumps(list(members))

@@ -1,0 +1,103 @@
+"""The database's tables, their version, and the steps from older versions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from mgpu.store.base import StoreCorrupt, StoreNewer
+
+#: Written into the file's header, so that another program's database is not taken for ours.
+APPLICATION_ID: Final = 0x6D677075
+VERSION: Final = 1
+
+TABLES: Final = (
+    """CREATE TABLE specs (
+        id INTEGER PRIMARY KEY,
+        body BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        uid INTEGER NOT NULL CHECK (uid BETWEEN 0 AND 4294967294),
+        user TEXT NOT NULL,
+        spec INTEGER NOT NULL,
+        submitted REAL NOT NULL,
+        seq INTEGER NOT NULL,
+        priority INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        restarts INTEGER NOT NULL,
+        deferrals INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        ended REAL,
+        phase BLOB NOT NULL
+    ) STRICT""",
+    "CREATE INDEX jobs_active ON jobs(id) WHERE ended IS NULL",
+    "CREATE INDEX jobs_ended ON jobs(ended) WHERE ended IS NOT NULL",
+    "CREATE INDEX jobs_ended_of ON jobs(uid, ended) WHERE ended IS NOT NULL",
+    "CREATE TABLE payloads (spec INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT",
+    """CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        kind TEXT NOT NULL,
+        job INTEGER NOT NULL,
+        attempt INTEGER,
+        uid INTEGER,
+        body BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE answers (
+        id INTEGER PRIMARY KEY,
+        uid INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        at REAL NOT NULL,
+        body BLOB NOT NULL,
+        UNIQUE (uid, key)
+    ) STRICT""",
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+)
+
+#: version -> the statements that make the next version of it.
+STEPS: Final[Mapping[int, Sequence[str]]] = {}
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of the open file, 0 for an empty one.
+
+    Raises :class:`StoreNewer`, or :class:`StoreCorrupt` where the file is no state of mgpu.
+    """
+    version = _pragma(connection, "user_version")
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        if version or _pragma(connection, "schema_version"):
+            raise StoreCorrupt("this database is not one of mgpu", "move it away")
+        return 0
+    if version > VERSION:
+        raise StoreNewer(
+            f"the state has version {version}, this mgpu knows {VERSION} and older",
+            "install the mgpu that wrote it, or restore the backup made at the upgrade",
+        )
+    return version
+
+
+def prepare(connection: sqlite3.Connection, backup: Callable[[int], object]) -> None:
+    """Make or upgrade the tables. ``backup(version)`` is called before an upgrade."""
+    version = version_of(connection)
+    if version == 0:
+        _apply(connection, TABLES)
+    elif version < VERSION:
+        backup(version)
+        steps = [step for old in range(version, VERSION) for step in STEPS[old]]
+        _apply(connection, steps)
+
+
+def _apply(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

@@ -1,0 +1,258 @@
+"""The store on SQLite: one file, one connection, one writer, full sync at every commit."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgpack
+
+from mgpu.model.events import Event
+from mgpu.model.job import Job, JobSpec
+from mgpu.store import files, records, rows, schema
+from mgpu.store.base import (
+    ANSWER_AGE,
+    ANSWERS_KEPT,
+    ANSWERS_SLACK,
+    Batch,
+    JobFilter,
+    Loaded,
+    StoreCorrupt,
+    StoreFull,
+    StoreNewer,
+)
+from mgpu.store.faults import CORRUPT_HINT, FULL, as_store_error
+from mgpu.store.rows import SELECT_JOBS
+
+_PUT_JOB: Final = """
+    INSERT INTO jobs(id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals,
+                     state, ended, phase)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT(id) DO UPDATE SET seq = excluded.seq, priority = excluded.priority,
+        attempt = excluded.attempt, restarts = excluded.restarts, deferrals = excluded.deferrals,
+        state = excluded.state, ended = excluded.ended, phase = excluded.phase"""
+_PUT_EVENT: Final = (
+    "INSERT INTO events(at, kind, job, attempt, uid, body) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_PUT_SPEC: Final = "INSERT INTO specs(id, body) VALUES (?, ?)"
+_PUT_PAYLOAD: Final = "INSERT OR REPLACE INTO payloads(spec, body) VALUES (?, ?)"
+_PUT_ANSWER: Final = "INSERT OR REPLACE INTO answers(uid, key, at, body) VALUES (?, ?, ?, ?)"
+_PUT_META: Final = "INSERT OR REPLACE INTO meta(name, value) VALUES (?, ?)"
+_DROP_PAYLOAD: Final = "DELETE FROM payloads WHERE spec = ?"
+_ACTIVE: Final = SELECT_JOBS + " WHERE ended IS NULL ORDER BY id"
+_ACTIVE_SPECS: Final = (
+    "SELECT id, body FROM specs WHERE id IN (SELECT spec FROM jobs WHERE ended IS NULL)"
+)
+_ONE_JOB: Final = SELECT_JOBS + " WHERE id = ?"
+_FORGET_ANSWERS: Final = """
+    DELETE FROM answers WHERE uid = :uid AND id <= (
+        SELECT id FROM answers WHERE uid = :uid ORDER BY id DESC LIMIT 1 OFFSET :kept)"""
+
+_FORGET_OLD: Final = "DELETE FROM answers WHERE at < ?"
+
+
+class SqliteStore:
+    """See :class:`mgpu.store.base.Store`. Made by :func:`open_store`."""
+
+    def __init__(self, home: files.Home, connection: sqlite3.Connection) -> None:
+        self._home = home
+        self._db = connection
+        self._unpruned: dict[int, int] = {}
+
+    def load(self) -> Loaded:
+        """Everything that is active. Jobs of one submission share their spec object."""
+        with _errors():
+            specs = {i: _spec(i, body) for i, body in self._db.execute(_ACTIVE_SPECS)}
+            jobs = [self._job(row, specs) for row in self._db.execute(_ACTIVE)]
+            last = self._value("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'") or 0
+            boot_id = self._value("SELECT value FROM meta WHERE name = 'boot_id'") or ""
+        next_seq = max((job.seq for job in jobs), default=0) + 1
+        return Loaded(jobs, last + 1, next_seq, boot_id)
+
+    def commit(self, batch: Batch) -> None:
+        """Make the batch durable, or raise and store nothing of it."""
+        if batch.new_work and not self._home.reserve():
+            raise StoreFull(*FULL)
+        try:
+            self._write(batch)
+        except StoreFull:
+            if batch.new_work or not self._home.release():
+                raise
+            self._write(batch)
+        else:
+            self._home.reserve_later(batch.at)
+
+    def payload(self, spec_id: int) -> bytes:
+        """The launch payload of a spec; raises :class:`StoreCorrupt` where there is none."""
+        body = self._value("SELECT body FROM payloads WHERE spec = ?", spec_id)
+        if body is None:
+            raise records.corrupt(f"payloads row {spec_id}", "missing")
+        payload: bytes = body
+        return payload
+
+    def answer(self, uid: int, key: str) -> dict[str, Any] | None:
+        """What the request ``key`` of ``uid`` was answered, if that is still known."""
+        body = self._value("SELECT body FROM answers WHERE uid = ? AND key = ?", uid, key)
+        return None if body is None else msgpack.unpackb(body)
+
+    def find(self, wanted: JobFilter) -> list[Job]:
+        """Jobs that have ended, newest end first."""
+        query, values = rows.query(wanted)
+        specs: dict[int, JobSpec] = {}
+        with _errors():
+            return [self._job(row, specs) for row in self._db.execute(query, values)]
+
+    def job(self, job_id: int) -> Job | None:
+        """One job, active or ended."""
+        with _errors():
+            row = self._db.execute(_ONE_JOB, (job_id,)).fetchone()
+            return None if row is None else self._job(row, {})
+
+    def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
+        """The audit trail in order: (number, event) with numbers greater than ``after``."""
+        query = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        with _errors():
+            found = self._db.execute(query, (after, limit)).fetchall()
+        unpack = records.unpack_event
+        return [(n, unpack(body, f"events row {n}", self._spec)) for n, body in found]
+
+    def close(self) -> None:
+        """Give the files back. What was committed stays."""
+        self._db.close()
+        self._home.close()
+
+    def _write(self, batch: Batch) -> None:
+        try:
+            with _errors():
+                self._db.execute("BEGIN IMMEDIATE")
+                self._put(batch)
+                self._db.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _put(self, batch: Batch) -> None:
+        many = self._db.executemany
+        many(_PUT_SPEC, rows.of_specs(batch.events))
+        many(_PUT_PAYLOAD, batch.payloads.items())
+        many(_PUT_JOB, rows.of_jobs(batch.jobs))
+        many(_PUT_EVENT, map(rows.of_event, batch.events))
+        many(_PUT_META, batch.meta.items())
+        many(_DROP_PAYLOAD, [(spec_id,) for spec_id in batch.drop_payloads])
+        if batch.answers:
+            self._put_answers(batch)
+
+    def _put_answers(self, batch: Batch) -> None:
+        new_rows = [(uid, key, batch.at, msgpack.packb(body)) for uid, key, body in batch.answers]
+        self._db.executemany(_PUT_ANSWER, new_rows)
+        for uid, _, _ in batch.answers:
+            new = self._unpruned.get(uid, ANSWERS_SLACK) + 1
+            if new > ANSWERS_SLACK:
+                self._db.execute(_FORGET_ANSWERS, {"uid": uid, "kept": ANSWERS_KEPT})
+                new = 0
+            self._unpruned[uid] = new
+
+    def _roll_back(self) -> None:
+        # A failed COMMIT can have ended the transaction already, or have left it open.
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _value(self, query: str, *values: object) -> Any:
+        with _errors():
+            row = self._db.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+    def _spec(self, spec_id: int) -> JobSpec:
+        body = self._value("SELECT body FROM specs WHERE id = ?", spec_id)
+        if body is None:
+            raise records.corrupt(f"specs row {spec_id}", "missing")
+        return _spec(spec_id, body)
+
+    def _job(self, row: Sequence[Any], specs: dict[int, JobSpec]) -> Job:
+        job_id, uid, user, spec_id, submitted, seq, priority, attempt, restarts, lates, phase = row
+        where = f"jobs row {job_id}"
+        spec = specs.get(spec_id)
+        if spec is None:
+            spec = specs[spec_id] = self._spec(spec_id)
+        try:
+            records.check_uid(uid)
+        except ValueError as error:
+            raise records.corrupt(where, str(error)) from error
+        where_to = records.unpack_phase(phase, where)
+        return Job(
+            job_id, uid, user, spec, submitted, seq, where_to, priority, attempt, restarts, lates
+        )
+
+
+def open_store(state_dir: Path | str, now: float) -> SqliteStore:
+    """Open or make the state in ``state_dir``; ``now`` (Unix time) dates a backup.
+
+    Waits up to five seconds for another process to let go of it. Raises
+    :class:`StoreBusy`, :class:`StoreCorrupt`, :class:`StoreNewer`, :class:`StoreReadOnly`,
+    :class:`StoreFull` or another :class:`StoreError`.
+    """
+    home = files.Home.take(Path(state_dir))
+    try:
+        connection = _connect_with_reserve(home, now)
+    except BaseException:
+        home.close()
+        raise
+    home.reserve()
+    return SqliteStore(home, connection)
+
+
+def _connect_with_reserve(home: files.Home, now: float) -> sqlite3.Connection:
+    try:
+        return _connect(home, now)
+    except StoreFull:
+        if not home.release():
+            raise
+        return _connect(home, now)
+
+
+def _connect(home: files.Home, now: float) -> sqlite3.Connection:
+    connection = home.connect()
+    try:
+        with _errors():
+            _settle(connection)
+            schema.prepare(connection, lambda version: home.back_up(connection, version, now))
+            connection.execute(_FORGET_OLD, (now - ANSWER_AGE,))
+    except BaseException as error:
+        _give_up(connection, error)
+        raise
+    return connection
+
+
+def _settle(connection: sqlite3.Connection) -> None:
+    # EXCLUSIVE before WAL keeps the log's index in memory: no -shm file that a full disk could
+    # deny, and no other process can write.
+    for pragma in ("locking_mode = EXCLUSIVE", "foreign_keys = OFF", "synchronous = FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+    schema.version_of(connection)
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise StoreCorrupt(f"{files.DATABASE}: {verdict}", CORRUPT_HINT)
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _give_up(connection: sqlite3.Connection, error: BaseException) -> None:
+    if isinstance(error, StoreCorrupt | StoreNewer):
+        files.leak(connection)
+    else:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise as_store_error(error) from error
+
+
+def _spec(spec_id: int, body: bytes) -> JobSpec:
+    return records.unpack_spec(body, f"specs row {spec_id}")

@@ -1,0 +1,58 @@
+"""Who holds which GPU, and what each can still take (design, section 5).
+
+Memory counts from the moment of the decision: four jobs that come together never see the same
+free memory. A GPU that is gone from the inventory keeps its entry until its jobs are over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mgpu.core.placement import Room, need_of
+from mgpu.core.policy import Policy
+from mgpu.model.gpu import Gpu
+from mgpu.model.job import Job
+
+
+class Ledger:
+    """The holders of each GPU by UUID, and the number of jobs that run without any."""
+
+    def __init__(self) -> None:
+        self.holders: dict[str, dict[int, Job]] = {}
+        self.gpuless = 0
+
+    def take(self, job: Job) -> None:
+        """Note that ``job`` holds the GPUs of its phase from now on."""
+        self.gpuless += not job.gpus
+        for uuid in job.gpus:
+            self.holders.setdefault(uuid, {})[job.id] = job
+
+    def give(self, job: Job) -> None:
+        """Note that ``job`` gives the GPUs of its phase back."""
+        self.gpuless -= not job.gpus
+        for uuid in job.gpus:
+            del self.holders[uuid][job.id]
+            if not self.holders[uuid]:
+                del self.holders[uuid]
+
+    def on(self, uuid: str) -> Iterable[Job]:
+        """The jobs that hold this GPU."""
+        return self.holders.get(uuid, {}).values()
+
+    def reserved(self, uuid: str) -> int:
+        """The MiB promised to the jobs on this GPU, as far as they named a size."""
+        return sum(job.spec.gpu_mem or 0 for job in self.on(uuid))
+
+    def room(self, gpu: Gpu, policy: Policy) -> Room:
+        """What ``gpu`` can take now."""
+        room = Room(
+            gpu.uuid,
+            gpu.index,
+            gpu.total - policy.margin,
+            gpu.outside,
+            available=gpu.available,
+            quiet=gpu.outside <= policy.unmanaged_ignore,
+        )
+        for job in self.on(gpu.uuid):
+            room.take(need_of(job.spec))
+        return room

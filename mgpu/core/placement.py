@@ -1,0 +1,93 @@
+"""Where a job fits. The one predicate that the scheduler, the reservation and the reasons share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from mgpu.model.job import JobSpec
+
+
+class Need(NamedTuple):
+    """What placement asks of GPUs: how many, MiB on each (None: all), shared or not."""
+
+    gpus: int
+    mem: int | None
+    shares: bool
+
+
+class Room:
+    """What one GPU can still take. Mutable: a pass fills a private copy.
+
+    ``usable`` is its memory less the margin, ``free`` what of it neither jobs nor outsiders
+    have. ``alone`` is True when its one job does not share; ``quiet`` when outsiders use no more
+    than the policy ignores.
+    """
+
+    __slots__ = ("alone", "available", "free", "index", "jobs", "quiet", "usable", "uuid")
+
+    def __init__(
+        self, uuid: str, index: int, usable: int, outside: int, *, available: bool, quiet: bool
+    ) -> None:
+        self.uuid = uuid
+        self.index = index
+        self.usable = usable
+        self.free = usable - outside
+        self.available = available
+        self.quiet = quiet
+        self.jobs = 0
+        self.alone = False
+
+    def copy(self) -> Room:
+        """The same room, to be filled independently."""
+        twin = Room.__new__(Room)
+        for name in Room.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+    def take(self, need: Need) -> None:
+        """Put a job here."""
+        self.jobs += 1
+        self.free -= need.mem or 0
+        self.alone = not need.shares
+
+    def give(self, need: Need) -> None:
+        """Take a job away again."""
+        self.jobs -= 1
+        self.free += need.mem or 0
+        self.alone = False
+
+
+def need_of(spec: JobSpec) -> Need:
+    """What a job with ``spec`` needs."""
+    return Need(spec.gpus, spec.gpu_mem, spec.shares)
+
+
+def fits(room: Room, need: Need) -> bool:
+    """Whether one GPU of ``need`` can be this one."""
+    if not room.available or room.alone or room.free < (need.mem or 0):
+        return False
+    return need.shares or (room.jobs == 0 and room.quiet)
+
+
+def choose(
+    rooms: Iterable[Room], need: Need, later: Mapping[str, Room] | None = None
+) -> list[Room] | None:
+    """The GPUs for one job in index order, or None. ``later``: it must fit there as well.
+
+    Jobs that share go where they fit most tightly, so that large requests find GPUs untouched;
+    the others take the lowest indices.
+    """
+    fitting = [room for room in rooms if fits(room, need)]
+    if later is not None:
+        fitting = [room for room in fitting if fits(later[room.uuid], need)]
+    if len(fitting) < need.gpus:
+        return None
+    if need.shares:
+        fitting.sort(key=lambda room: (room.free, room.index))
+    return sorted(fitting[: need.gpus], key=lambda room: room.index)
+
+
+def could_ever_fit(usable: int, need: Need) -> bool:
+    """Whether a GPU with ``usable`` MiB and nothing on it would do."""
+    return usable >= (need.mem or 0)

@@ -1,0 +1,112 @@
+"""What the core is asked to decide: wishes of users and reports about attempts.
+
+Identity and rights were settled before: ``uid`` is the kernel's word, ``may_any`` and ``admin``
+say that the role table lets the caller act on other people's jobs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mgpu.model.job import JobSpec
+from mgpu.model.time import Now
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Put ``count`` jobs of one spec into the queue."""
+
+    uid: int
+    user: str
+    spec: JobSpec
+    priority: int = 0
+    count: int = 1
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End these jobs."""
+
+    jobs: tuple[int, ...]
+    uid: int
+    may_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetPriority:
+    """Move these waiting jobs in the queue."""
+
+    jobs: tuple[int, ...]
+    priority: int
+    uid: int
+    may_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRunning:
+    """The job's program was executed at ``started`` as process (``pid``, ``ticks``)."""
+
+    job: int
+    attempt: int
+    pid: int
+    ticks: int
+    started: Now
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """The attempt's tree is gone. ``cause`` is ``exit``, ``timelimit`` or ``cancel``.
+
+    ``wall`` and ``started`` are Unix times; ``started`` is None where it is not known.
+    """
+
+    job: int
+    attempt: int
+    code: int | None
+    signal: int | None
+    cause: str
+    detail: str
+    wall: float
+    started: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRefused:
+    """Nothing was executed: ``stage`` failed with ``errno`` (0: no system call failed)."""
+
+    job: int
+    attempt: int
+    stage: str
+    errno: int
+    detail: str
+    transient: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """Its supervisor died, its processes are gone, how it ended is unknown."""
+
+    job: int
+    attempt: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptVanished:
+    """The attempt never came to be: its launch was decided, and nothing of it exists."""
+
+    job: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rebooted:
+    """The machine was started again since the attempt began."""
+
+    job: int
+    attempt: int
+
+
+Report = AttemptRunning | AttemptEnded | AttemptRefused | AttemptLost | AttemptVanished | Rebooted
+Request = Submit | Cancel | SetPriority | Report

@@ -1,0 +1,116 @@
+"""Everything the core knows, and the indices that make its questions cheap.
+
+Only ``core.lifecycle`` changes jobs; it keeps the indices right through the methods here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mgpu.core.ledger import Ledger
+from mgpu.core.outlook import Outlook
+from mgpu.core.placement import Room
+from mgpu.core.policy import Policy
+from mgpu.core.queue import Queue
+from mgpu.model.gpu import Gpu, Inventory
+from mgpu.model.job import Ended, Job, Pending
+
+NO_GPUS = Inventory("none", ())
+
+
+class World:
+    """The active jobs, the GPUs, and who waits for and holds what.
+
+    ``jobs`` holds the active ones by id, ``placed`` those of them with an attempt under way.
+    ``generation`` grows with every change, so that what was derived can be recognised as old.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        inventory: Inventory = NO_GPUS,
+        *,
+        jobs: Iterable[Job] = (),
+        next_id: int = 1,
+        next_seq: int = 1,
+    ) -> None:
+        self.policy = policy
+        self.backend = inventory.backend
+        self.gpus: dict[str, Gpu] = {}
+        self.jobs: dict[int, Job] = {}
+        self.placed: dict[int, Job] = {}
+        self.queue = Queue()
+        self.ledger = Ledger()
+        self.pending_of: dict[int, int] = {}
+        self.next_id = next_id
+        self.next_seq = next_seq
+        self.generation = 0
+        self.outlook: Outlook | None = None
+        self.changed: dict[int, Job] = {}
+        self.set_inventory(inventory)
+        self._load(list(jobs))
+
+    def _load(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self.jobs[job.id] = job
+            if not isinstance(job.phase, Pending):
+                self.place(job)
+        self.enqueue([job for job in jobs if isinstance(job.phase, Pending)])
+        self.next_id = max([self.next_id, *(job.id + 1 for job in jobs)])
+        self.next_seq = max([self.next_seq, *(job.seq + 1 for job in jobs)])
+
+    def set_inventory(self, inventory: Inventory) -> bool:
+        """Take over what is known of the GPUs; False when nothing is new."""
+        gpus = {gpu.uuid: gpu for gpu in sorted(inventory.gpus, key=lambda gpu: gpu.index)}
+        if gpus == self.gpus and inventory.backend == self.backend:
+            return False
+        self.gpus, self.backend = gpus, inventory.backend
+        self.generation += 1
+        return True
+
+    def set_policy(self, policy: Policy) -> None:
+        """Take over other rules; what runs keeps the limits it was started with."""
+        self.policy = policy
+        self.generation += 1
+
+    def rooms(self) -> list[Room]:
+        """What each GPU can take now, in index order; the caller may fill them."""
+        return [self.ledger.room(gpu, self.policy) for gpu in self.gpus.values()]
+
+    def take_changed(self) -> list[Job]:
+        """The jobs that changed since the last call, ended ones included, for the store."""
+        changed = list(self.changed.values())
+        self.changed.clear()
+        return changed
+
+    def enqueue(self, jobs: list[Job]) -> None:
+        """Index jobs that wait from now on."""
+        for job in jobs:
+            self.pending_of[job.uid] = self.pending_of.get(job.uid, 0) + 1
+        if len(jobs) == 1:
+            self.queue.add(jobs[0])
+        else:
+            self.queue.extend(jobs)
+
+    def dequeue(self, job: Job) -> None:
+        """Forget the place of a waiting job, before its phase or place changes."""
+        self.queue.remove(job)
+        self.pending_of[job.uid] -= 1
+        if not self.pending_of[job.uid]:
+            del self.pending_of[job.uid]
+
+    def place(self, job: Job) -> None:
+        """Index a job that has an attempt under way from now on."""
+        self.placed[job.id] = job
+        self.ledger.take(job)
+
+    def displace(self, job: Job) -> None:
+        """Give back what a job holds, before its phase changes."""
+        del self.placed[job.id]
+        self.ledger.give(job)
+
+    def touch(self, job: Job) -> None:
+        """Note that a job changed; an ended one leaves."""
+        self.changed[job.id] = job
+        if isinstance(job.phase, Ended):
+            self.jobs.pop(job.id, None)

@@ -1,0 +1,254 @@
+"""The kinds of values that a setting can have: how each is read, checked and described.
+
+``parse`` takes a value as TOML gives it and returns the plain value that the program uses;
+``from_text`` takes what a flag or a variable holds. Both raise ValueError saying what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from mgpu.model.units import parse_duration, parse_memory, quoted
+
+
+class Kind(Protocol):
+    """A kind of value. ``shape`` says in a few words what to write."""
+
+    @property
+    def shape(self) -> str:
+        """What to write, for the documentation and for errors."""
+        ...
+
+    def parse(self, value: object) -> Any:
+        """The value in the form that the program uses."""
+        ...
+
+    def from_text(self, text: str) -> Any:
+        """The value that a variable or a flag spells."""
+        ...
+
+
+class Integer:
+    """A whole number between two bounds."""
+
+    def __init__(self, low: int, high: int = 2**31 - 1) -> None:
+        self._low, self._high = low, high
+        self.shape = f"a whole number from {low}" + ("" if high == 2**31 - 1 else f" to {high}")
+
+    def parse(self, value: object) -> int:
+        """The number itself."""
+        if type(value) is not int:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        if not self._low <= value <= self._high:
+            raise ValueError(f"{value} is out of range; write {self.shape}")
+        return value
+
+    def from_text(self, text: str) -> int:
+        """The number that ``text`` spells."""
+        plain = text.strip()
+        return self.parse(int(plain) if re.fullmatch(r"-?\d{1,18}", plain, re.ASCII) else text)
+
+
+class Number(Integer):
+    """A number between two bounds that need not be whole."""
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__(low, high)
+        self.shape = f"a number from {low} to {high}"
+
+    def parse(self, value: object) -> Any:
+        """The number as it is written: 2 and 0.5 are both fine."""
+        if type(value) not in (int, float):
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        number = float(value)  # type: ignore[arg-type]
+        if not self._low <= number <= self._high:
+            raise ValueError(f"{value} is out of range; write {self.shape}")
+        return value
+
+    def from_text(self, text: str) -> Any:
+        """The number that ``text`` spells."""
+        return self.parse(toml_value(text))
+
+
+class Flag:
+    """true or false."""
+
+    shape = "true or false"
+
+    def parse(self, value: object) -> bool:
+        """The truth value itself."""
+        if type(value) is not bool:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        return value
+
+    def from_text(self, text: str) -> bool:
+        """The truth value that ``text`` spells."""
+        return self.parse({"true": True, "false": False}.get(text.strip().lower(), text))
+
+
+class Text:
+    """A text that a pattern describes."""
+
+    def __init__(self, shape: str, pattern: str) -> None:
+        self.shape = shape
+        self._pattern = re.compile(pattern, re.ASCII)
+
+    def parse(self, value: object) -> str:
+        """The text itself."""
+        if type(value) is not str or not self._pattern.fullmatch(value):
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        return value
+
+    def from_text(self, text: str) -> str:
+        """The text itself."""
+        return self.parse(text)
+
+
+class Choice:
+    """One of a few words."""
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+        self.shape = " or ".join(f'"{word}"' for word in words)
+
+    def parse(self, value: object) -> str:
+        """The word itself."""
+        if type(value) is not str or value not in self._words:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        return value
+
+    def from_text(self, text: str) -> str:
+        """The word itself."""
+        return self.parse(text.strip())
+
+
+class Path:
+    """An absolute path of a folder; ``longest`` bounds it where sockets lie below."""
+
+    shape = 'an absolute path, such as "/srv/mgpu"'
+
+    def __init__(self, longest: int = 4000) -> None:
+        self._longest = longest
+
+    def parse(self, value: object) -> str:
+        """The path without a slash at its end."""
+        if type(value) is not str or not value.startswith("/") or "\0" in value:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        if ".." in value.split("/"):
+            raise ValueError(f"{shown(value)} holds '..'; write the path without it")
+        if len(value.encode()) > self._longest:
+            raise ValueError(f"longer than {self._longest} bytes: no socket fits below it")
+        return value.rstrip("/") or "/"
+
+    def from_text(self, text: str) -> str:
+        """The path itself."""
+        return self.parse(text)
+
+
+class Duration:
+    """A time span, in seconds."""
+
+    shape = 'seconds, or a text such as "90s", "10m", "2h30m", "1-12:00:00"'
+
+    def __init__(self, low: int = 0) -> None:
+        self._low = low
+
+    def parse(self, value: object) -> int:
+        """The seconds."""
+        if type(value) is not int and type(value) is not str:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        seconds = parse_duration(str(value))
+        if seconds < self._low:
+            raise ValueError(f"{shown(value)} is too short; write at least {self._low} seconds")
+        return seconds
+
+    def from_text(self, text: str) -> int:
+        """The seconds that ``text`` spells."""
+        return self.parse(text)
+
+
+class Memory:
+    """An amount of GPU memory, in MiB; 0 is allowed where the table says so."""
+
+    shape = 'MiB, or a text such as "512M", "16G", "1.5T"'
+
+    def __init__(self, *, zero: bool = True) -> None:
+        self._zero = zero
+
+    def parse(self, value: object) -> int:
+        """The MiB."""
+        if type(value) is not int and type(value) is not str:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        if self._zero and str(value).strip() == "0":
+            return 0
+        return parse_memory(str(value))
+
+    def from_text(self, text: str) -> int:
+        """The MiB that ``text`` spells."""
+        return self.parse(text)
+
+
+class Gpus:
+    """A list of simulated GPUs."""
+
+    shape = "a list of tables with name, memory and, if wanted, count and used"
+    _MEMBERS: Final[Mapping[str, Kind]] = {
+        "name": Text("a name of 1 to 64 printable characters", r"[ -~]{1,64}"),
+        "memory": Memory(zero=False),
+        "count": Integer(1, 64),
+        "used": Memory(),
+    }
+    _DEFAULTS: Final[Mapping[str, object]] = {"name": "Simulated GPU", "count": 1, "used": 0}
+
+    def parse(self, value: object) -> list[dict[str, Any]]:
+        """The list with every member filled in."""
+        if type(value) is not list:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        gpus = [self._gpu(number, gpu) for number, gpu in enumerate(value)]
+        if sum(gpu["count"] for gpu in gpus) > 64:
+            raise ValueError("more than 64 GPUs; make count smaller")
+        return gpus
+
+    def from_text(self, text: str) -> list[dict[str, Any]]:
+        """The list that ``text`` spells, as TOML writes it on one line."""
+        return self.parse(toml_value(text))
+
+    def _gpu(self, number: int, gpu: object) -> dict[str, Any]:
+        if type(gpu) is not dict:
+            raise ValueError(f"[{number}]: expected a table, got {shown(gpu)}")
+        unknown = sorted(set(gpu) - set(self._MEMBERS))
+        if unknown:
+            known = ", ".join(self._MEMBERS)
+            raise ValueError(f"[{number}]: unknown key {quoted(unknown[0])}; there are {known}")
+        if "memory" not in gpu:
+            raise ValueError(f'[{number}]: memory is missing; write memory = "16G"')
+        return {name: self._member(number, name, gpu) for name in self._MEMBERS}
+
+    def _member(self, number: int, name: str, gpu: dict[str, object]) -> Any:
+        try:
+            return self._MEMBERS[name].parse(gpu.get(name, self._DEFAULTS.get(name)))
+        except ValueError as error:
+            raise ValueError(f"[{number}].{name}: {error}") from error
+
+
+def toml_value(text: str) -> object:
+    """``text`` read as a value of TOML; the text itself where it is none."""
+    try:
+        read = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return read["value"] if set(read) == {"value"} else text
+
+
+def shown(value: object) -> str:
+    """A value for an error message, as TOML would write it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, dict):
+        return "a table"
+    return "a list" if isinstance(value, list) else quoted(str(value)).strip('"')

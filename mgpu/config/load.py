@@ -1,0 +1,150 @@
+"""Loads the settings: flag before variable before file before default; reports every problem."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from mgpu.config.lines import lines_of
+from mgpu.config.problems import ConfigError, Problem
+from mgpu.config.settings import ALIASES, BY_KEY, SECTIONS, SETTINGS, Setting
+from mgpu.config.trust import read_trusted
+from mgpu.model.units import quoted
+
+DEFAULT_PATH: Final = Path("/etc/mgpu/config.toml")
+_AT_LINE: Final = re.compile(r" \(at line (\d+), column \d+\)$")
+
+Settings = dict[str, Any]
+
+
+class _Gathering:
+    """Values found so far, and all that is wrong with what was looked at."""
+
+    def __init__(self) -> None:
+        self.values: Settings = {s.key: s.kind.parse(s.default) for s in SETTINGS}
+        self.problems: list[Problem] = []
+
+    def take(self, setting: Setting, value: object, source: str, line: int = 0) -> None:
+        """Use a value as TOML gives it."""
+        try:
+            self.values[setting.key] = setting.kind.parse(value)
+        except ValueError as error:
+            self.problems.append(Problem(source, line, setting.key, str(error)))
+
+    def take_text(self, setting: Setting, text: str, source: str) -> None:
+        """Use a value as a flag or a variable spells it."""
+        try:
+            self.values[setting.key] = setting.kind.from_text(text)
+        except ValueError as error:
+            self.problems.append(Problem(source, 0, setting.key, str(error)))
+
+
+def load_settings(
+    path: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, str | None] | None = None,
+) -> Settings:
+    """The settings as a flat dictionary ``{"section.key": value}`` of plain values.
+
+    ``path`` None means ``MGPU_CONFIG`` of ``env``, else :data:`DEFAULT_PATH` if that exists.
+    ``flags`` are texts by key; None is "not given". Raises :class:`ConfigError` with all problems.
+    """
+    env = env or {}
+    gathering = _Gathering()
+    file = _choose(path, env)
+    if file is not None:
+        _take_file(gathering, file)
+    for setting, variable in _variables(env):
+        gathering.take_text(setting, env[variable], variable)
+    for key, text in (flags or {}).items():
+        if text is not None:
+            gathering.take_text(BY_KEY[key], text, "command line")
+    if gathering.problems:
+        raise ConfigError(gathering.problems)
+    return gathering.values
+
+
+def _choose(path: Path | str | None, env: Mapping[str, str]) -> Path | None:
+    named = path or env.get("MGPU_CONFIG")
+    if named:
+        return Path(named)
+    return DEFAULT_PATH if DEFAULT_PATH.exists() else None
+
+
+def _variables(env: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:
+    for name, key in ALIASES.items():
+        if name in env:
+            yield BY_KEY[key], name
+    for setting in SETTINGS:
+        if setting.variable in env:
+            yield setting, setting.variable
+
+
+def _take_file(gathering: _Gathering, path: Path) -> None:
+    source = str(path)
+    try:
+        text, problems = read_trusted(path)
+    except OSError as error:
+        gathering.problems.append(Problem(source, 0, "", f"{error.strerror}"))
+        return
+    gathering.problems += problems
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        gathering.problems.append(_syntax(source, str(error)))
+        return
+    _take_document(gathering, document, source, lines_of(text))
+
+
+def _syntax(source: str, message: str) -> Problem:
+    place = _AT_LINE.search(message)
+    line = int(place[1]) if place else 0
+    return Problem(source, line, "", _AT_LINE.sub("", message), "see https://toml.io")
+
+
+def _take_document(
+    gathering: _Gathering, document: Mapping[str, Any], source: str, lines: Mapping[str, int]
+) -> None:
+    for section, table in document.items():
+        if section not in SECTIONS or not isinstance(table, dict):
+            gathering.problems.append(_stray(section, table, source, lines))
+            continue
+        for name, value in table.items():
+            key = f"{section}.{name}"
+            line = lines.get(key, lines.get(section, 0))
+            if key in BY_KEY:
+                gathering.take(BY_KEY[key], value, source, line)
+            else:
+                gathering.problems.append(_unknown(key, source, line))
+
+
+def _stray(name: str, value: object, source: str, lines: Mapping[str, int]) -> Problem:
+    line = lines.get(name, 0)
+    if name in SECTIONS:
+        return Problem(source, line, name, "expected a table", f"write [{name}] on a line alone")
+    if isinstance(value, dict):
+        hint = _nearest(name, list(SECTIONS), "the tables are {}")
+        return Problem(source, line, "", f"unknown table {quoted(name)}", hint)
+    owners = [setting for setting in SETTINGS if setting.name == name]
+    hint = f"write it below [{owners[0].section}]" if owners else "keys stand in tables"
+    return Problem(source, line, "", f"unknown key {quoted(name)}", hint)
+
+
+def _unknown(key: str, source: str, line: int) -> Problem:
+    section, _, name = key.partition(".")
+    owners = [setting.section for setting in SETTINGS if setting.name == name]
+    if owners:
+        hint = f"it belongs below [{owners[0]}]"
+    else:
+        names = [setting.name for setting in SETTINGS if setting.section == section]
+        hint = _nearest(name, names, f"[{section}] knows {{}}")
+    return Problem(source, line, "", f"unknown key {quoted(key)}", hint)
+
+
+def _nearest(name: str, known: list[str], otherwise: str) -> str:
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return f'did you mean "{close[0]}"?' if close else otherwise.format(", ".join(known))

@@ -1,0 +1,212 @@
+"""The table of settings. What is not in it does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from mgpu.config.kinds import (
+    Choice,
+    Duration,
+    Flag,
+    Gpus,
+    Integer,
+    Kind,
+    Memory,
+    Number,
+    Path,
+    Text,
+)
+
+_GROUP: Final = Text("the name of a group", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+
+
+class Setting(NamedTuple):
+    """One setting. ``key`` is ``section.name``; ``default`` is as the file would write it."""
+
+    key: str
+    kind: Kind
+    default: Any
+    help: str
+
+    @property
+    def section(self) -> str:
+        """The table of the file in which it stands."""
+        return self.key.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """Its key in that table."""
+        return self.key.partition(".")[2]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides the file."""
+        return "MGPU_" + self.key.replace(".", "_").upper()
+
+
+SECTIONS: Final[Mapping[str, str]] = {
+    "paths": "Where things are. Change them to run a second daemon beside the first.",
+    "access": "Who may use the machine's GPUs, and as whom mgpu runs.",
+    "scheduling": "How long jobs run and how they are switched.",
+    "gpus": "Which GPUs there are and how much of them is given out.",
+    "limits": "What one user may ask of the daemon.",
+    "queue": "What `mgpu_queue` shows.",
+    "privacy": "What users see of each other's jobs.",
+    "jobs": "What happens to a job before it starts.",
+    "log": "What the daemon writes to its standard error.",
+}
+
+SETTINGS: Final = (
+    Setting(
+        "paths.runtime_dir",
+        Path(longest=80),
+        "/run/mgpu",
+        "Sockets and lock. Clients follow `MGPU_RUNTIME_DIR`.",
+    ),
+    Setting(
+        "paths.state_dir",
+        Path(longest=72),
+        "/var/lib/mgpu",
+        "The queue's database and the records of running jobs. It belongs to the service's user.",
+    ),
+    Setting(
+        "paths.cgroup",
+        Text("a name of letters, digits, `.`, `_` and `-`", r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"),
+        "mgpu",
+        "The control group below which each job gets its own.",
+    ),
+    Setting(
+        "access.group",
+        Text('the name of a group, or ""', r"([A-Za-z_][A-Za-z0-9_.-]{0,31})?"),
+        "",
+        "Only members of this group may submit jobs. Empty: everybody may.",
+    ),
+    Setting(
+        "access.admin_group",
+        _GROUP,
+        "mgpu-admin",
+        "Members may change other people's jobs.",
+    ),
+    Setting(
+        "access.service_user",
+        Text("the name of a user", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"),
+        "mgpu",
+        "The system user that decides and keeps the queue. It needs no right of any kind.",
+    ),
+    Setting(
+        "access.min_uid",
+        Integer(1),
+        1000,
+        "Accounts with a smaller number may not run jobs.",
+    ),
+    Setting("access.allow_root", Flag(), default=False, help="Whether root may run jobs."),
+    Setting(
+        "scheduling.max_job_time",
+        Duration(),
+        0,
+        "No job runs longer in one go: it is switched out then. 0: no such limit.",
+    ),
+    Setting(
+        "scheduling.kill_grace",
+        Duration(),
+        30,
+        "Time between SIGTERM and SIGKILL.",
+    ),
+    Setting(
+        "scheduling.max_requeues",
+        Integer(0),
+        0,
+        "A job that was switched out this often ends as TIMEOUT. 0: no bound.",
+    ),
+    Setting(
+        "scheduling.max_user_priority",
+        Integer(0, 1000),
+        1000,
+        "The highest priority that users may give to their jobs.",
+    ),
+    Setting(
+        "scheduling.start_retries",
+        Integer(0, 100),
+        5,
+        "How often a start that failed for a passing cause is tried again.",
+    ),
+    Setting(
+        "gpus.backend",
+        Choice("auto", "nvml", "simulated"),
+        "auto",
+        "`nvml` reads NVIDIA's driver, `simulated` uses the list below; `auto` takes the driver "
+        "where it finds a GPU, else the list.",
+    ),
+    Setting(
+        "gpus.simulated",
+        Gpus(),
+        [],
+        "GPUs that do not exist, to try mgpu with. `used` is memory that others seem to use.",
+    ),
+    Setting(
+        "gpus.memory_margin",
+        Memory(),
+        0,
+        "Memory of each GPU that is never given out.",
+    ),
+    Setting(
+        "gpus.unmanaged_ignore",
+        Memory(),
+        512,
+        "Use by processes outside mgpu up to this much does not make a GPU count as taken.",
+    ),
+    Setting(
+        "gpus.poll_interval",
+        Duration(low=1),
+        5,
+        "How often the driver is asked.",
+    ),
+    Setting(
+        "limits.connections_per_user",
+        Integer(1, 10000),
+        32,
+        "Connections that one user may have open.",
+    ),
+    Setting(
+        "limits.request_burst",
+        Integer(1, 100000),
+        30,
+        "Requests that one user may send at once.",
+    ),
+    Setting(
+        "limits.requests_per_second",
+        Number(0, 100000),
+        2,
+        "Requests by which that allowance grows again.",
+    ),
+    Setting(
+        "limits.pending_per_user",
+        Integer(1, 10_000_000),
+        1000,
+        "Jobs of one user that may wait.",
+    ),
+    Setting(
+        "queue.default",
+        Choice("all", "me"),
+        "all",
+        "Whose jobs are listed when the command does not say.",
+    ),
+    Setting(
+        "privacy.queue",
+        Choice("private", "open"),
+        "private",
+        "`open` shows names and commands of jobs to everybody.",
+    ),
+    Setting(
+        "jobs.activate",
+        Flag(),
+        default=True,
+        help="Whether a virtual environment is found and activated for a job.",
+    ),
+    Setting("log.level", Choice("debug", "info", "warning", "error"), "info", "The least of it."),
+)
+
+BY_KEY: Final = {setting.key: setting for setting in SETTINGS}
+#: Further names of variables: clients and daemon share this one.
+ALIASES: Final = {"MGPU_RUNTIME_DIR": "paths.runtime_dir"}

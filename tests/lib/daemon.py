@@ -76,6 +76,8 @@ class Daemon:
             },
             "gpus": {"backend": "simulated", "simulated": [dict(gpu) for gpu in gpus]},
             "scheduling": {"kill_grace": 2},
+            # Tests look often; those about the limits set their own.
+            "limits": {"request_burst": 100_000, "requests_per_second": 100_000},
         }
         for section, values in config.items():
             base.setdefault(section, {}).update(values)
@@ -173,9 +175,10 @@ class Daemon:
 
     def _end_jobs(self) -> list[str]:
         try:
-            active = [str(job["id"]) for job in self.jobs()]
+            active = [job["id"] for job in self.jobs()]
             if active:
-                self.cancel(ROOT, *active)
+                with Wire(self.admin_socket) as wire:
+                    wire.ask({"op": "cancel", "jobs": active})
                 eventually(self.jobs, until=lambda jobs: not jobs, timeout=20)
         except Exception as error:  # whatever it is, the rest of the cleaning must happen
             return [f"jobs could not be ended: {error!r}"]

@@ -1,0 +1,74 @@
+"""The console blocks of the documentation, as commands with the output that is shown for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_FENCE = re.compile(r"^```(.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One ``$ command`` of a console block; ``tags`` are the words after ```` ```console ````."""
+
+    file: Path
+    line: int
+    tags: tuple[str, ...]
+    command: str
+    output: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line}: {self.command}"
+
+
+def files() -> list[Path]:
+    """README and everything under docs."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def examples(file: Path) -> list[Example]:
+    """All commands in the console blocks of ``file``, in order."""
+    return [example for block in _blocks(file) for example in _commands(file, *block)]
+
+
+def _blocks(file: Path) -> Iterator[tuple[tuple[str, ...], list[tuple[int, str]]]]:
+    words: tuple[str, ...] | None = None
+    lines: list[tuple[int, str]] = []
+    for number, text in enumerate(file.read_text().splitlines(), 1):
+        fence = _FENCE.match(text)
+        if fence is None:
+            lines.append((number, text))
+        elif words is None:
+            words, lines = tuple(fence[1].split()), []
+        else:
+            if words[:1] == ("console",):
+                yield words[1:], lines
+            words = None
+
+
+def _commands(file: Path, tags: tuple[str, ...], lines: list[tuple[int, str]]) -> Iterator[Example]:
+    starts = [index for index, (_, text) in enumerate(lines) if text.startswith("$ ")]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        number, text = lines[start]
+        shown = tuple(text for _, text in lines[start + 1 : end])
+        yield Example(file, number, tags, text[2:], shown)
+
+
+def matches(shown: tuple[str, ...], seen: str) -> bool:
+    """Whether ``seen`` is what the documentation shows.
+
+    The width of gaps does not count, nor do times (0:03). A line ``...`` stands for any lines.
+    """
+    pattern = "".join(
+        r"(?:.*\n)*?" if line.strip() == "..." else re.escape(_plain(line)) + "\n" for line in shown
+    )
+    text = "".join(_plain(line) + "\n" for line in seen.splitlines())
+    return re.fullmatch(pattern, text) is not None
+
+
+def _plain(line: str) -> str:
+    return re.sub(r"\b\d+:\d\d(:\d\d)?\b", "TIME", " ".join(line.split()))

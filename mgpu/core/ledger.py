@@ -54,5 +54,5 @@ class Ledger:
             quiet=gpu.outside <= policy.unmanaged_ignore,
         )
         for job in self.on(gpu.uuid):
-            room.take(need_of(job.spec))
+            room.take(job.id, need_of(job.spec))
         return room

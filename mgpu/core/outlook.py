@@ -30,7 +30,10 @@ class Reservation:
 
 @dataclass(slots=True)
 class Outlook:
-    """The state after a pass: ``rooms`` now, the reservation, and the texts made from them."""
+    """The state once the starts of a pass are made: what is left, and who is to get what.
+
+    ``generation`` is the world's after those starts. ``texts`` keeps what was said about it.
+    """
 
     generation: int
     gpuless: int
@@ -38,3 +41,9 @@ class Outlook:
     reservation: Reservation | None = None
     started: set[int] = field(default_factory=set)
     texts: dict[object, tuple[str, str]] = field(default_factory=dict)
+
+    def note_start(self, job: int, *, gpuless: bool) -> None:
+        """Count a start: its event will move the world on by one generation."""
+        self.started.add(job)
+        self.gpuless += gpuless
+        self.generation += 1

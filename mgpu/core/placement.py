@@ -19,12 +19,14 @@ class Need(NamedTuple):
 class Room:
     """What one GPU can still take. Mutable: a pass fills a private copy.
 
-    ``usable`` is its memory less the margin, ``free`` what of it neither jobs nor outsiders
-    have. ``alone`` is True when its one job does not share; ``quiet`` when outsiders use no more
-    than the policy ignores.
+    ``usable`` is its memory less the margin, ``outside`` what outsiders use of it, ``free`` what
+    is left beside the ``jobs`` (ids). ``alone`` is True when its one job does not share;
+    ``quiet`` when outsiders use no more than the policy ignores.
     """
 
-    __slots__ = ("alone", "available", "free", "index", "jobs", "quiet", "usable", "uuid")
+    __slots__ = (
+        "alone", "available", "free", "index", "jobs", "outside", "quiet", "usable", "uuid",
+    )  # fmt: skip
 
     def __init__(
         self, uuid: str, index: int, usable: int, outside: int, *, available: bool, quiet: bool
@@ -32,28 +34,31 @@ class Room:
         self.uuid = uuid
         self.index = index
         self.usable = usable
+        self.outside = outside
         self.free = usable - outside
         self.available = available
         self.quiet = quiet
-        self.jobs = 0
+        self.jobs: list[int] = []
         self.alone = False
 
     def copy(self) -> Room:
         """The same room, to be filled independently."""
-        twin = Room.__new__(Room)
-        for name in Room.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin = Room(
+            self.uuid, self.index, self.usable, self.outside,
+            available=self.available, quiet=self.quiet,
+        )  # fmt: skip
+        twin.free, twin.alone, twin.jobs = self.free, self.alone, self.jobs.copy()
         return twin
 
-    def take(self, need: Need) -> None:
+    def take(self, job: int, need: Need) -> None:
         """Put a job here."""
-        self.jobs += 1
+        self.jobs.append(job)
         self.free -= need.mem or 0
         self.alone = not need.shares
 
-    def give(self, need: Need) -> None:
+    def give(self, job: int, need: Need) -> None:
         """Take a job away again."""
-        self.jobs -= 1
+        self.jobs.remove(job)
         self.free += need.mem or 0
         self.alone = False
 
@@ -67,7 +72,7 @@ def fits(room: Room, need: Need) -> bool:
     """Whether one GPU of ``need`` can be this one."""
     if not room.available or room.alone or room.free < (need.mem or 0):
         return False
-    return need.shares or (room.jobs == 0 and room.quiet)
+    return need.shares or (not room.jobs and room.quiet)
 
 
 def choose(
@@ -88,6 +93,12 @@ def choose(
     return sorted(fitting[: need.gpus], key=lambda room: room.index)
 
 
-def could_ever_fit(usable: int, need: Need) -> bool:
-    """Whether a GPU with ``usable`` MiB and nothing on it would do."""
+def would_fit(room: Room, need: Need) -> bool:
+    """Whether ``room`` would do if no job were there."""
+    vacant = room.usable - room.outside >= (need.mem or 0)
+    return room.available and vacant and (need.shares or room.quiet)
+
+
+def large_enough(usable: int, need: Need) -> bool:
+    """Whether a GPU with ``usable`` MiB would do with nothing on it."""
     return usable >= (need.mem or 0)

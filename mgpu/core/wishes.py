@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mgpu.core.placement import could_ever_fit, need_of
+from mgpu.core.placement import large_enough, need_of
 from mgpu.core.requests import Cancel, SetPriority, Submit
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
@@ -103,7 +103,7 @@ def _check_gpus(world: World, spec: JobSpec) -> None:
 def _check_memory(world: World, spec: JobSpec) -> None:
     need = need_of(spec)
     usable = [gpu.total - world.policy.margin for gpu in world.gpus.values()]
-    enough = sum(could_ever_fit(size, need) for size in usable)
+    enough = sum(large_enough(size, need) for size in usable)
     if enough < spec.gpus:
         raise MgpuError(
             "Refused",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Gpu(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Gpu:
     """One GPU of this machine, remembered by ``uuid``; ``index`` is its place in PCI order.
 
     ``outside`` is the memory that processes outside mgpu use on it. ``available`` is False while

@@ -40,6 +40,7 @@ ENDED: Final = frozenset(CODES) - ACTIVE
 class Reason:
     """Why a job waits, in Slurm's words where Slurm has one (squeue(1), JOB REASON CODES)."""
 
+    NONE: Final = "None"
     RESOURCES: Final = "Resources"
     PRIORITY: Final = "Priority"
     BEGIN_TIME: Final = "BeginTime"

@@ -1,0 +1,37 @@
+"""Who may do what. An operation that is missing from the table is denied to everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+OWNER: Final = "owner"  # of the job in question; for an operation without one, the caller
+OTHER: Final = "other"
+ADMIN: Final = "admin"  # came in by the admin socket
+ROOT: Final = "root"
+
+ROLES: Final = frozenset({OWNER, OTHER, ADMIN, ROOT})
+_ALL: Final = ROLES
+_NOT_OTHER: Final = ROLES - {OTHER}
+
+#: operation -> the roles that may. Redaction (``core.redact``) limits what the readers see.
+TABLE: Final[Mapping[str, frozenset[str]]] = {
+    "ping": _ALL,
+    "submit": _ALL,
+    "jobs": _ALL,
+    "info": _ALL,
+    "wait": _ALL,
+    "cancel": _NOT_OTHER,
+    "priority": _NOT_OTHER,
+}
+
+
+def roles(*, owner: bool, admin: bool, root: bool) -> frozenset[str]:
+    """The roles a caller has towards one job."""
+    held = {OWNER: owner, OTHER: not owner, ADMIN: admin, ROOT: root}
+    return frozenset(role for role, has in held.items() if has)
+
+
+def allowed(op: str, *, owner: bool, admin: bool, root: bool) -> bool:
+    """Whether the caller may do ``op`` to one job, or at all where no job is in question."""
+    return bool(TABLE.get(op, frozenset()) & roles(owner=owner, admin=admin, root=root))

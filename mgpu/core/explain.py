@@ -1,0 +1,135 @@
+"""Why a job waits, with the figures. Made from what the pass left, by the pass's own questions.
+
+Nothing is written while a pass runs: a text is made when somebody asks, once per shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from mgpu.core.outlook import Outlook, Reservation
+from mgpu.core.placement import Need, Room, choose, fits, large_enough, need_of
+from mgpu.core.policy import effective_limit
+from mgpu.core.schedule import outlook, waits_for_jobs
+from mgpu.core.world import World
+from mgpu.model.job import Job, JobSpec, Pending
+from mgpu.model.states import Reason
+from mgpu.model.time import Now
+
+Explained = tuple[str, str]
+
+_NAMED_HOLDERS = 3
+
+
+def reason_of(world: World, job: Job, now: Now) -> Explained:
+    """The reason and its detail for a waiting job; two empty strings for one that does not."""
+    phase = job.phase
+    if not isinstance(phase, Pending):
+        return "", ""
+    if phase.eligible > now.boot:
+        return _backing_off(phase, now)
+    seen = outlook(world, now)
+    if job.id in seen.started:
+        return Reason.NONE, "starts with the next pass"
+    return _blocked(world, seen, job, now)
+
+
+def needs(need: Need) -> str:
+    """What a job needs, in words: ``2 GPUs with 20480 MiB each``."""
+    words = "1 GPU" if need.gpus == 1 else f"{need.gpus} GPUs"
+    if need.mem is not None:
+        words += f" with {need.mem} MiB" + " each" * (need.gpus > 1)
+    return words if need.shares else words + " for itself"
+
+
+def _backing_off(phase: Pending, now: Now) -> Explained:
+    wait = f"next try in {math.ceil(phase.eligible - now.boot)} s"
+    return phase.reason or Reason.BEGIN_TIME, f"{phase.detail}; {wait}" if phase.detail else wait
+
+
+def _blocked(world: World, seen: Outlook, job: Job, now: Now) -> Explained:
+    reason, text = _shortage(world, seen, job.spec)
+    held = seen.reservation
+    if reason or held is None or held.job is job:
+        return reason or Reason.RESOURCES, text
+    first = f"behind job {held.job.id}"
+    return Reason.PRIORITY, f"{first}; {text}" if text else first + _yields(world, held, job, now)
+
+
+def _shortage(world: World, seen: Outlook, spec: JobSpec) -> Explained:
+    """What lacks for ``spec`` now. A reason comes with it when it does not wait for its turn."""
+    known = seen.texts.get(spec.shape)
+    if known is None:
+        known = seen.texts[spec.shape] = _describe(world, seen.rooms, need_of(spec), seen.gpuless)
+    return known
+
+
+def _describe(world: World, rooms: list[Room], need: Need, gpuless: int) -> Explained:
+    if need.gpus == 0:
+        return Reason.RESOURCES, f"{gpuless} jobs without GPUs run; no more at once"
+    usable = [room for room in rooms if room.available and large_enough(room.usable, need)]
+    if len(usable) < need.gpus:
+        return Reason.GPU_NOT_AVAILABLE, _unusable(world, rooms, need, len(usable))
+    if choose(rooms, need) is not None:
+        return "", ""
+    return "" if waits_for_jobs(rooms, need) else Reason.RESOURCES, _short(world, rooms, need)
+
+
+def _yields(world: World, held: Reservation, job: Job, now: Now) -> str:
+    """Why a job that would fit now leaves the place to the reserved one."""
+    limit = effective_limit(job.spec, world.policy)
+    gpus = ", ".join(f"gpu{index}" for index in held.gpus)
+    if held.at == math.inf:
+        when = f"when job {held.after} ends"
+    else:
+        when = f"in {max(0, math.ceil(held.at - now.boot))} s at the latest"
+    span = f"may run {limit} s" if limit else "has no time limit"
+    return f", which gets {gpus} {when}; this job {span}"
+
+
+def _unusable(world: World, rooms: list[Room], need: Need, usable: int) -> str:
+    unfit = [
+        _defect(world, room)
+        for room in rooms
+        if not (room.available and large_enough(room.usable, need))
+    ]
+    text = f"needs {needs(need)}; this machine has {usable} that can be used"
+    return f"{text} ({', '.join(unfit)})" if unfit else text
+
+
+def _short(world: World, rooms: list[Room], need: Need) -> str:
+    free = [room for room in rooms if fits(room, need)]
+    rest = [room for room in rooms if not fits(room, need)]
+    shown = [*(_free(room, need) for room in free), *(_taken(world, r, need) for r in rest)]
+    have = "1 has that free" if len(free) == 1 else f"{len(free)} have that free"
+    return f"needs {needs(need)}; {have} ({', '.join(shown)})"
+
+
+def _free(room: Room, need: Need) -> str:
+    return f"gpu{room.index}" if need.mem is None else f"gpu{room.index} {room.free}"
+
+
+def _taken(world: World, room: Room, need: Need) -> str:
+    if not room.available or not large_enough(room.usable, need):
+        return _defect(world, room)
+    if not room.jobs:
+        return f"gpu{room.index} taken by processes outside mgpu"
+    left = f" {max(0, room.free)}" if need.shares and not room.alone else ""
+    others = "" if room.quiet else " and by processes outside mgpu"
+    return f"gpu{room.index}{left} held by {_holders(room.jobs)}{others}"
+
+
+def _defect(world: World, room: Room) -> str:
+    if room.available:
+        return f"gpu{room.index} has {max(0, room.usable)} in all"
+    note = world.gpus[room.uuid].note
+    return f"gpu{room.index} not available: {note}" if note else f"gpu{room.index} not available"
+
+
+def _holders(jobs: Iterable[int]) -> str:
+    numbers = sorted(jobs)
+    shown = ", ".join(str(number) for number in numbers[:_NAMED_HOLDERS])
+    rest = len(numbers) - _NAMED_HOLDERS
+    words = f"job{'s' * (len(numbers) > 1)} {shown}"
+    return f"{words} and {rest} more" if rest > 0 else words

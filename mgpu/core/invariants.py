@@ -1,0 +1,107 @@
+"""What is true of every world, derived anew from the jobs alone.
+
+For tests, and for a daemon in debug mode: it looks at everything and costs accordingly.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mgpu.core.placement import need_of
+from mgpu.core.queue import eligible_at, rank
+from mgpu.core.world import World
+from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
+
+
+def check_invariants(world: World) -> None:
+    """Raise AssertionError with what is wrong, if anything is."""
+    for check in (
+        _check_jobs, _check_counters, _check_queue, _check_placed, _check_ledger, _check_promises,
+    ):  # fmt: skip
+        check(world)
+
+
+def _require(truth: bool, what: str) -> None:  # noqa: FBT001 - it reads as a sentence
+    if not truth:
+        raise AssertionError(what)
+
+
+def _check_jobs(world: World) -> None:
+    for number, job in world.jobs.items():
+        _require(job.id == number, f"job {job.id} is filed as {number}")
+        _require(not isinstance(job.phase, Ended), f"job {number} has ended and is still here")
+        _require(job.attempt >= job.restarts + job.deferrals, f"job {number}: too few attempts")
+        placed = isinstance(job.phase, Starting | Running | Stopping)
+        _require(job.attempt > 0 or not placed, f"job {number} runs without an attempt")
+    for number, job in world.changed.items():
+        known = world.jobs.get(number)
+        ended = isinstance(job.phase, Ended)
+        _require(known is job or (known is None and ended), f"job {number} changed unnoticed")
+
+
+def _check_counters(world: World) -> None:
+    jobs = world.jobs.values()
+    seqs = [job.seq for job in jobs]
+    _require(len(set(seqs)) == len(seqs), "two jobs have the same place in the queue")
+    _require(max(seqs, default=0) < world.next_seq, "a place in the queue is given twice")
+    _require(max(world.jobs, default=0) < world.next_id, "an id is given twice")
+    waiting = Counter(job.uid for job in jobs if isinstance(job.phase, Pending))
+    _require(world.pending_of == waiting, f"waiting per user: {world.pending_of} != {waiting}")
+
+
+def _check_queue(world: World) -> None:
+    for shape, bucket in world.queue.buckets.items():
+        _require(bool(bucket.jobs), f"the bucket {shape} is empty")
+        _require(bucket.need == need_of(bucket.jobs[0].spec), f"the bucket {shape} needs more")
+        alike = all(job.spec.shape == shape == bucket.shape for job in bucket.jobs)
+        _require(alike, f"the bucket {shape} holds another shape")
+        _require(_rises(rank(job) for job in bucket.jobs), f"the bucket {shape} is out of order")
+    delayed = world.queue.delayed
+    _require(_rises((eligible_at(j), j.id) for j in delayed), "the delayed jobs are out of order")
+    buckets = [job for bucket in world.queue.buckets.values() for job in bucket.jobs]
+    waiting = [job for job in world.jobs.values() if isinstance(job.phase, Pending)]
+    _require(_same([*buckets, *delayed], waiting), "the queue is not what waits")
+
+
+def _check_placed(world: World) -> None:
+    placed = [job for job in world.jobs.values() if not isinstance(job.phase, Pending)]
+    _require(_same(world.placed.values(), placed), "the attempts under way are not what runs")
+    gpuless = sum(not job.gpus for job in placed)
+    _require(world.ledger.gpuless == gpuless, f"{world.ledger.gpuless} != {gpuless} without GPUs")
+    for job in placed:
+        distinct = len(set(job.gpus)) == len(job.gpus) == job.spec.gpus
+        _require(distinct, f"job {job.id} holds {job.gpus} and asked for {job.spec.gpus}")
+
+
+def _check_ledger(world: World) -> None:
+    holders: dict[str, dict[int, Job]] = {}
+    for job in world.placed.values():
+        for uuid in job.gpus:
+            holders.setdefault(uuid, {})[job.id] = job
+    _require(world.ledger.holders == holders, "the ledger is not what is held")
+    for room in world.rooms():
+        held = sum(job.spec.gpu_mem or 0 for job in holders.get(room.uuid, {}).values())
+        gpu = world.gpus[room.uuid]
+        free = gpu.total - world.policy.margin - gpu.outside - held
+        _require(room.free == free, f"gpu{room.index}: {room.free} MiB free, should be {free}")
+
+
+def _check_promises(world: World) -> None:
+    """No GPU and no memory is promised twice."""
+    for uuid, jobs in world.ledger.holders.items():
+        alone = [job.id for job in jobs.values() if not job.spec.shares]
+        _require(not alone or len(jobs) == 1, f"{uuid} is promised to {alone} alone, and to others")
+        gpu = world.gpus.get(uuid)
+        if gpu is not None:
+            held = sum(job.spec.gpu_mem or 0 for job in jobs.values())
+            _require(held <= gpu.total - world.policy.margin, f"{uuid}: {held} MiB are promised")
+
+
+def _rises(values: Iterable[tuple[float, int]]) -> bool:
+    row = list(values)
+    return all(one < two for one, two in zip(row, row[1:], strict=False))
+
+
+def _same(some: Iterable[Job], others: Iterable[Job]) -> bool:
+    return sorted(id(job) for job in some) == sorted(id(job) for job in others)

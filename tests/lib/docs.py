@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,7 +53,7 @@ def _blocks(file: Path) -> Iterator[tuple[tuple[str, ...], list[tuple[int, str]]
 
 def _commands(file: Path, tags: tuple[str, ...], lines: list[tuple[int, str]]) -> Iterator[Example]:
     starts = [index for index, (_, text) in enumerate(lines) if text.startswith("$ ")]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in pairwise([*starts, len(lines)]):
         number, text = lines[start]
         shown = tuple(text for _, text in lines[start + 1 : end])
         yield Example(file, number, tags, text[2:], shown)

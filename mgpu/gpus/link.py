@@ -1,0 +1,134 @@
+"""The scheduler's end of the monitor process."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mgpu.gpus.base import Leaders, Monitor, unpack
+from mgpu.gpus.monitor import HEARTBEAT
+from mgpu.gpus.simulated import SimulatedMonitor, inventory_of
+from mgpu.model.gpu import Inventory
+from mgpu.model.time import Now
+from mgpu.protocol import link
+
+#: A driver that is not kept loaded takes this long to answer for the first time.
+START_LIMIT: Final = 60.0
+#: An answer later than this is a hang.
+ANSWER_LIMIT: Final = 10.0
+
+_abandoned: list[subprocess.Popen[bytes]] = []
+
+
+def open_monitor(settings: Mapping[str, Any], now: Now) -> Monitor:
+    """The monitor that the settings ask for."""
+    if settings["gpus.backend"] == "simulated":
+        return SimulatedMonitor(inventory_of(settings["gpus.simulated"]))
+    return MonitorLink(settings, now)
+
+
+class MonitorLink:
+    """See :class:`mgpu.gpus.base.Monitor`. Starts the process; never waits for it."""
+
+    def __init__(self, settings: Mapping[str, Any], now: Now) -> None:
+        self._interval: int = settings["gpus.poll_interval"]
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = _start(theirs.fileno())
+        self._socket.setblocking(False)
+        self._deadline: float | None = now.boot + START_LIMIT
+        self._patience = START_LIMIT
+        self._asked = False
+        self._gone = self._final = False
+        self._send(_setup(settings))
+
+    @property
+    def pid(self) -> int:
+        """The monitor's process id, for the log."""
+        return self._process.pid
+
+    def fileno(self) -> int | None:
+        """The descriptor that becomes readable with news; None when there will be none."""
+        return None if self._gone or self._final else self._socket.fileno()
+
+    def request(self, now: Now, leaders: Leaders) -> None:
+        """Ask for news soon. ``leaders`` maps the first process of each running job to the job."""
+        if self._final or self._gone:
+            return
+        self._send({"op": "look", "leaders": [[pid, job] for pid, job in leaders.items()]})
+        if not self._asked and self._deadline is not None:
+            self._deadline = min(self._deadline, now.boot + self._patience)
+            self._asked = True
+
+    def receive(self, now: Now) -> Inventory | None:
+        """The newest inventory that has come since the last call, or None."""
+        newest = None
+        while (message := self._next()) is not None:
+            newest = unpack(message["inventory"])
+            self._final = message["final"]
+            self._asked, self._patience = False, ANSWER_LIMIT
+            quiet = self._interval * (HEARTBEAT + 1) + ANSWER_LIMIT
+            self._deadline = None if self._final else now.boot + quiet
+        return newest
+
+    def deadline(self) -> float | None:
+        """The boot time from which :meth:`expired` is true unless news comes before."""
+        return self._deadline
+
+    def expired(self, now: Now) -> bool:
+        """Whether it has died or hangs: what it said last is no longer known to be true."""
+        return self._gone or (self._deadline is not None and now.boot >= self._deadline)
+
+    def close(self) -> None:
+        """End it without waiting for it: in a driver call it may not even die."""
+        self._socket.close()
+        self._gone = True
+        self._process.kill()
+        _abandoned.append(self._process)
+        _reap()
+
+    def _next(self) -> dict[str, Any] | None:
+        if self._gone or self._final:
+            return None
+        try:
+            received = link.recv(self._socket)
+        except BlockingIOError:
+            return None
+        except (OSError, link.LinkError):
+            received = None
+        self._gone = received is None
+        return received[0] if received else None
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            link.send(self._socket, message)
+        except BlockingIOError:
+            pass  # it has not read the earlier ones: an answer is owed in any case
+        except OSError:
+            self._gone = True
+
+
+def _setup(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "op": "setup",
+        "backend": settings["gpus.backend"],
+        "simulated": settings["gpus.simulated"],
+        "interval": settings["gpus.poll_interval"],
+        "cgroup": settings["paths.cgroup"],
+    }
+
+
+def _start(fd: int) -> subprocess.Popen[bytes]:
+    _reap()
+    path = [folder for folder in sys.path if folder.startswith("/")]
+    code = f"import sys; sys.path[:0] = {path!r}; from mgpu.gpus.monitor import main; main({fd})"
+    command = [sys.executable, "-I", "-S", "-c", code]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[fd], cwd="/")
+
+
+def _reap() -> None:
+    """Forget the ended ones that have died by now."""
+    _abandoned[:] = [process for process in _abandoned if process.poll() is None]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)(?:([KMGT])(?:i?B)?)?", re.ASCII | re.IGNORECASE)
-_SPAN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII | re.IGNORECASE)
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
+# Compiled on first use (re keeps them): most commands that load this module never parse.
+_MEMORY = r"(?ai)(\d{1,15}(?:\.\d{1,15})?)(?:([KMGT])(?:i?B)?)?"
+_SPAN = r"(?ai)(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,12})s)?"
+_CLOCK = r"(?a)(?:(\d{1,9})-)?(\d{1,9})(?::(\d{1,9}))?(?::(\d{1,12}))?"
 _KIB = {"K": 1, "M": 1 << 10, "G": 1 << 20, "T": 1 << 30}
 _DAY = 86400
 _UNLIMITED = frozenset({"unlimited", "infinite", "none"})
@@ -18,11 +19,11 @@ MAX_MEMORY = 1 << 30
 
 def parse_memory(text: str) -> int:
     """MiB of ``8000``, ``8G``, ``20GiB``, ``1.5T``: MiB when bare, powers of 1024, rounded up."""
-    match = _MEMORY.fullmatch(text.strip())
+    match = re.fullmatch(_MEMORY, text.strip())
     if match is None:
         raise ValueError(f"{quoted(text)} is not a size; write 8000 (MiB), 8G or 1.5T")
     kib = float(match[1]) * _KIB[(match[2] or "M").upper()]
-    mib = -int(-kib // 1024) if kib < float(MAX_MEMORY << 10) * 2 else MAX_MEMORY + 1
+    mib = -int(-kib // 1024)
     if not 1 <= mib <= MAX_MEMORY:
         raise ValueError(f"{quoted(text)} is out of range; a size is 1 to {MAX_MEMORY} MiB")
     return mib
@@ -33,11 +34,11 @@ def parse_duration(text: str) -> int:
     plain = text.strip()
     if plain.lower() in _UNLIMITED:
         return 0
-    match = _SPAN.fullmatch(plain)
+    match = re.fullmatch(_SPAN, plain)
     if match is not None and plain:
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return _bounded(text, days * _DAY + hours * 3600 + minutes * 60 + seconds)
-    return int(plain) if _is_small(plain) else _clock(text, plain)
+    return _bounded(text, int(plain)) if _is_number(plain) else _clock(text, plain)
 
 
 def parse_slurm_time(text: str) -> int:
@@ -45,15 +46,15 @@ def parse_slurm_time(text: str) -> int:
     plain = text.strip()
     if plain.lower() in _UNLIMITED:
         return 0
-    return int(plain) * 60 if _is_small(plain) else _clock(text, plain)
+    return _bounded(text, int(plain) * 60) if _is_number(plain) else _clock(text, plain)
 
 
-def _is_small(plain: str) -> bool:
-    return plain.isascii() and plain.isdecimal() and int(plain[:10]) * 60 <= MAX_SECONDS
+def _is_number(plain: str) -> bool:
+    return plain.isascii() and plain.isdecimal() and len(plain) <= 15
 
 
 def _clock(text: str, plain: str) -> int:
-    match = _CLOCK.fullmatch(plain)
+    match = re.fullmatch(_CLOCK, plain)
     if match is None or (match[1] is None and match[3] is None):
         raise ValueError(f"{quoted(text)} is not a duration; write 600, 10m, 2h30m or 1-12:00:00")
     fields = [int(part) for part in match.groups()[1:] if part is not None]

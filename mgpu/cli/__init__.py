@@ -1,0 +1,1 @@
+"""Thin commands: parse, ask, render; no policy."""

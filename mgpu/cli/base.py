@@ -1,0 +1,144 @@
+"""What all commands share: common options, one way to run and to end, one way to say errors."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from typing import IO, TYPE_CHECKING, NoReturn
+
+import click
+
+from mgpu import __version__
+from mgpu.model.errors import MgpuError
+from mgpu.model.units import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mgpu.client import Client
+
+USAGE, BROKEN_PIPE, INTERRUPTED = 2, 128 + 13, 128 + 2
+CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
+
+
+def common_options(function: Callable[..., object]) -> Callable[..., object]:
+    """Add --socket, --config and --version."""
+    for option in (
+        click.version_option(__version__, message="%(prog)s %(version)s"),
+        click.option("--config", metavar="FILE", help="Configuration that says where it listens."),
+        click.option("--socket", metavar="PATH", help="Socket of the scheduler."),
+    ):
+        function = option(function)
+    return function
+
+
+def connect(socket: str | None, config: str | None, *, admin: bool = False) -> Client:
+    """The scheduler that the common options name."""
+    from mgpu.client import Client  # --help and a wrong option do without
+
+    return Client(socket, config, admin=admin)
+
+
+def run(command: click.Command) -> NoReturn:
+    """Run ``command`` with the arguments of this process and end the process."""
+    gc.disable()  # short-lived, and its large lists hold no cycles
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    finish(status_of(command))
+
+
+class OutputLost(Exception):
+    """Standard output takes no more: closed by its reader, or the disk is full."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def emit(text: str) -> None:
+    """Print ``text`` and a newline; all of a command's output goes through here."""
+    try:
+        sys.stdout.write(text + "\n")
+    except OSError as error:
+        raise OutputLost(error) from error  # click would take an OSError for its own
+
+
+def finish(status: int) -> NoReturn:
+    """Write out what was printed and end at once, without taking the interpreter apart."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        status = status or _output_lost(error)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        pass  # there is no place left to say it
+    os._exit(status)
+
+
+def _output_lost(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    complain(f"cannot write the output: {error.strerror}")
+    return 1
+
+
+def status_of(command: click.Command, args: list[str] | None = None) -> int:
+    """Run ``command``, print what went wrong, and give the exit status."""
+    try:
+        status = command.main(args, standalone_mode=False)
+    except MgpuError as error:
+        say_error(error)
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except OutputLost as error:
+        return _output_lost(error.reason)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def say_error(error: MgpuError) -> None:
+    """Print what is wrong and, where known, what to do next."""
+    complain(str(error))
+    if error.hint:
+        complain(error.hint, label="hint")
+
+
+def complain(text: str, label: str = "error", stream: IO[str] | None = None) -> None:
+    """Print ``text`` to standard error, harmless to a terminal whatever it holds."""
+    print(f"{program()}: {label}: {visible(text)}", file=stream or sys.stderr)
+
+
+def program() -> str:
+    """The name this command was called by."""
+    context = click.get_current_context(silent=True)
+    return context.command_path if context else os.path.basename(sys.argv[0])
+
+
+def job_ids(words: tuple[str, ...] | list[str], most: int = 100_000) -> list[int]:
+    """The ids of ``3``, ``3,4`` and ``3-5``, in order, each once, at most ``most``."""
+    ids: dict[int, None] = {}
+    for word in ",".join(words).split(","):
+        if word:
+            ids.update(dict.fromkeys(_id_range(word, most)))
+        if len(ids) > most:
+            raise click.UsageError(f"more than {most} jobs are named")
+    return list(ids)
+
+
+def _id_range(word: str, most: int) -> range:
+    first, dash, last = word.partition("-")
+    if not _is_id(first) or (dash and not _is_id(last)):
+        raise click.UsageError(f"{word!r} is not a job id; write 3, 3,4 or 3-5")
+    ids = range(int(first), int(last or first) + 1)
+    if not 1 <= len(ids) <= most:
+        raise click.UsageError(f"{word!r} is not a range of 1 to {most} jobs")
+    return ids
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < len(text) <= 18 and int(text) > 0

@@ -1,0 +1,166 @@
+"""The columns of mgpu_queue and squeue's format letters for them.
+
+A column makes all its cells at once from all rows: ten thousand jobs cost a few list operations,
+not ten thousand calls for each column.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from mgpu.model.states import CODES
+from mgpu.model.units import format_duration, format_memory, quoted, visible
+from mgpu.protocol.names import JOB_FIELDS
+
+Row = list[Any]
+Cells = Iterable[str]
+_AT = {name: index for index, name in enumerate(JOB_FIELDS)}
+NOTHING = "-"
+
+
+class Column(NamedTuple):
+    """A header and how to make the cells under it."""
+
+    header: str
+    cells: Callable[[list[Row]], Cells]
+
+
+def _field(name: str) -> Callable[[list[Row]], Cells]:
+    get = itemgetter(_AT[name])
+    return lambda rows: map(str, map(get, rows))
+
+
+def _text(name: str) -> Callable[[list[Row]], Cells]:
+    get = itemgetter(_AT[name])
+    return lambda rows: [NOTHING if t is None else visible(t) for t in map(get, rows)]
+
+
+def _each(show: Callable[[Any], str], *names: str) -> Callable[[list[Row]], Cells]:
+    get = itemgetter(*(_AT[name] for name in names))
+    return lambda rows: map(show, map(get, rows))
+
+
+def _limit(seconds: int | None) -> str:
+    return format_duration(seconds) if seconds else "UNLIMITED"
+
+
+def _left(values: tuple[int | None, float, str]) -> str:
+    limit, elapsed, state = values
+    if not limit:
+        return "UNLIMITED"
+    return format_duration(limit - (elapsed or 0) if state != "PENDING" else limit)
+
+
+def _memory(mib: int | None) -> str:
+    return NOTHING if mib is None else format_memory(mib)
+
+
+def _moment(seconds: float | None) -> str:
+    return "N/A" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
+
+
+def _gpu_names(indexes: list[int]) -> str:
+    return ",".join([f"gpu{index}" for index in indexes])
+
+
+def _place(values: tuple[list[int], str, str | None, str, int | None, int | None]) -> str:
+    indexes, reason, detail, state, code, signal = values
+    if indexes:
+        return _gpu_names(indexes)
+    why = ": ".join([visible(text) for text in (reason, detail) if text])
+    return f"({why})" if why else _outcome(state, code, signal)
+
+
+def _outcome(state: str, code: int | None, signal: int | None) -> str:
+    if signal is not None:
+        return f"(signal {signal})"
+    return f"(exit {code})" if code else NOTHING
+
+
+def _word(reason: str) -> str:
+    return visible(reason) if reason else "None"
+
+
+#: squeue's letters for what mgpu knows too; D and P are constant here and kept for old scripts.
+COLUMNS = {
+    "A": Column("JOBID", _field("id")),
+    "D": Column("NODES", _each(lambda _: "1", "id")),
+    "F": Column("ARRAY_JOB_ID", _field("id")),
+    "G": Column("GPUS", _field("gpus")),
+    "L": Column("TIME_LEFT", _each(_left, "time_limit", "elapsed", "state")),
+    "M": Column("TIME", _each(lambda elapsed: format_duration(elapsed or 0), "elapsed")),
+    "N": Column("NODELIST", _each(_gpu_names, "gpu_ids")),
+    "P": Column("PARTITION", _each(lambda _: "gpu", "id")),
+    "Q": Column("PRIORITY", _field("priority")),
+    "R": Column(
+        "NODELIST(REASON)",
+        _each(_place, "gpu_ids", "reason", "detail", "state", "code", "signal"),
+    ),
+    "S": Column("START_TIME", _each(_moment, "started")),
+    "T": Column("STATE", _field("state")),
+    "V": Column("SUBMIT_TIME", _each(_moment, "submitted")),
+    "Z": Column("WORK_DIR", _text("cwd")),
+    "b": Column("TRES_PER_NODE", _each(lambda count: f"gpu:{count}", "gpus")),
+    "e": Column("END_TIME", _each(_moment, "ended")),
+    "i": Column("JOBID", _field("id")),
+    "j": Column("NAME", _text("name")),
+    "l": Column("TIME_LIMIT", _each(_limit, "time_limit")),
+    "m": Column("GPU_MEMORY", _each(_memory, "gpu_mem")),
+    "o": Column("COMMAND", _text("command")),
+    "p": Column("PRIORITY", _field("priority")),
+    "r": Column("REASON", _each(_word, "reason")),
+    "t": Column("ST", _each(lambda state: CODES.get(state, state), "state")),
+    "u": Column("USER", _text("user")),
+}
+DEFAULT = "%.8i %16j %.8u %.2t %.11M %.4G %R"
+_WIDEST = 1000
+
+
+class Format(NamedTuple):
+    """A template for the % operator and the columns that fill it."""
+
+    template: str
+    columns: list[Column]
+
+    def header(self) -> str:
+        """The line above the jobs."""
+        return (self.template % tuple(column.header for column in self.columns)).rstrip()
+
+    def lines(self, rows: list[Row]) -> list[str]:
+        """One line for each job."""
+        template = self.template
+        cells = [column.cells(rows) for column in self.columns]
+        return [(template % line).rstrip() for line in zip(*cells, strict=True)]
+
+
+def parse_format(text: str) -> Format:
+    """Read squeue's ``%[[.]width]letter``; ``.`` means right-justified, ``%%`` a percent sign."""
+    literal, *items = text.replace("%%", "\0").split("%")
+    template, columns = [literal], []
+    for item in items:
+        digits = item.removeprefix(".")
+        letter_at = len(digits) - len(digits.lstrip("0123456789"))
+        letter, rest = digits[letter_at : letter_at + 1], digits[letter_at + 1 :]
+        columns.append(_column(letter, text))
+        template.append(_conversion(digits[:letter_at], right=item.startswith(".")) + rest)
+    if not columns:
+        raise ValueError(f"{quoted(text)} names no column; write for example {DEFAULT!r}")
+    return Format("".join(template).replace("\0", "%%"), columns)
+
+
+def _column(letter: str, text: str) -> Column:
+    if letter not in COLUMNS:
+        known = "".join(sorted(COLUMNS, key=str.lower))
+        raise ValueError(f"unknown field %{letter} in {quoted(text)}; known are {known}")
+    return COLUMNS[letter]
+
+
+def _conversion(width: str, *, right: bool) -> str:
+    if not width:
+        return "%s"
+    if len(width) > len(str(_WIDEST)) or not 1 <= int(width) <= _WIDEST:
+        raise ValueError(f"the width {width[:20]} is not 1 to {_WIDEST}")
+    return f"%{'' if right else '-'}{width}.{width}s"

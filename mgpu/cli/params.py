@@ -1,0 +1,68 @@
+"""Kinds of option values: sizes, durations, signals, lists. A bad value is a usage error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from mgpu.model import units
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[object]
+else:
+    _ParamType = click.ParamType  # older releases cannot be subscripted
+
+_WARNING_SECONDS = 60
+
+
+class Parsed(_ParamType):
+    """A value read by a function that raises ValueError."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """``value`` read, unless it is one already (a default)."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def parse_signal(text: str) -> tuple[int, int]:
+    """(number, seconds before the limit) of ``USR1``, ``B:TERM@30``, ``10@120``."""
+    name, at, seconds = text.removeprefix("B:").partition("@")
+    if at and not (seconds.isascii() and seconds.isdecimal() and 1 <= int(seconds[:6]) <= 65535):
+        raise ValueError(f"{units.quoted(text)}: the time is 1 to 65535 seconds")
+    return signal_number(name), int(seconds) if at else _WARNING_SECONDS
+
+
+def signal_number(name: str) -> int:
+    """The number of a signal given as ``USR1``, ``SIGUSR1`` or ``10``."""
+    import signal
+
+    plain = name.upper().removeprefix("SIG")
+    for known in signal.valid_signals():
+        names = {str(int(known)), getattr(known, "name", "").removeprefix("SIG")}
+        if plain and plain in names:
+            return int(known)
+    raise ValueError(f"{units.quoted(name)} is not a signal; write USR1, SIGTERM or 10")
+
+
+def words(text: str) -> list[str]:
+    """The parts between commas, without blanks and empty ones."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+MEMORY = Parsed("size", units.parse_memory)
+DURATION = Parsed("duration", units.parse_duration)
+SLURM_TIME = Parsed("time", units.parse_slurm_time)
+SIGNAL = Parsed("signal", parse_signal)
+WORDS = Parsed("list", words)

@@ -1,0 +1,124 @@
+"""mgpu_queue: list jobs as squeue does."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import click
+
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_ids, run
+from mgpu.cli.columns import DEFAULT, Format, Row, parse_format
+from mgpu.cli.params import WORDS, Parsed
+from mgpu.model.states import ACTIVE, ENDED, STATES
+from mgpu.protocol.names import JOB_FIELDS, MAX_IDS
+
+_USER_AT, _STATE_AT, _MINE_AT = map(JOB_FIELDS.index, ("user", "state", "mine"))
+
+
+def _states(text: str) -> list[str]:
+    """Names of the states ``PD,running``; ``all`` is every one."""
+    words = [word.strip().upper() for word in text.split(",") if word.strip()]
+    found = [STATES.get(word, word) for word in words]
+    if "ALL" in found:
+        return sorted(ACTIVE | ENDED)
+    for state in found:
+        if state not in ACTIVE | ENDED:
+            raise ValueError(f"{state!r} is no state; known are {', '.join(STATES)}")
+    return found
+
+
+@click.command("mgpu_queue", context_settings=CONTEXT)
+@click.option("--me", is_flag=True, help="Only your jobs.")
+@click.option("-u", "--user", "users", type=WORDS, metavar="NAMES", help="Only of these users.")
+@click.option(
+    "-t",
+    "--states",
+    type=Parsed("states", _states),
+    metavar="STATES",
+    help="Only in these states: PD,R,CG,CD,F,CA,TO,NF,LF,OOM, long names, or all.",
+)
+@click.option("-j", "--jobs", metavar="IDS", help="Only these, as 3, 3,4 or 3-5.")
+@click.option("-a", "--all", "ended", is_flag=True, help="Everyone's, those that have ended too.")
+@click.option(
+    "-o",
+    "--format",
+    "layout",
+    type=Parsed("format", parse_format),
+    default=DEFAULT,
+    metavar="FORMAT",
+    help=f"Columns as squeue writes them, %[[.]WIDTH]LETTER. [default: {DEFAULT}]",
+)
+@click.option("-h", "--no-header", is_flag=True, help="No line with the names of the columns.")
+@click.option("--limit", type=click.IntRange(1, 100_000), metavar="N", help="At most N jobs.")
+@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@common_options
+def queue(socket: str | None, config: str | None, **options: Any) -> int:
+    """List the jobs that wait or run.
+
+    Where a job waits, the last column says why, with the figures. Names and commands of other
+    users' jobs may be hidden ("-").
+
+    Letters of --format: i id, j name, u user, t T state, M time run, l time limit, L time left,
+    G b GPUs, m memory of each, N GPUs held, R these or the reason, r reason, Q priority,
+    V submitted, S started, e ended, o command, Z folder, D nodes, P partition.
+    """
+    ids = job_ids([options["jobs"]], MAX_IDS) if options["jobs"] else []
+    with connect(socket, config) as client:
+        rows = client.rows(_filters(options, ids))
+    unknown = set(ids).difference(row[0] for row in rows)
+    if ids:
+        rows = _wanted(rows, options)
+    if options["as_json"]:
+        _write_json(rows)
+    else:
+        _write_table(rows, options["layout"], header=not options["no_header"])
+    for job in sorted(unknown):
+        complain(f"job {job}: unknown")
+    return 1 if ids and len(unknown) == len(ids) else 0
+
+
+def _filters(options: dict[str, Any], ids: list[int]) -> dict[str, object]:
+    if ids:  # nothing else, so that a job that another filter leaves out is not called unknown
+        return {"scope": "all", "jobs": ids, "ended": True}
+    states = options["states"] or []
+    everyone = options["ended"] or options["users"]
+    return {
+        "scope": "me" if options["me"] else "all" if everyone else None,
+        "users": options["users"] or [],
+        "states": states,
+        "ended": options["ended"] or bool(ENDED.intersection(states)),
+        "limit": options["limit"] or 0,
+    }
+
+
+def _wanted(rows: list[Row], options: dict[str, Any]) -> list[Row]:
+    """Those of the named jobs that the other options let through."""
+    states = options["states"] or (ACTIVE | ENDED if options["ended"] else ACTIVE)
+    users = options["users"]
+    chosen = [
+        row
+        for row in rows
+        if row[_STATE_AT] in states
+        and (not users or row[_USER_AT] in users)
+        and (row[_MINE_AT] or not options["me"])
+    ]
+    return chosen[: options["limit"]]
+
+
+def _write_table(rows: list[Row], layout: Format, *, header: bool) -> None:
+    lines = [layout.header()] if header else []
+    lines += layout.lines(rows)
+    if lines:
+        emit("\n".join(lines))
+
+
+def _write_json(rows: list[Row]) -> None:
+    import json
+
+    jobs = [dict(zip(JOB_FIELDS, row, strict=True)) for row in rows]
+    emit(json.dumps({"jobs": jobs}, indent=1))
+
+
+def main() -> NoReturn:
+    """The program mgpu_queue."""
+    run(queue)

@@ -1,0 +1,191 @@
+"""mgpu_srun: submit a command or a script."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
+from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME
+
+if TYPE_CHECKING:
+    from mgpu.client import Client
+
+_AS_IS = "mgpu.as_is"
+_MOST_GPUS, _PRIORITY = 1024, 1000
+
+
+class SubmitCommand(click.Command):
+    """Remembers whether the command was written after ``--``: then it is never a script."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        before = len(given) - len(ctx.params["command"] or ()) - 1
+        ctx.meta[_AS_IS] = before >= 0 and given[before] == "--"
+        return rest
+
+
+@click.command(
+    "mgpu_srun", cls=SubmitCommand, context_settings=CONTEXT | {"allow_interspersed_args": False}
+)
+@click.option(
+    "-G",
+    "--gpus",
+    type=click.IntRange(0, _MOST_GPUS),
+    default=1,
+    show_default=True,
+    help="Number of GPUs.",
+)
+@click.option(
+    "--mem",
+    "--gpu-mem",
+    "gpu_mem",
+    type=MEMORY,
+    metavar="SIZE",
+    help="GPU memory for each GPU, as 8000 (MiB), 8G or 1.5T. The job then shares its GPUs with "
+    "others as long as the sum fits; without it, it has them for itself.",
+)
+@click.option("--exclusive", is_flag=True, help="With --mem: such GPUs, but for this job alone.")
+@click.option(
+    "--time-limit",
+    type=DURATION,
+    metavar="DURATION",
+    help="Longest run, as 600 (seconds), 10m, 2h30m or 1-12:00:00.",
+)
+@click.option(
+    "-t",
+    "--time",
+    "slurm_time",
+    type=SLURM_TIME,
+    metavar="TIME",
+    help="The same in Slurm's forms: 10 (minutes), 10:00, 2:30:00, 1-12.",
+)
+@click.option("-J", "--name", "--job-name", "name", metavar="NAME", help="Name of the job.")
+@click.option("-D", "--chdir", metavar="DIR", help="Folder it runs in. [default: the current one]")
+@click.option("-o", "--output", metavar="PATTERN", help="Log file; %j is the id, %x the name.")
+@click.option(
+    "-e", "--error", metavar="PATTERN", help="File for standard error. [default: the log]"
+)
+@click.option(
+    "--open-mode",
+    type=click.Choice(["append", "truncate"]),
+    default="append",
+    show_default=True,
+    help="What happens to a log file that exists.",
+)
+@click.option(
+    "--export",
+    default="ALL",
+    metavar="ALL|NONE|NAME[=VALUE],...",
+    help="Variables of this shell that the job gets. [default: ALL]",
+)
+@click.option(
+    "--requeue/--no-requeue",
+    default=True,
+    help="At the time limit: back to the queue, or the end. [default: requeue]",
+)
+@click.option(
+    "--signal",
+    type=SIGNAL,
+    metavar="[B:]SIG[@SECONDS]",
+    help="Send this signal so long (60) before the time limit.",
+)
+@click.option(
+    "--priority",
+    type=click.IntRange(-_PRIORITY, _PRIORITY),
+    default=0,
+    show_default=True,
+    help="Higher goes first.",
+)
+@click.option("--venv", metavar="DIR", help="Virtual environment to activate.")
+@click.option("--conda-env", metavar="NAME", help="Conda environment to activate: name or folder.")
+@click.option("--no-activate", is_flag=True, help="Activate no environment.")
+@click.option("-W", "--wait", is_flag=True, help="Wait for the end and return the job's code.")
+@click.option("--parsable", is_flag=True, help="Print the bare id.")
+@common_options
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def srun(
+    context: click.Context,
+    /,
+    command: tuple[str, ...],
+    socket: str | None,
+    config: str | None,
+    **options: Any,
+) -> int:
+    """Submit COMMAND, to run as you, here, when its GPUs are free.
+
+    A COMMAND that is a file beginning with #! (with a slash in its name, or in the current
+    folder) is a script: its content is copied now, so later edits change nothing. Written after
+    -- it is run as it is.
+
+    Example: mgpu_srun --gpus 1 --mem 8000 --time-limit 600 -- python train.py
+    """
+    wait, parsable = options.pop("wait"), options.pop("parsable")
+    with connect(socket, config) as client:
+        job = _submit(client, command, options, as_is=context.meta[_AS_IS])
+        emit(str(job) if parsable else f"Submitted job {job}")
+        return _wait(client, job) if wait else 0
+
+
+def _submit(
+    client: Client, command: tuple[str, ...], options: dict[str, Any], *, as_is: bool
+) -> int:
+    script = None if as_is else _script(command[0])
+    if script is not None:
+        options |= {"script": script, "script_name": os.path.basename(command[0])}
+        command = command[1:]
+    return client.submit(
+        command,
+        time_limit=_time_limit(options.pop("time_limit"), options.pop("slurm_time")),
+        cwd=options.pop("chdir"),
+        activate=not options.pop("no_activate"),
+        **options,
+    )
+
+
+def _time_limit(seconds: int | None, slurm: int | None) -> int | None:
+    if seconds is not None and slurm is not None:
+        raise click.UsageError("--time and --time-limit say the same thing: give one of them")
+    return slurm if seconds is None else seconds
+
+
+def _script(path: str) -> bytes | None:
+    """The content of a script; None for what is a command."""
+    try:
+        # Not blocking: the word may name a FIFO.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        try:
+            is_script = file.read(2) == b"#!"
+            return b"#!" + file.read(_SCRIPT_BYTES) if is_script else None
+        except OSError:
+            return None
+
+
+#: One byte more than the scheduler takes, so that it is the one to refuse.
+_SCRIPT_BYTES = (768 << 10) - 1
+
+
+def _wait(client: Client, job: int) -> int:
+    sys.stdout.flush()  # whoever reads the id need not wait for the job
+    try:
+        end = client.wait(job)[job]
+    except KeyboardInterrupt:
+        complain(f"job {job} goes on; see it with: mgpu_queue --jobs {job}", label="note")
+        return INTERRUPTED
+    if end.state != "COMPLETED":
+        complain(f"job {job} ended: {end.state}", label="note")
+    return end.exit_status
+
+
+def main() -> NoReturn:
+    """The program mgpu_srun."""
+    run(srun)

@@ -1,0 +1,143 @@
+"""Requests that outlive a restart of the scheduler: connect again, ask again with the same bytes.
+
+Asking twice is safe: every operation is idempotent, ``submit`` by its request key.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterator
+
+from mgpu.client.address import Address
+from mgpu.client.transport import Absent, Broken, Transport
+from mgpu.model.errors import EXIT_STATUS, MgpuError
+from mgpu.protocol.codec import pack
+from mgpu.protocol.frames import frame
+
+#: Seconds spent waiting for a scheduler that was there and is gone, and for its socket.
+PATIENCE = 30.0
+SOCKET_PATIENCE = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    #: A body from a server that is trusted: read without checking each type again.
+    Message = dict[str, Any]
+    OnPart = Callable[[Message], None]
+
+
+class Reply:
+    """An answer: ``parts`` in order, then the ``body`` that ended it."""
+
+    __slots__ = ("body", "parts")
+
+    def __init__(self, parts: list[Message], body: Message) -> None:
+        self.parts = parts
+        self.body = body
+
+
+class Session:
+    """A connection that is made when first needed and made anew when it breaks."""
+
+    __slots__ = ("_address", "_met", "_timeout", "_transport")
+
+    def __init__(self, address: Address, timeout: float | None) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._transport: Transport | None = None
+        self._met = False
+
+    def ask(
+        self, request: dict[str, object], on_part: OnPart | None = None, *, patient: bool = False
+    ) -> Reply:
+        """The reply to ``request``; ``on_part`` sees parts as they come, again after a break.
+
+        ``patient``: the answer may take for ever.
+        """
+        data = frame(pack(request))
+        pauses = _pauses()
+        while True:
+            try:
+                return self._ask_once(data, on_part, patient=patient)
+            except (Absent, Broken) as error:
+                self.close()
+                self._pause(pauses, error)
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def _ask_once(self, data: bytes, on_part: OnPart | None, *, patient: bool) -> Reply:
+        transport = self._connected()
+        try:
+            transport.send(data)
+            if patient:
+                transport.wait_for(None)
+            return _collect(transport, on_part)
+        except (MgpuError, KeyboardInterrupt):
+            self.close()  # what was not read of this answer must not become the next one's
+            raise
+        finally:
+            if patient and self._transport is not None:
+                transport.wait_for(self._timeout)
+
+    def _connected(self) -> Transport:
+        if self._transport is None:
+            self._transport = Transport(self._address, self._timeout)
+            self._met = True
+        return self._transport
+
+    def _pause(self, pauses: Iterator[tuple[float, float]], error: Exception) -> None:
+        waited, pause = next(pauses)
+        patience = PATIENCE if isinstance(error, Broken) else SOCKET_PATIENCE
+        if not self._met or waited >= patience:
+            raise self._unreachable(waited) from None
+        select.select((), (), (), pause)
+
+    def _unreachable(self, waited: float) -> MgpuError:
+        after = f" (waited {waited:.0f} s)" if waited else ""
+        message = f"no mgpu daemon answers at {self._address.path}{after}"
+        return MgpuError("Unreachable", message, hint="start it: systemctl start mgpu, or mgpud")
+
+
+def _collect(transport: Transport, on_part: OnPart | None) -> Reply:
+    parts: list[Message] = []
+    while True:
+        kind, body = _opened(transport.receive())
+        if kind == "ok":
+            return Reply(parts, body)
+        if on_part is None:
+            parts.append(body)
+        else:
+            on_part(body)
+
+
+def _opened(message: Message) -> tuple[str, Message]:
+    for kind in ("part", "ok"):
+        body = message.get(kind)
+        if isinstance(body, dict):
+            return kind, body
+    raise _fault(message.get("error"))
+
+
+def _fault(body: object) -> MgpuError:
+    if not isinstance(body, dict):
+        return MgpuError("Internal", "the server's answer makes no sense")
+    texts = (str(body.get(key) or "") for key in ("code", "message", "path", "hint"))
+    code, message, path, hint = texts
+    if code not in EXIT_STATUS:  # of a newer server
+        message, code = f"{message} ({code})", "Refused"
+    return MgpuError(code, message, path=path, hint=hint)
+
+
+def _pauses() -> Iterator[tuple[float, float]]:
+    """Pairs of (seconds waited so far, next pause), ever longer."""
+    waited, pause = 0.0, _FIRST_PAUSE
+    while True:
+        yield waited, pause
+        waited += pause
+        pause = min(pause * 2, _LONGEST_PAUSE)

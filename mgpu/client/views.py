@@ -1,0 +1,110 @@
+"""What the Python API returns: plain named values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mgpu.protocol.names import JOB_FIELDS
+
+
+class JobView(NamedTuple):
+    """A job as the scheduler shows it to this caller.
+
+    Times are Unix time, durations seconds, memory MiB. ``name``, ``command`` and ``cwd`` are None
+    where they belong to somebody else and are private. ``gpu_ids`` are the GPUs it holds.
+    """
+
+    id: int
+    name: str | None
+    user: str
+    state: str
+    reason: str
+    detail: str | None
+    submitted: float
+    started: float | None
+    ended: float | None
+    elapsed: float
+    time_limit: int | None
+    gpus: int
+    gpu_mem: int | None
+    gpu_ids: list[int]
+    priority: int
+    restarts: int
+    attempt: int
+    code: int | None
+    signal: int | None
+    command: str | None
+    cwd: str | None
+    exclusive: bool
+    requeue: bool
+    mine: bool
+
+
+class JobEnd(NamedTuple):
+    """How a job ended; ``code`` and ``signal`` are None where it did not run to an end."""
+
+    state: str
+    code: int | None
+    signal: int | None
+
+    @property
+    def exit_status(self) -> int:
+        """The status as a shell would give it: the code, 128 + signal, 1 if there is neither."""
+        return exit_status(self.code, self.signal)
+
+
+class Holder(NamedTuple):
+    """A job on a GPU: ``gpu_mem`` is what it reserved, None if it has the GPU for itself."""
+
+    job: int
+    user: str
+    gpu_mem: int | None
+    elapsed: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class GpuView:
+    """A GPU; memory in MiB. ``note`` says why it is not ``available``."""
+
+    index: int
+    uuid: str
+    name: str
+    total: int
+    outside: int
+    reserved: int
+    free: int
+    available: bool
+    note: str
+    jobs: list[Holder]
+
+
+class Machine(NamedTuple):
+    """All GPUs and the length of the queue; ``backend`` is ``nvml`` or ``simulated``."""
+
+    backend: str
+    version: str
+    gpus: list[GpuView]
+    pending: int
+    running: int
+
+
+class Health(NamedTuple):
+    """The scheduler's own state; ``detail`` says what is wrong in ``mode`` ``recovery``."""
+
+    version: str
+    uptime: float
+    backend: str
+    mode: str
+    detail: str
+
+
+def exit_status(code: int | None, signal: int | None) -> int:
+    """The code, else 128 + signal, else 1."""
+    if code is not None:
+        return code
+    return 1 if signal is None else 128 + signal
+
+
+assert JobView._fields == JOB_FIELDS  # noqa: S101 - the order on the wire is the order here

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 
 from mgpu.core.placement import need_of
 from mgpu.core.queue import eligible_at, rank
@@ -100,7 +101,7 @@ def _check_promises(world: World) -> None:
 
 def _rises(values: Iterable[tuple[float, int]]) -> bool:
     row = list(values)
-    return all(one < two for one, two in zip(row, row[1:], strict=False))
+    return all(one < two for one, two in pairwise(row))
 
 
 def _same(some: Iterable[Job], others: Iterable[Job]) -> bool:

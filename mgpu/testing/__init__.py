@@ -1,0 +1,1 @@
+"""What tests and the simulator build worlds with: builders, clocks, fakes."""

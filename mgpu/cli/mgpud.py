@@ -1,0 +1,99 @@
+"""``mgpud``: judge the settings, then become the launcher.
+
+The launcher is root for as long as the machine runs, so it is a fresh interpreter that holds the
+standard library and msgpack alone: what reads the configuration is gone when it begins.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import msgpack
+
+import mgpu
+from mgpu.config import DEFAULT_PATH, ConfigError, load_settings
+
+#: flag -> the setting that it overrides.
+FLAGS = {
+    "max_job_time": "scheduling.max_job_time",
+    "runtime_dir": "paths.runtime_dir",
+    "state_dir": "paths.state_dir",
+    "log_level": "log.level",
+    "gpus_backend": "gpus.backend",
+}
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=_FILE, help=f"Configuration file.  [{DEFAULT_PATH}]")
+@click.option("--max-job-time", metavar="DURATION", help="No job runs longer in one go: 2h30m.")
+@click.option("--runtime-dir", metavar="DIR", help="Folder of the sockets.")
+@click.option("--state-dir", metavar="DIR", help="Folder of the queue's database.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option("--gpus-backend", metavar="BACKEND", help="auto, nvml or simulated.")
+@click.version_option(mgpu.__version__, prog_name="mgpud")
+@click.pass_context
+def main(context: click.Context, /, config: Path | None, **flags: str | None) -> None:
+    """Run the mgpu daemon in the foreground. Needs root; every flag overrides the configuration.
+
+    SIGTERM stops it and leaves jobs running. Installed as mgpu_scheduler_server too.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings = _load(config, {FLAGS[name]: value for name, value in flags.items()})
+    if os.geteuid() != 0:
+        raise SystemExit(
+            "mgpud: must be started by root, to start each job as the user it belongs to\n"
+            "mgpud: try: sudo mgpud; or, to judge a configuration: mgpud check FILE"
+        )
+    exec_launcher(settings)
+
+
+@main.command()
+@click.argument("file", type=_FILE, default=DEFAULT_PATH)
+def check(file: Path) -> None:
+    """Judge a configuration file: every problem with its line and what to do about it."""
+    _load(file, {}, env={})
+    click.echo(f"{file}: good")
+
+
+def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
+    """Replace this process by the launcher; it reads the settings from a file in memory.
+
+    The interpreter starts isolated (-I -S): no variable, no folder of a user and no site
+    customisation decides what root executes; only the folders of this package and of msgpack do.
+    """
+    fd = os.memfd_create("mgpu-settings", 0)
+    os.write(fd, msgpack.packb(dict(settings)))
+    code = (
+        f"import sys; sys.path[:0] = {_package_folders()!r}; "
+        "from mgpu.privileged.launcher import main; sys.exit(main())"
+    )
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, str(fd)])
+
+
+def _package_folders() -> list[str]:
+    folders = [Path(str(module.__file__)).resolve().parent.parent for module in (mgpu, msgpack)]
+    return list(dict.fromkeys(map(str, folders)))
+
+
+def _load(
+    path: Path | None, flags: Mapping[str, str | None], env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    try:
+        return load_settings(path, os.environ if env is None else env, flags)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"mgpud: {problem}", err=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""The attempts that are under way: their supervisors, what was ordered, what they reported.
+
+An attempt goes ordered -> live -> over. What is lost on the way is looked for in three places, in
+this order: the supervisor's connection, its exit record, and the launcher, which kills what is left
+of an attempt before the scheduler calls it lost.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mgpu.core import requests
+from mgpu.daemon import limits
+from mgpu.daemon.attemptdir import AttemptDirs, Key
+from mgpu.daemon.launcherlink import LauncherLink
+from mgpu.daemon.loop import Loop
+from mgpu.model.time import Now
+from mgpu.protocol import link
+from mgpu.system.log import log
+
+#: Seconds between two tries to reach a supervisor that lives but does not listen yet, and tries.
+RETRY = 0.1
+TRIES = 100
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt under way.
+
+    ``stage`` is ordered, live, stopping or over. ``ready`` tells whether its supervisor said that
+    the program may run, ``killing`` whether the launcher was asked to clear it away, ``grace`` the
+    seconds of a stop that could not be delivered yet.
+    """
+
+    key: Key
+    stage: str
+    sock: socket.socket | None = None
+    ready: bool = False
+    killing: bool = False
+    grace: int | None = None
+    deadline: float | None = None
+    tries: int = 0
+
+
+class Attempts:
+    """All attempts under way; calls ``report`` with each core report about one."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        dirs: AttemptDirs,
+        launcher: LauncherLink,
+        report: Callable[[requests.Report], None],
+    ) -> None:
+        self._loop = loop
+        self._dirs = dirs
+        self._launcher = launcher
+        self._report = report
+        self._attempts: dict[Key, Attempt] = {}
+
+    def observed(self) -> dict[Key, str]:
+        """The stage of each attempt: the core's view of the world outside."""
+        return {key: attempt.stage for key, attempt in self._attempts.items()}
+
+    # -- orders ---------------------------------------------------------------------------------
+
+    def launch(self, message: dict[str, Any], payload: int, now: Now) -> None:
+        """Order the launcher to start an attempt; ``payload`` is a descriptor, given away."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        attempt = Attempt((message["job"], message["attempt"]), "ordered")
+        attempt.deadline = now.boot + limits.START_DEADLINE
+        self._attempts[attempt.key] = attempt
+        self._attach(attempt, ours)
+        self._launcher.send(message, (payload, theirs.detach()))
+
+    def stop(self, key: Key, grace: int) -> None:
+        """End the attempt: SIGTERM now, SIGKILL after ``grace`` seconds."""
+        attempt = self._attempts[key]
+        attempt.stage = "stopping"
+        attempt.grace = grace
+        self._deliver_stop(attempt)
+
+    def acknowledge(self, key: Key) -> None:
+        """The end of the attempt is stored: its supervisor may go, its folder with it."""
+        attempt = self._attempts.get(key)
+        if attempt is None or attempt.sock is None:
+            self._attempts.pop(key, None)
+            self._dirs.remove(key)
+        else:
+            self._send(attempt, {"op": "ack", "job": key[0], "attempt": key[1]})
+
+    def kill(self, key: Key) -> None:
+        """Have the launcher kill whatever is left of the attempt."""
+        attempt = self._attempts.setdefault(key, Attempt(key, "stopping", ready=True))
+        if not attempt.killing:
+            attempt.killing = True
+            self._launcher.send({"op": "kill", "job": key[0], "attempt": key[1]})
+
+    def adopt(self, key: Key, now: Now) -> None:
+        """Take over an attempt of an earlier scheduler, alive or not."""
+        attempt = self._attempts[key] = Attempt(key, "ordered", ready=True)
+        self._find(attempt, now)
+
+    # -- what the launcher says -----------------------------------------------------------------
+
+    def gone(self, key: Key, now: Now) -> None:
+        """The attempt's supervisor has exited."""
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            return
+        if attempt.sock is not None:
+            self._receive(attempt, now)
+        if attempt.sock is not None:
+            self._detach(attempt)
+        self._settle(attempt, now)
+
+    def refused(self, message: dict[str, Any], now: Now) -> None:
+        """The launcher did not start the attempt at all."""
+        attempt = self._attempts.get((message["job"], message["attempt"]))
+        if attempt is not None:
+            self._over(attempt, message, now)
+
+    def killed(self, key: Key, now: Now) -> None:
+        """Nothing of the attempt is left."""
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            return
+        attempt.killing = False
+        if attempt.stage == "over":
+            return
+        if attempt.sock is not None:  # its supervisor lives and tells the end itself
+            return
+        record = self._dirs.record(key)
+        self._over(attempt, record or _lost(attempt), now)
+
+    # -- finding --------------------------------------------------------------------------------
+
+    def _find(self, attempt: Attempt, now: Now) -> None:
+        """Connect to the supervisor if it lives; settle what became of it if not."""
+        attempt.deadline = None
+        if not self._dirs.alive(attempt.key):
+            self._settle(attempt, now)
+            return
+        try:
+            sock = self._dirs.connect(attempt.key)
+        except OSError:
+            self._retry(attempt, now)
+            return
+        attempt.stage = "stopping" if attempt.grace is not None else "live"
+        self._attach(attempt, sock)
+        self._deliver_stop(attempt)
+
+    def _retry(self, attempt: Attempt, now: Now) -> None:
+        attempt.tries += 1
+        if attempt.tries > TRIES:
+            self.kill(attempt.key)
+        else:
+            attempt.deadline = now.boot + RETRY
+
+    def _settle(self, attempt: Attempt, now: Now) -> None:
+        """Its supervisor is dead: its record tells the end, else nothing may be left of it."""
+        attempt.deadline = None
+        if attempt.stage == "over":
+            self._attempts.pop(attempt.key, None)
+            return
+        record = self._dirs.record(attempt.key)
+        if record is not None:
+            self._over(attempt, record, now)
+        else:
+            self.kill(attempt.key)
+
+    def deadlines(self) -> Iterator[float | None]:
+        """Boot times at which :meth:`expire` has something to do."""
+        return (attempt.deadline for attempt in self._attempts.values())
+
+    def expire(self, now: Now) -> None:
+        """Look again for supervisors; clear away attempts that do not get started."""
+        for attempt in list(self._attempts.values()):
+            if attempt.deadline is None or now.boot < attempt.deadline:
+                continue
+            attempt.deadline = None
+            if attempt.sock is None:
+                self._find(attempt, now)
+            else:
+                log.warning("start takes too long", action="start-timeout", **_ids(attempt.key))
+                self.kill(attempt.key)
+
+    # -- what a supervisor says -----------------------------------------------------------------
+
+    def _attach(self, attempt: Attempt, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        attempt.sock = sock
+        self._loop.watch(sock.fileno(), lambda _m, now: self._receive(attempt, now))
+
+    def _detach(self, attempt: Attempt) -> None:
+        if attempt.sock is not None:
+            self._loop.forget(attempt.sock.fileno())
+            attempt.sock.close()
+            attempt.sock = None
+
+    def _send(self, attempt: Attempt, message: dict[str, Any]) -> None:
+        if attempt.sock is None:
+            return
+        try:
+            link.send(attempt.sock, message)
+        except OSError:  # it is going away: its end is read from the socket or the record
+            log.info("supervisor does not listen", action="supervisor-away", **_ids(attempt.key))
+
+    def _deliver_stop(self, attempt: Attempt) -> None:
+        if attempt.grace is not None and attempt.sock is not None:
+            self._send(attempt, {"op": "stop", "grace": attempt.grace})
+
+    def _receive(self, attempt: Attempt, now: Now) -> None:
+        while attempt.sock is not None:
+            try:
+                received = link.recv(attempt.sock)
+            except BlockingIOError:
+                return
+            except OSError:
+                received = None
+            if received is None:
+                self._detach(attempt)
+                self._settle(attempt, now)
+                return
+            self._said(attempt, received[0], now)
+
+    def _said(self, attempt: Attempt, message: dict[str, Any], now: Now) -> None:
+        op = message["op"]
+        if op == "ready":
+            attempt.ready = True
+            if attempt.stage == "ordered":
+                attempt.stage = "live"
+        elif op == "running":
+            attempt.ready = True
+            attempt.deadline = None
+            if attempt.stage == "ordered":
+                attempt.stage = "live"
+            started = Now(message["wall"], message["boot"])
+            pid, ticks = message["pid"], message["ticks"]
+            self._report(requests.AttemptRunning(*attempt.key, pid, ticks, started))
+        else:
+            self._over(attempt, message, now)
+
+    def _over(self, attempt: Attempt, message: dict[str, Any], now: Now) -> None:
+        """The attempt is over, as ``message`` tells; report it once."""
+        if attempt.stage == "over":
+            return
+        attempt.stage = "over"
+        attempt.deadline = None
+        self._report(report_of(attempt.key, message))
+
+
+def report_of(key: Key, message: dict[str, Any]) -> requests.Report:
+    """The core's report for a supervisor's, a record's or the launcher's last message."""
+    op = message["op"]
+    if op == "ended":
+        return requests.AttemptEnded(
+            *key,
+            code=message["code"],
+            signal=message["signal"],
+            cause=message["cause"],
+            detail=message["detail"],
+            wall=message["wall"],
+            started=message["started_wall"],
+        )
+    if op == "refused":
+        return requests.AttemptRefused(
+            *key,
+            stage=message["stage"],
+            errno=message["errno"],
+            detail=message["detail"],
+            transient=message["transient"],
+        )
+    return requests.AttemptLost(*key, detail=message["detail"])
+
+
+def _lost(attempt: Attempt) -> dict[str, Any]:
+    """What is said of an attempt whose supervisor vanished without a word."""
+    if attempt.ready:
+        return {"op": "lost", "detail": "supervisor lost"}
+    detail = "the supervisor vanished before the program was started"
+    return {"op": "refused", "stage": "supervisor", "errno": 0, "detail": detail, "transient": True}
+
+
+def _ids(key: Key) -> dict[str, int]:
+    return {"job": key[0], "attempt": key[1]}

@@ -1,0 +1,136 @@
+"""One client's connection: bytes in, whole requests out, replies queued without ever blocking.
+
+A connection handles one request at a time. While one is being answered nothing more is read, so
+a client can make the scheduler hold no more than one request and one stretch of reply.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Iterator
+
+from mgpu.daemon import limits
+from mgpu.daemon.loop import READ, WRITE, Loop
+from mgpu.model.time import Now
+from mgpu.protocol import codec
+from mgpu.protocol.frames import FrameDecoder, frame
+
+#: The largest message of a reply.
+LARGEST_REPLY = 16 << 20
+
+
+class Connection:
+    """A connected client with the identity that the kernel told: ``uid``, and its socket's rank.
+
+    ``admin`` is True on the admin socket. ``deadline`` is the boot time at which the connection is
+    closed unless something happens first; None while the server owes an answer.
+    """
+
+    def __init__(self, sock: socket.socket, loop: Loop, now: Now, *, uid: int, admin: bool) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.uid = uid
+        self.admin = admin
+        self.greeted = False
+        self.busy = False
+        self.closing = False
+        self.gone = False
+        self.waiting: dict[str, object] = {}
+        self.deadline: float | None = now.boot + limits.FIRST_FRAME
+        self._loop = loop
+        self._decoder = FrameDecoder(limits.FRAME)
+        self._out = bytearray()
+        self._source: Iterator[bytes] | None = None
+        self._mask = READ | limits.RDHUP
+        self._bodies: deque[bytes] = deque()
+        self._partial = False
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def receive(self, now: Now) -> bool:
+        """Read what is there. False when the client has gone; MgpuError for a false frame."""
+        try:
+            data = self.sock.recv(limits.READ_SIZE)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        if not data:
+            return False
+        self._bodies += self._decoder.feed(data)
+        self._expect_rest(now)
+        return True
+
+    def next_message(self) -> dict[str, object] | None:
+        """The next whole message, or None. Raises MgpuError for bytes that are none."""
+        return codec.unpack_request(self._bodies.popleft()) if self._bodies else None
+
+    def _expect_rest(self, now: Now) -> None:
+        """A frame that has begun must be whole in time, however slowly its bytes come."""
+        partial = self._decoder.buffered > 0
+        if partial and not self._partial and self.greeted:
+            self.deadline = now.boot + limits.WHOLE_REQUEST
+        self._partial = partial
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A request is being answered: read no more until it is, and never time out."""
+        self.busy = True
+        self.deadline = None
+        self._update()
+
+    def send(self, message: dict[str, object]) -> None:
+        """Queue one message."""
+        self._out += frame(codec.pack(message), LARGEST_REPLY)
+
+    def stream(self, messages_: Iterator[dict[str, object]]) -> None:
+        """Queue a reply that is made piece by piece, as fast as the client takes it."""
+        self._source = (frame(codec.pack(m), LARGEST_REPLY) for m in messages_)
+
+    def finish(self, now: Now) -> bool:
+        """The request is answered: send what is queued, be ready for the next. False if gone."""
+        self.busy = False
+        self.deadline = now.boot + limits.IDLE
+        return self.flush(now)
+
+    def flush(self, now: Now) -> bool:
+        """Send as much as the client takes now. False when it has gone."""
+        try:
+            while self._fill():
+                sent = self.sock.send(self._out)
+                del self._out[:sent]
+                if not self.busy:
+                    self.deadline = now.boot + limits.IDLE
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        self._update()
+        return bool(self._out) or not self.closing
+
+    def _fill(self) -> bool:
+        """Whether there is something to send, taking the next piece of a stream if need be."""
+        while self._source is not None and len(self._out) < limits.SEND_AHEAD:
+            piece = next(self._source, None)
+            if piece is None:
+                self._source = None
+            else:
+                self._out += piece
+        return bool(self._out)
+
+    def _update(self) -> None:
+        mask = limits.RDHUP
+        if not (self.busy or self._out or self.closing or self._bodies):
+            mask |= READ
+        if self._out:
+            mask |= WRITE
+        if mask != self._mask:
+            self._mask = mask
+            self._loop.change(self.fd, mask)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether an answer is still being made."""
+        return self._source is not None

@@ -1,0 +1,348 @@
+"""Requests of clients: who may ask what, and what each operation does.
+
+``HANDLERS`` has one function for each operation. What changes jobs goes through the engine and is
+answered after it is stored; what only looks is answered at the end of the turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from mgpu import __version__
+from mgpu.core import requests as core
+from mgpu.core.access import allowed
+from mgpu.daemon import views
+from mgpu.daemon.accounts import Account, Accounts
+from mgpu.daemon.connection import Connection
+from mgpu.daemon.engine import Ask, Engine
+from mgpu.daemon.server import Server
+from mgpu.daemon.waiters import Waiters
+from mgpu.model import states
+from mgpu.model.errors import MgpuError
+from mgpu.model.job import Ended, Job, JobSpec
+from mgpu.model.time import Now
+from mgpu.protocol import messages, names
+from mgpu.store.base import JobFilter, Store
+from mgpu.system.log import log
+
+#: Ended jobs in one listing at the most, unless the caller's limit is smaller.
+MOST_ENDED = 10_000
+
+
+class Rules(NamedTuple):
+    """What the configuration says about requests."""
+
+    default_scope: str
+    open_queue: bool
+    allow_root: bool
+    min_uid: int
+    recovery: str
+
+
+class Dispatcher:
+    """Answers requests; see ``HANDLERS``."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        server: Callable[[], Server],
+        accounts: Accounts,
+        rules: Rules,
+        started: Now,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._server = server
+        self._accounts = accounts
+        self._rules = rules
+        self._started = started
+        self._waiters = Waiters()
+
+    def handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
+        """Answer one request of ``conn``, now or when it is done."""
+        try:
+            request = messages.parse_request(message)
+            op, handler = HANDLERS[type(request)]
+            _check(op, conn)
+            handler(self, conn, request, now)
+        except MgpuError as error:
+            self._fail(conn, error, now)
+
+    def forget(self, conn: Connection) -> None:
+        """The connection is closed."""
+        self._waiters.forget(conn)
+
+    def ended(self, job: Job, now: Now) -> None:
+        """A job has ended: tell those who wait for it."""
+        for conn, done in self._waiters.ended(job.id):
+            self._tell(conn, job, now)
+            if done:
+                self._ok(conn, {}, now)
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def _ok(self, conn: Connection, body: dict[str, Any], now: Now) -> None:
+        self._server().reply(conn, messages.ok(body), now)
+
+    def _fail(self, conn: Connection, error: MgpuError, now: Now) -> None:
+        self._server().reply(conn, messages.error(error), now)
+
+    def _tell(self, conn: Connection, job: Job, now: Now) -> None:
+        phase = job.phase
+        if not isinstance(phase, Ended):
+            raise TypeError(f"job {job.id} has not ended")
+        body: dict[str, object] = {"job": [job.id, phase.state, phase.code, phase.signal]}
+        self._server().push(conn, messages.part(body), now)
+
+    def _change(self, conn: Connection, op: str, ask: Ask) -> None:
+        """Put a request that changes jobs to the engine, and its outcome into the log."""
+        if self._rules.recovery:
+            raise recovery_error(self._rules.recovery)
+        then = ask.then
+
+        def answered(result: Any, now: Now) -> None:
+            refused = isinstance(result, MgpuError)
+            _audit(conn, op, ask, result.code if refused else "ok")
+            if refused:
+                self._fail(conn, result, now)
+            else:
+                then(result, now)
+
+        ask.then = answered
+        self._engine.ask(ask)
+
+    # -- operations -----------------------------------------------------------------------------
+
+    def ping(self, conn: Connection, _request: messages.Ping, now: Now) -> None:
+        """How the scheduler is."""
+        recovery = self._rules.recovery
+        body = {
+            "version": __version__,
+            "uptime": now.boot - self._started.boot,
+            "backend": self._engine.world.backend,
+            "mode": "recovery" if recovery else "normal",
+            "detail": recovery,
+        }
+        self._ok(conn, body, now)
+
+    def submit(self, conn: Connection, request: messages.Submit, now: Now) -> None:
+        """Take new jobs in, once the account behind the uid is known."""
+        if self._rules.recovery:
+            raise recovery_error(self._rules.recovery)
+        self._check_uid(conn.uid)
+
+        def resolved(account: Account | MgpuError, at: Now) -> None:
+            if conn.gone:
+                return
+            if isinstance(account, MgpuError):
+                _audit(conn, "submit", None, account.code)
+                self._fail(conn, account, at)
+            else:
+                self._submit_as(conn, request, account, at)
+
+        self._accounts.lookup(conn.uid, resolved, now)
+
+    def _check_uid(self, uid: int) -> None:
+        if uid == 0 and not self._rules.allow_root:
+            raise MgpuError(
+                "AccountRefused",
+                "root may not submit jobs",
+                hint="submit as an ordinary user, or set access.allow_root",
+            )
+        if uid and uid < self._rules.min_uid:
+            raise MgpuError(
+                "AccountRefused",
+                f"uid {uid} may not submit jobs: it is under {self._rules.min_uid}",
+                hint="system accounts are refused; see access.min_uid",
+            )
+
+    def _submit_as(
+        self, conn: Connection, request: messages.Submit, account: Account, now: Now
+    ) -> None:
+        if account.problem:
+            error = MgpuError(
+                "AccountRefused",
+                f"account {account.user} may not submit jobs: {account.problem}",
+                hint="ask the administrator about this account",
+            )
+            _audit(conn, "submit", None, error.code)
+            self._fail(conn, error, now)
+            return
+        fields = request.spec
+        spec = JobSpec(
+            spec_id=0,
+            name=fields.name,
+            command=fields.command,
+            cwd=fields.cwd,
+            gpus=fields.gpus,
+            gpu_mem=fields.gpu_mem,
+            exclusive=fields.exclusive,
+            time_limit=fields.time_limit or None,
+            requeue=fields.requeue,
+            signal=fields.signal,
+        )
+        submit = core.Submit(account.uid, account.user, spec, fields.priority, request.count)
+        ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
+        self._change(conn, "submit", ask)
+
+    def cancel(self, conn: Connection, request: messages.Cancel, now: Now) -> None:
+        """End jobs."""
+        may_any = self._any(conn, "cancel")
+        cancel = core.Cancel(request.jobs, conn.uid, may_any)
+        self._change(conn, "cancel", Ask(cancel, self._outcomes(conn, may_any=may_any), conn.uid))
+
+    def priority(self, conn: Connection, request: messages.SetPriority, now: Now) -> None:
+        """Change the priority of waiting jobs."""
+        may_any = self._any(conn, "priority")
+        change = core.SetPriority(request.jobs, request.priority, conn.uid, may_any)
+        self._change(conn, "priority", Ask(change, self._outcomes(conn, may_any=may_any), conn.uid))
+
+    def info(self, conn: Connection, _request: messages.Info, now: Now) -> None:
+        """The GPUs and who holds them."""
+        self._ok(
+            conn, views.info(self._engine.world, self._engine.world.backend, __version__, now), now
+        )
+
+    def jobs(self, conn: Connection, request: messages.ListJobs, now: Now) -> None:
+        """List jobs."""
+        viewer = views.Viewer(conn.uid, self._any(conn, "jobs"), self._rules.open_queue)
+        chosen = self._choose(conn, request)
+        conn.stream(views.listing(self._engine.world, chosen, viewer, now))
+        self._server().finish(conn, now)
+
+    def wait(self, conn: Connection, request: messages.Wait, now: Now) -> None:
+        """Tell the end of each job as it comes."""
+        may_any = self._any(conn, "wait")
+        jobs = [self._find(job_id, None if may_any else conn.uid) for job_id in request.jobs]
+        waiting = [job.id for job in jobs if not isinstance(job.phase, Ended)]
+        if waiting:
+            self._waiters.add(conn, waiting)
+        for job in jobs:
+            if isinstance(job.phase, Ended):
+                self._tell(conn, job, now)
+        if not waiting:
+            self._ok(conn, {}, now)
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def _answer(self, conn: Connection) -> Callable[[Any, Now], None]:
+        return lambda reply, now: self._ok(conn, reply, now)
+
+    def _outcomes(self, conn: Connection, *, may_any: bool) -> Callable[[Any, Now], None]:
+        """As :meth:`_answer`; the core knows active jobs alone, so ended ones are looked up."""
+
+        def answer(reply: dict[str, Any], now: Now) -> None:
+            own = None if may_any else conn.uid
+            told = [[job_id, self._if_ended(job_id, how, own)] for job_id, how in reply["jobs"]]
+            self._ok(conn, {"jobs": told}, now)
+
+        return answer
+
+    def _if_ended(self, job_id: int, outcome: str, own: int | None) -> str:
+        job = self._store.job(job_id) if outcome == names.UNKNOWN else None
+        return outcome if job is None or own not in (None, job.uid) else names.ALREADY_ENDED
+
+    def _any(self, conn: Connection, op: str) -> bool:
+        """Whether the caller may do ``op`` with jobs of others: on the admin socket only."""
+        return conn.admin and allowed(op, owner=False, admin=True, root=conn.uid == 0)
+
+    def _find(self, job_id: int, own: int | None) -> Job:
+        """A job, active or ended; ``own`` is the uid it must belong to, None for anybody's."""
+        job = self._engine.world.jobs.get(job_id) or self._store.job(job_id)
+        if job is None or own not in (None, job.uid):
+            raise unknown_job(job_id)
+        return job
+
+    def _choose(self, conn: Connection, request: messages.ListJobs) -> Iterable[Job]:
+        """The jobs that a listing names, active ones first, in order of their ids."""
+        scope = request.scope or self._rules.default_scope
+        uids = [conn.uid] if scope == "me" and not (request.users or request.jobs) else None
+        wanted = _Wanted(request, uids)
+        active = self._active(request)
+        chosen = [job for job in active if wanted.has(job)]
+        if request.ended or request.jobs or any(s in states.ENDED for s in request.states):
+            chosen += self._ended(request, uids)
+        return chosen[: request.limit] if request.limit else chosen
+
+    def _active(self, request: messages.ListJobs) -> Iterable[Job]:
+        jobs = self._engine.world.jobs
+        if request.jobs:
+            return [jobs[job_id] for job_id in request.jobs if job_id in jobs]
+        return jobs.values()
+
+    def _ended(self, request: messages.ListJobs, uids: list[int] | None) -> list[Job]:
+        ended = [state for state in request.states if state in states.ENDED]
+        if request.states and not ended:
+            return []
+        found = self._store.find(
+            JobFilter(
+                ids=request.jobs or None,
+                uids=uids,
+                users=request.users or None,
+                states=ended or None,
+                limit=min(request.limit or MOST_ENDED, MOST_ENDED),
+            )
+        )
+        return sorted(found, key=lambda job: job.id)
+
+
+class _Wanted:
+    """The filter of a listing, applied to active jobs."""
+
+    def __init__(self, request: messages.ListJobs, uids: list[int] | None) -> None:
+        self._users = frozenset(request.users)
+        self._states = frozenset(request.states)
+        self._uids = None if uids is None else frozenset(uids)
+
+    def has(self, job: Job) -> bool:
+        """Whether ``job`` is to be listed."""
+        return (
+            (self._uids is None or job.uid in self._uids)
+            and (not self._users or job.user in self._users)
+            and (not self._states or job.state in self._states)
+        )
+
+
+Handler = Callable[[Dispatcher, Connection, Any, Now], None]
+
+#: request -> the operation as the role table names it, and what answers it.
+HANDLERS: dict[type, tuple[str, Handler]] = {
+    messages.Ping: (names.PING, Dispatcher.ping),
+    messages.Submit: (names.SUBMIT, Dispatcher.submit),
+    messages.Cancel: (names.CANCEL, Dispatcher.cancel),
+    messages.ListJobs: (names.JOBS, Dispatcher.jobs),
+    messages.Info: (names.INFO, Dispatcher.info),
+    messages.Wait: (names.WAIT, Dispatcher.wait),
+    messages.SetPriority: (names.PRIORITY, Dispatcher.priority),
+}
+
+
+def unknown_job(job_id: int) -> MgpuError:
+    """The same words for a job that does not exist and for one of somebody else."""
+    return MgpuError(
+        "UnknownJob",
+        f"job {job_id}: unknown, or not yours",
+        hint="mgpu_queue --me --all lists your jobs",
+    )
+
+
+def recovery_error(why: str) -> MgpuError:
+    """Nothing may change while the state cannot be read."""
+    return MgpuError(
+        "RecoveryMode",
+        f"mgpu is in recovery mode and changes nothing: {why}",
+        hint="an administrator must restore or remove the state file and restart mgpud",
+    )
+
+
+def _check(op: str, conn: Connection) -> None:
+    if not allowed(op, owner=True, admin=conn.admin, root=conn.uid == 0):
+        raise MgpuError("Denied", f"the operation {op} is not allowed")
+
+
+def _audit(conn: Connection, op: str, ask: Ask | None, result: str) -> None:
+    request = None if ask is None else ask.request
+    jobs = ",".join(map(str, getattr(request, "jobs", ())[:20]))
+    log.info("request", action=op, uid=conn.uid, jobs=jobs or "-", result=result)

@@ -1,0 +1,86 @@
+"""Carries out what the core requires of the outside world, and hears what comes back."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import OrderedDict
+from typing import Any
+
+from mgpu.core import effects as core
+from mgpu.core.policy import effective_limit
+from mgpu.core.world import World
+from mgpu.daemon.attempts import Attempts
+from mgpu.model.job import Job
+from mgpu.model.time import Now
+from mgpu.store.base import Store
+
+#: Payloads of submissions that are kept at hand, so that a bulk of jobs does not read one again.
+KEPT = 8
+
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+
+class Actor:
+    """Executes effects; each is idempotent, since the core asks again until it is done."""
+
+    def __init__(self, attempts: Attempts, store: Store) -> None:
+        self._attempts = attempts
+        self._store = store
+        self._payloads: OrderedDict[int, int] = OrderedDict()
+
+    def act(self, world: World, effects: list[core.Effect], now: Now) -> None:
+        """Carry out ``effects``, which are durable."""
+        for effect in effects:
+            key = (effect.job, effect.attempt)
+            if isinstance(effect, core.Launch):
+                self._launch(world, world.jobs[effect.job], now)
+            elif isinstance(effect, core.Stop):
+                self._attempts.stop(key, effect.grace)
+            elif isinstance(effect, core.Acknowledge):
+                self._attempts.acknowledge(key)
+            else:
+                self._attempts.kill(key)
+
+    def _launch(self, world: World, job: Job, now: Now) -> None:
+        self._attempts.launch(start_order(world, job), self._payload(job.spec.spec_id), now)
+
+    def _payload(self, spec_id: int) -> int:
+        """A descriptor of the payload in memory, to be given away."""
+        fd = self._payloads.get(spec_id)
+        if fd is None:
+            fd = self._payloads[spec_id] = _memory_file(self._store.payload(spec_id))
+            if len(self._payloads) > KEPT:
+                os.close(self._payloads.popitem(last=False)[1])
+        self._payloads.move_to_end(spec_id)
+        return os.dup(fd)
+
+
+def start_order(world: World, job: Job) -> dict[str, Any]:
+    """The message that has the launcher start the job's attempt."""
+    spec = job.spec
+    gpus = sorted((world.gpus[uuid].index, uuid) for uuid in job.gpus)
+    return {
+        "op": "start",
+        "job": job.id,
+        "attempt": job.attempt,
+        "uid": job.uid,
+        "user": job.user,
+        "limit": effective_limit(spec, world.policy),
+        "warn": list(spec.signal) if spec.signal else None,
+        "grace": world.policy.grace,
+        "restarts": job.restarts,
+        "gpus": [index for index, _ in gpus],
+        "uuids": [uuid for _, uuid in gpus],
+        "gpu_mem": spec.gpu_mem,
+    }
+
+
+def _memory_file(data: bytes) -> int:
+    """The bytes in a descriptor that nobody, the job's process included, can change."""
+    fd = os.memfd_create("mgpu-payload", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    return fd

@@ -1,0 +1,269 @@
+"""One turn of the scheduler: reports and requests become events, events are stored, then told.
+
+The order is the promise (ADR 0003): decide and evolve in memory, schedule, store everything of
+the turn in one transaction, and only then answer callers and act on the outside world. When
+storing fails, memory is thrown away and loaded again, so that it never holds what is not on disk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mgpu.core.decide import decide
+from mgpu.core.effects import Effect, required_effects
+from mgpu.core.lifecycle import evolve
+from mgpu.core.policy import Policy
+from mgpu.core.requests import Report, Request, Submit
+from mgpu.core.schedule import next_deadline, schedule
+from mgpu.core.wishes import Accepted, Outcomes
+from mgpu.core.world import World
+from mgpu.model.errors import MgpuError
+from mgpu.model.events import Event, Submitted
+from mgpu.model.gpu import Inventory
+from mgpu.model.job import Ended, Job
+from mgpu.model.time import Now
+from mgpu.store.base import Batch, Store, StoreError, StoreFull, StoreReadOnly
+from mgpu.system.log import log
+
+Then = Callable[[Any, Now], None]
+
+#: Seconds between two tries to store reports after storing failed; doubled up to the last.
+RETRY_FIRST = 1.0
+RETRY_LAST = 30.0
+
+#: After these the state on disk is what it was; any other StoreError ends the process.
+_NO_SPACE = (StoreFull, StoreReadOnly)
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """A request of a caller in this turn: ``then`` gets the reply or the MgpuError.
+
+    ``key`` is the request key of a submit (else empty), ``payload`` what the store keeps for it.
+    """
+
+    request: Request
+    then: Then
+    uid: int = -1
+    key: str = ""
+    payload: bytes = b""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn has decided and not yet stored."""
+
+    events: list[Event] = field(default_factory=list)
+    replies: list[tuple[Ask, Any]] = field(default_factory=list)
+    payloads: dict[int, bytes] = field(default_factory=dict)
+    answers: dict[tuple[int, str], Any] = field(default_factory=dict)
+
+
+def body_of(reply: object) -> dict[str, Any]:
+    """The core's answer to a wish as the body of a reply on the wire."""
+    if isinstance(reply, Accepted):
+        return {"first": reply.first, "count": reply.count}
+    if isinstance(reply, Outcomes):
+        return {"jobs": [list(outcome) for outcome in reply.jobs]}
+    raise TypeError(f"not the answer to a wish: {reply!r}")
+
+
+class Engine:
+    """The world, its store, and the turn that keeps them the same.
+
+    ``act`` is called with the effects of a stored turn, ``on_ended`` with each job that ended.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        act: Callable[[list[Effect], Now], None],
+        observed: Callable[[], dict[tuple[int, int], str]],
+        on_ended: Callable[[Job, Now], None],
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._act = act
+        self._observed = observed
+        self._on_ended = on_ended
+        self._inventory = Inventory("none", ())
+        self._asks: list[Ask] = []
+        self._reports: list[Report] = []
+        self._dirty = False
+        self._retry_at: float | None = None
+        self._retry_delay = RETRY_FIRST
+        self.running = False
+        self.world = self._load()
+
+    def _load(self) -> World:
+        loaded = self._store.load()
+        self._specs = Counter(job.spec.spec_id for job in loaded.jobs)
+        return World(
+            self._policy,
+            self._inventory,
+            jobs=loaded.jobs,
+            next_id=loaded.next_id,
+            next_seq=loaded.next_seq,
+        )
+
+    # -- input of the next turn -----------------------------------------------------------------
+
+    def ask(self, ask: Ask) -> None:
+        """Handle a caller's request in the next turn."""
+        self._asks.append(ask)
+
+    def report(self, report: Report) -> None:
+        """Handle a report about an attempt in the next turn."""
+        self._reports.append(report)
+
+    def set_inventory(self, inventory: Inventory) -> None:
+        """Use these GPUs from now on."""
+        self._inventory = inventory
+        self.world.set_inventory(inventory)
+        self._dirty = True
+
+    def start(self) -> None:
+        """Begin to schedule: recovery has put in all that it found."""
+        self.running = True
+        self._dirty = True
+
+    def deadlines(self) -> Iterator[float | None]:
+        """Boot times at which :meth:`turn` has something to do."""
+        yield self._retry_at if self._retry_at is not None else next_deadline(self.world)
+
+    # -- the turn -------------------------------------------------------------------------------
+
+    def turn(self, now: Now) -> None:
+        """Everything that has come in since the last one."""
+        if not self._due(now):
+            return
+        asks, self._asks = self._asks, []
+        try:
+            self._take(asks, now)
+        except _NO_SPACE as error:
+            old = [ask for ask in asks if not isinstance(ask.request, Submit)]
+            self._undo([ask for ask in asks if ask not in old], error, now)
+            self._take_old(old, now)
+
+    def _take_old(self, asks: list[Ask], now: Now) -> None:
+        """Without the new work: the store keeps a reserve for what must not wait."""
+        try:
+            self._take(asks, now)
+        except _NO_SPACE as error:
+            self._undo(asks, error, now)
+            self._retry_at = now.boot + self._retry_delay
+            self._retry_delay = min(RETRY_LAST, self._retry_delay * 2)
+
+    def _take(self, asks: list[Ask], now: Now) -> None:
+        turn = _Turn()
+        reports = list(self._reports)
+        for report in reports:
+            self._apply(turn, decide(self.world, report, now).events)
+        for ask in asks:
+            self._answer(turn, ask, now)
+        if self.running:
+            self._apply(turn, list(schedule(self.world, now).starts))
+        ended = self._store_turn(turn, now)
+        del self._reports[: len(reports)]
+        self._finish(turn, ended, now)
+
+    def _due(self, now: Now) -> bool:
+        if self._asks:
+            return True
+        if self._retry_at is not None:
+            return now.boot >= self._retry_at
+        deadline = next_deadline(self.world)
+        due = deadline is not None and now.boot >= deadline
+        return bool(self._reports or self._dirty or due)
+
+    def _apply(self, turn: _Turn, events: Sequence[Event]) -> None:
+        for event in events:
+            evolve(self.world, event)
+        turn.events += events
+
+    def _answer(self, turn: _Turn, ask: Ask, now: Now) -> None:
+        """Decide one request; a refusal changes nothing."""
+        try:
+            reply = self._remembered(turn, ask)
+            if reply is None:
+                reply = self._decide(turn, ask, now)
+        except MgpuError as error:
+            reply = error
+        turn.replies.append((ask, reply))
+
+    def _decide(self, turn: _Turn, ask: Ask, now: Now) -> Any:
+        request = ask.request
+        if isinstance(request, Submit):  # a submission's spec is known by its first job
+            spec = replace(request.spec, spec_id=self.world.next_id)
+            request = replace(request, spec=spec)
+        decision = decide(self.world, request, now)
+        self._apply(turn, decision.events)
+        if isinstance(request, Submit):
+            turn.payloads[request.spec.spec_id] = ask.payload
+        reply = body_of(decision.reply)
+        if ask.key:
+            turn.answers[(ask.uid, ask.key)] = reply
+        return reply
+
+    def _remembered(self, turn: _Turn, ask: Ask) -> Any:
+        """What a submission with this key was answered before."""
+        if not ask.key:
+            return None
+        known = turn.answers.get((ask.uid, ask.key))
+        return known if known is not None else self._store.answer(ask.uid, ask.key)
+
+    def _store_turn(self, turn: _Turn, now: Now) -> list[Job]:
+        """Store the turn in one transaction; returns the jobs that ended in it."""
+        changed = self.world.take_changed()
+        if not turn.events:
+            return []
+        ended = [job for job in changed if isinstance(job.phase, Ended)]
+        self._store.commit(
+            Batch(
+                at=now.wall,
+                events=turn.events,
+                jobs=changed,
+                payloads=turn.payloads,
+                answers=[(uid, key, reply) for (uid, key), reply in turn.answers.items()],
+                drop_payloads=self._unused(turn.events, ended),
+            )
+        )
+        return ended
+
+    def _unused(self, events: Sequence[Event], ended: Sequence[Job]) -> list[int]:
+        """The specs whose last active job has ended: their environment need not be kept."""
+        for event in events:
+            if isinstance(event, Submitted):
+                self._specs[event.spec.spec_id] += event.count
+        self._specs.subtract(job.spec.spec_id for job in ended)
+        unused = [s for s in {job.spec.spec_id for job in ended} if not self._specs[s]]
+        for spec_id in unused:
+            del self._specs[spec_id]
+        return unused
+
+    def _finish(self, turn: _Turn, ended: list[Job], now: Now) -> None:
+        """The turn is stored: answer, tell, act."""
+        self._dirty = False
+        self._retry_at = None
+        self._retry_delay = RETRY_FIRST
+        for ask, reply in turn.replies:
+            ask.then(reply, now)
+        for job in ended:
+            self._on_ended(job, now)
+        self._act(required_effects(self.world, self._observed()), now)
+
+    def _undo(self, refused: list[Ask], error: StoreError, now: Now) -> None:
+        """Nothing of the turn is stored: forget it and refuse these requests of it."""
+        log.error("cannot store", action="store-failed", error=str(error))
+        self.world = self._load()
+        refusal = MgpuError(
+            "StorageFull",
+            f"nothing was changed: {error}",
+            hint=error.hint or "free space on the file system of the state folder",
+        )
+        for ask in refused:
+            ask.then(refusal, now)

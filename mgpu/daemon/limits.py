@@ -1,0 +1,30 @@
+"""The limits of a client's connection that no configuration changes (security.md, section 2)."""
+
+from __future__ import annotations
+
+import select
+from typing import Final
+
+#: Bytes of the largest request.
+FRAME: Final = 1 << 20
+#: Seconds from the connection to the first whole frame.
+FIRST_FRAME: Final = 2.0
+#: Seconds from a request's first byte to its last.
+WHOLE_REQUEST: Final = 5.0
+#: Seconds without anything on a connection that owes and is owed nothing; also the time in
+#: which a client has to take some of its answer.
+IDLE: Final = 60.0
+#: Bytes read at once, and bytes of a streamed answer made ahead of the client.
+READ_SIZE: Final = 1 << 16
+SEND_AHEAD: Final = 1 << 17
+#: Accepted connections a second and at once, over all users: a flood costs that much and no more.
+ACCEPT_RATE: Final = 1000.0
+ACCEPT_BURST: Final = 256.0
+#: Seconds without accepting after the process ran out of descriptors.
+ACCEPT_PAUSE: Final = 0.25
+#: The client has closed its side.
+RDHUP: Final = select.EPOLLRDHUP
+#: A request key is remembered that long (seconds).
+ANSWER_AGE: Final = 86400.0
+#: Seconds from the order to start a job to the first word of its supervisor.
+START_DEADLINE: Final = 30.0

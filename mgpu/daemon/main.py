@@ -1,0 +1,221 @@
+"""The scheduler process: puts its parts together and runs the loop.
+
+The launcher starts it without privileges and hands over descriptors: the settings, the two
+listening sockets, the link.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+
+from mgpu.core.effects import Effect
+from mgpu.core.policy import Policy
+from mgpu.core.requests import Report
+from mgpu.daemon import opening
+from mgpu.daemon.accounts import Accounts
+from mgpu.daemon.attemptdir import AttemptDirs
+from mgpu.daemon.attempts import Attempts
+from mgpu.daemon.charges import Ledger
+from mgpu.daemon.dispatch import Dispatcher, Rules
+from mgpu.daemon.effects import Actor
+from mgpu.daemon.engine import Engine
+from mgpu.daemon.launcherlink import LauncherLink
+from mgpu.daemon.loop import Loop
+from mgpu.daemon.monitor import Watch
+from mgpu.daemon.recovery import Recovery
+from mgpu.daemon.server import Server
+from mgpu.model.gpu import Inventory
+from mgpu.model.job import Job, Running
+from mgpu.model.time import Now
+from mgpu.system import bootid, clock
+from mgpu.system.log import log
+
+Settings = dict[str, Any]
+
+
+class Scheduler:
+    """All parts of the process; :meth:`run` ends when the launcher goes or a signal says so."""
+
+    def __init__(self, settings: Settings, user_fd: int, admin_fd: int, link_fd: int) -> None:
+        now = clock.now()
+        state_dir = settings["paths.state_dir"]
+        opened = opening.open_state(state_dir, now)
+        dirs = AttemptDirs(f"{state_dir}/attempts")
+        link = socket.socket(fileno=link_fd)
+        self._recovery_reason = opened.recovery
+        self._recovered = self._serving = False
+        self._store = opened.store
+        self._loop = Loop(clock.now)
+        self._sockets = {
+            "user": socket.socket(fileno=user_fd),
+            "admin": socket.socket(fileno=admin_fd),
+        }
+        self._launcher = LauncherLink(link, self._loop, self._from_launcher, self._loop.stop)
+        self._attempts = Attempts(self._loop, dirs, self._launcher, self._report)
+        self._actor = Actor(self._attempts, self._store)
+        self._engine = Engine(
+            self._store, policy(settings), self._act, self._attempts.observed, self._ended
+        )
+        self._recovery = Recovery(self._engine, dirs, self._attempts, bootid.boot_id())
+        self._accounts = Accounts(self._ask_account)
+        self._dispatcher = Dispatcher(
+            self._engine,
+            self._store,
+            lambda: self._server,
+            self._accounts,
+            rules(settings, opened.recovery),
+            now,
+        )
+        self._server = Server(
+            self._loop,
+            ledger(settings),
+            self._dispatcher.handle,
+            self._dispatcher.forget,
+            opening.group_id(settings["access.admin_group"]),
+        )
+        self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
+
+    def run(self) -> None:
+        """Serve until stopped. What is stored stays; what runs goes on."""
+        _stop_on_signals(self._loop)
+        self._monitor.start(clock.now())
+        self._loop.run(self._end_of_turn, self._deadlines)
+        self._monitor.stop()
+        self._store.close()
+
+    def _deadlines(self) -> Iterator[float | None]:
+        for part in (self._engine, self._attempts, self._accounts, self._server, self._monitor):
+            yield from part.deadlines()
+
+    def _end_of_turn(self, now: Now) -> None:
+        for part in (self._attempts, self._accounts, self._server, self._monitor):
+            part.expire(now)
+        self._engine.turn(now)
+
+    # -- what the parts tell each other -----------------------------------------------------------
+
+    def _from_launcher(self, message: dict[str, Any], now: Now) -> None:
+        op = message["op"]
+        if op == "hello":
+            self._recover(now)
+        elif op == "account":
+            self._accounts.answered(message, now)
+        elif op == "refused":
+            self._attempts.refused(message, now)
+        elif op == "gone":
+            self._attempts.gone((message["job"], message["attempt"]), now)
+        elif op == "killed":
+            self._attempts.killed((message["job"], message["attempt"]), now)
+        else:
+            log.warning("the launcher said what is not known", action="link-unknown", op=op)
+
+    def _recover(self, now: Now) -> None:
+        if not self._recovery_reason:
+            self._recovery.run(now)
+            self._recovered = True
+            self._begin()
+
+    def _inventory(self, inventory: Inventory) -> None:
+        """The GPUs are known, or known anew."""
+        self._engine.set_inventory(inventory)
+        if not self._serving:
+            self._serve()
+        self._begin()
+
+    def _serve(self) -> None:
+        """Answer clients; until here they wait in the sockets' queues."""
+        self._serving = True
+        self._server.listen(self._sockets["user"], admin=False)
+        self._server.listen(self._sockets["admin"], admin=True)
+        self._launcher.send({"op": "ready"})
+        log.info("ready", action="ready", gpus=len(self._engine.world.gpus))
+
+    def _begin(self) -> None:
+        """Schedule as soon as both the earlier attempts and the GPUs are known."""
+        if self._recovered and self._serving:
+            self._engine.start()
+
+    def _report(self, report: Report) -> None:
+        self._engine.report(report)
+
+    def _act(self, effects: list[Effect], now: Now) -> None:
+        self._actor.act(self._engine.world, effects, now)
+        if effects:
+            self._monitor.look(now)
+
+    def _leaders(self) -> dict[int, int]:
+        """The first process of each running job, for the monitor."""
+        placed = self._engine.world.placed.values()
+        return {job.phase.pid: job.id for job in placed if isinstance(job.phase, Running)}
+
+    def _ended(self, job: Job, now: Now) -> None:
+        self._dispatcher.ended(job, now)
+
+    def _ask_account(self, uid: int) -> None:
+        self._launcher.send({"op": "account", "uid": uid})
+
+
+def policy(settings: Settings) -> Policy:
+    """The core's rules, as configured."""
+    return Policy(
+        max_job_time=settings["scheduling.max_job_time"],
+        grace=settings["scheduling.kill_grace"],
+        max_requeues=settings["scheduling.max_requeues"],
+        margin=settings["gpus.memory_margin"],
+        unmanaged_ignore=settings["gpus.unmanaged_ignore"],
+        max_pending_per_user=settings["limits.pending_per_user"],
+        max_user_priority=settings["scheduling.max_user_priority"],
+        start_retries=settings["scheduling.start_retries"],
+    )
+
+
+def ledger(settings: Settings) -> Ledger:
+    """The accounting of connections and requests, as configured."""
+    return Ledger(
+        settings["limits.connections_per_user"],
+        settings["limits.request_burst"],
+        settings["limits.requests_per_second"],
+    )
+
+
+def rules(settings: Settings, recovery: str) -> Rules:
+    """What the configuration says about requests."""
+    return Rules(
+        default_scope=settings["queue.default"],
+        open_queue=settings["privacy.queue"] == "open",
+        allow_root=settings["access.allow_root"],
+        min_uid=settings["access.min_uid"],
+        recovery=recovery,
+    )
+
+
+def _stop_on_signals(loop: Loop) -> None:
+    """SIGTERM and SIGINT end the loop; SIGHUP is for a later reload and must not kill."""
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    loop.watch(reader, lambda _mask, _now: loop.stop())
+
+
+def _use_all_descriptors() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main(settings_fd: int, user_fd: int, admin_fd: int, link_fd: int) -> None:
+    """Run the scheduler on the descriptors that the launcher handed over."""
+    with open(settings_fd, "rb") as file:
+        file.seek(0)
+        settings = msgpack.unpackb(file.read())
+    log.set_level(settings["log.level"])
+    _use_all_descriptors()
+    Scheduler(settings, user_fd, admin_fd, link_fd).run()

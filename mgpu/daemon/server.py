@@ -1,0 +1,219 @@
+"""The two listening sockets: accepts, identifies, limits, and hands over whole requests."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterator
+
+from mgpu import __version__
+from mgpu.daemon import limits
+from mgpu.daemon.charges import Bucket, Ledger
+from mgpu.daemon.connection import Connection
+from mgpu.daemon.loop import HANGUP, READ, WRITE, Loop
+from mgpu.model.errors import MgpuError
+from mgpu.model.time import Now
+from mgpu.protocol import messages
+from mgpu.system import peer
+from mgpu.system.log import log
+
+OnRequest = Callable[[Connection, dict[str, object], Now], None]
+OnClose = Callable[[Connection], None]
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Server:
+    """Accepts on the user and the admin socket and calls ``on_request`` for each request.
+
+    The peer's uid is read once, at accept, from the kernel. A request that its uid's token
+    bucket does not allow yet is not refused but waits, unread, on its connection.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        ledger: Ledger,
+        on_request: OnRequest,
+        on_close: OnClose,
+        admin_gid: int | None,
+    ) -> None:
+        self._loop = loop
+        self._ledger = ledger
+        self._on_request = on_request
+        self._on_close = on_close
+        self._admin_gid = admin_gid
+        self._listeners: list[socket.socket] = []
+        self._connections: dict[int, Connection] = {}
+        self._throttled: dict[int, float] = {}
+        self._accepts = Bucket(limits.ACCEPT_BURST, 0.0)
+        self._paused_until: float | None = None
+
+    # -- accepting ----------------------------------------------------------------------------
+
+    def listen(self, sock: socket.socket, *, admin: bool) -> None:
+        """Serve the listening socket ``sock``."""
+        sock.setblocking(False)
+        self._listeners.append(sock)
+        self._loop.watch(sock.fileno(), lambda _m, now: self._accept(sock, now, admin=admin))
+
+    def _accept(self, sock: socket.socket, now: Now, *, admin: bool) -> None:
+        again = self._accepts.take(limits.ACCEPT_BURST, limits.ACCEPT_RATE, now.boot)
+        if again:
+            self._pause(again)
+            return
+        try:
+            client, _ = sock.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                log.warning("cannot accept", action="accept-failed", error=error.strerror)
+                self._pause(now.boot + limits.ACCEPT_PAUSE)
+            return
+        self._welcome(client, now, admin=admin)
+
+    def _pause(self, until: float) -> None:
+        for sock in self._listeners:
+            self._loop.change(sock.fileno(), 0)
+        self._paused_until = until
+
+    def _resume(self) -> None:
+        for sock in self._listeners:
+            self._loop.change(sock.fileno(), READ)
+        self._paused_until = None
+
+    def _welcome(self, client: socket.socket, now: Now, *, admin: bool) -> None:
+        client.setblocking(False)
+        try:
+            uid = peer.credentials(client).uid
+            trusted = not admin or uid == 0 or self._admin_gid in peer.groups(client)
+        except OSError:
+            client.close()
+            return
+        if not trusted or not self._ledger.open(uid, now.boot):
+            client.close()
+            return
+        conn = Connection(client, self._loop, now, uid=uid, admin=admin)
+        self._connections[conn.fd] = conn
+        self._loop.watch(conn.fd, lambda mask, at: self._ready(conn, mask, at), READ | limits.RDHUP)
+
+    # -- one connection -----------------------------------------------------------------------
+
+    def _ready(self, conn: Connection, mask: int, now: Now) -> None:
+        try:
+            alive = self._transfer(conn, mask, now)
+        except MgpuError as error:
+            self._refuse(conn, error, now)
+            return
+        if alive:
+            self.advance(conn, now)
+        else:
+            self.close(conn)
+
+    def _transfer(self, conn: Connection, mask: int, now: Now) -> bool:
+        """Move bytes both ways. False when the connection is over."""
+        if mask & WRITE and not conn.flush(now):
+            return False
+        if mask & READ:
+            return conn.receive(now)
+        return not mask & (limits.RDHUP | HANGUP)
+
+    def reply(self, conn: Connection, message: dict[str, object], now: Now) -> None:
+        """Answer the connection's request with ``message`` and go on with what it sent next."""
+        if not conn.gone:
+            conn.send(message)
+            self.finish(conn, now)
+
+    def push(self, conn: Connection, message: dict[str, object], now: Now) -> None:
+        """Send one message of several to a connection whose request goes on."""
+        if conn.gone:
+            return
+        conn.send(message)
+        if not conn.flush(now):
+            self.close(conn)
+
+    def finish(self, conn: Connection, now: Now) -> None:
+        """The connection's request is answered (queued, or streaming)."""
+        if conn.gone:
+            return
+        if conn.finish(now):
+            self.advance(conn, now)
+        else:
+            self.close(conn)
+
+    def advance(self, conn: Connection, now: Now) -> None:
+        """Hand over the connection's next request, if it has one and may be served."""
+        try:
+            while not (conn.busy or conn.closing or conn.streaming):
+                message = conn.next_message()
+                if message is None:
+                    return
+                self._handle(conn, message, now)
+        except MgpuError as error:
+            self._refuse(conn, error, now)
+
+    def _handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
+        if not conn.greeted:
+            self._greet(conn, message, now)
+            return
+        conn.begin()
+        again = self._ledger.request(conn.uid, now.boot)
+        if again:
+            self._throttled[conn.fd] = again
+            conn.waiting = message
+        else:
+            self._on_request(conn, message, now)
+
+    def _greet(self, conn: Connection, message: dict[str, object], now: Now) -> None:
+        conn.send(messages.hello(messages.parse_hello(message), __version__))
+        conn.greeted = True
+        conn.deadline = now.boot + limits.IDLE
+
+    def _refuse(self, conn: Connection, error: MgpuError, now: Now) -> None:
+        """Answer bytes that are no request, and hang up: what follows them cannot be trusted."""
+        conn.closing = True
+        conn.send(messages.error(error))
+        conn.busy = False
+        if not conn.flush(now):
+            self.close(conn)
+
+    def close(self, conn: Connection) -> None:
+        """Forget a connection and give back its charges."""
+        if self._connections.pop(conn.fd, None) is None:
+            return
+        self._throttled.pop(conn.fd, None)
+        self._loop.forget(conn.fd)
+        conn.sock.close()
+        conn.gone = True
+        self._ledger.close(conn.uid)
+        self._on_close(conn)
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def deadlines(self) -> Iterator[float | None]:
+        """Boot times at which :meth:`expire` has something to do."""
+        yield self._paused_until
+        yield from self._throttled.values()
+        for conn in self._connections.values():
+            yield conn.deadline
+
+    def expire(self, now: Now) -> None:
+        """Do what has come due: accept again, serve throttled requests, close silent clients."""
+        if self._paused_until is not None and now.boot >= self._paused_until:
+            self._resume()
+        for fd in [f for f, at in self._throttled.items() if now.boot >= at]:
+            self._serve_throttled(self._connections[fd], now)
+        late = [c for c in self._connections.values() if c.deadline and now.boot >= c.deadline]
+        for conn in late:
+            self.close(conn)
+        self._ledger.prune(now.boot)
+
+    def _serve_throttled(self, conn: Connection, now: Now) -> None:
+        again = self._ledger.request(conn.uid, now.boot)
+        if again:
+            self._throttled[conn.fd] = again
+            return
+        del self._throttled[conn.fd]
+        message, conn.waiting = conn.waiting, {}
+        self._on_request(conn, message, now)

@@ -1,0 +1,153 @@
+"""What callers are shown: rows of jobs and the table of GPUs, private fields withheld."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from mgpu.core.explain import reason_of
+from mgpu.core.policy import effective_limit
+from mgpu.core.redact import DETAIL, hidden_fields
+from mgpu.core.world import World
+from mgpu.model.gpu import Gpu
+from mgpu.model.job import Ended, Job, Pending, Starting
+from mgpu.model.time import Now
+from mgpu.protocol.messages import JOB_FIELDS
+
+#: Rows in one message of a listing.
+CHUNK = 500
+
+
+class Viewer(NamedTuple):
+    """Who looks, and what decides how much of other people's jobs is shown."""
+
+    uid: int
+    may_any: bool
+    open_queue: bool
+
+
+def listing(
+    world: World, jobs: Iterable[Job], viewer: Viewer, now: Now
+) -> Iterator[dict[str, Any]]:
+    """The messages that list ``jobs``: rows in parts, then how many there were."""
+    fields: dict[str, Any] = {"fields": list(JOB_FIELDS)}
+    rows: list[list[Any]] = []
+    count = 0
+    for job in jobs:
+        rows.append(row(world, job, viewer, now))
+        if len(rows) == CHUNK:
+            yield {"part": {"rows": rows, **fields}}
+            fields, rows, count = {}, [], count + CHUNK
+    yield {"part": {"rows": rows, **fields}}
+    yield {"ok": {"count": count + len(rows)}}
+
+
+def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:
+    """One job in the order of ``messages.JOB_FIELDS``. Private fields are None for others."""
+    spec = job.spec
+    mine = job.uid == viewer.uid
+    hidden = hidden_fields(job, mine=mine, may_any=viewer.may_any, open_queue=viewer.open_queue)
+    times = _times(job, now)
+    reason, detail = _why(world, job, now)
+    return [
+        job.id,
+        None if "name" in hidden else spec.name,
+        job.user,
+        job.state,
+        reason,
+        "" if DETAIL in hidden else detail,
+        job.submitted,
+        times.started,
+        times.ended,
+        times.elapsed,
+        effective_limit(spec, world.policy),
+        spec.gpus,
+        spec.gpu_mem,
+        _indices(world, job),
+        job.priority,
+        job.restarts,
+        job.attempt,
+        times.code,
+        times.signal,
+        None if "command" in hidden else spec.command,
+        None if "cwd" in hidden else spec.cwd,
+        spec.exclusive,
+        spec.requeue,
+        mine,
+    ]
+
+
+class _Times(NamedTuple):
+    started: float | None
+    ended: float | None
+    elapsed: float
+    code: int | None
+    signal: int | None
+
+
+_NOT_STARTED = _Times(None, None, 0.0, None, None)
+
+
+def _times(job: Job, now: Now) -> _Times:
+    phase = job.phase
+    if isinstance(phase, Pending | Starting):
+        return _NOT_STARTED
+    if isinstance(phase, Ended):
+        elapsed = max(0.0, phase.ended - phase.started) if phase.started else 0.0
+        return _Times(phase.started, phase.ended, elapsed, phase.code, phase.signal)
+    if phase.started is None:
+        return _NOT_STARTED
+    elapsed = max(0.0, now.boot - phase.started.boot)
+    return _Times(phase.started.wall, None, elapsed, None, None)
+
+
+def _why(world: World, job: Job, now: Now) -> tuple[str, str]:
+    phase = job.phase
+    if isinstance(phase, Pending):
+        return reason_of(world, job, now)
+    return ("", phase.detail) if isinstance(phase, Ended) else ("", "")
+
+
+def _indices(world: World, job: Job) -> list[int]:
+    phase = job.phase
+    if isinstance(phase, Pending) or not phase.gpus:
+        return []
+    return sorted(world.gpus[uuid].index for uuid in phase.gpus if uuid in world.gpus)
+
+
+def info(world: World, backend: str, version: str, now: Now) -> dict[str, Any]:
+    """All GPUs with who holds them, and how many jobs wait and run."""
+    holders: dict[str, list[Job]] = {uuid: [] for uuid in world.gpus}
+    for job in world.jobs.values():
+        for uuid in job.gpus:
+            holders.setdefault(uuid, []).append(job)
+    pending = sum(isinstance(job.phase, Pending) for job in world.jobs.values())
+    gpus = sorted(world.gpus.values(), key=lambda gpu: gpu.index)
+    return {
+        "backend": backend,
+        "version": version,
+        "gpus": [_gpu(world, gpu, holders[gpu.uuid], now) for gpu in gpus],
+        "pending": pending,
+        "running": len(world.jobs) - pending,
+    }
+
+
+def _gpu(world: World, gpu: Gpu, jobs: list[Job], now: Now) -> dict[str, Any]:
+    reserved = sum(job.spec.gpu_mem or 0 for job in jobs)
+    alone = any(not job.spec.shares for job in jobs)
+    free = 0 if alone else gpu.total - world.policy.margin - reserved - gpu.outside
+    return {
+        "index": gpu.index,
+        "uuid": gpu.uuid,
+        "name": gpu.name,
+        "total": gpu.total,
+        "outside": gpu.outside,
+        "reserved": reserved,
+        "free": max(0, free),
+        "available": gpu.available,
+        "note": gpu.note,
+        "jobs": [
+            [job.id, job.user, job.spec.gpu_mem, _times(job, now).elapsed, job.state]
+            for job in sorted(jobs, key=lambda job: job.id)
+        ],
+    }

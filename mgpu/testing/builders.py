@@ -159,3 +159,13 @@ class Desk:
         gpus = {**self.world.gpus, known.uuid: new}
         self.world.set_inventory(Inventory("simulated", tuple(gpus.values())))
         check_invariants(self.world)
+
+    def renumber(self, order: dict[str, int]) -> None:
+        """Give the GPUs other indices, as a boot can."""
+        gpus = tuple(replace(self.world.gpus[uuid], index=index) for uuid, index in order.items())
+        self.world.set_inventory(Inventory("simulated", gpus))
+
+    def keep_gpus(self, count: int) -> bool:
+        """Only the first ``count`` GPUs are seen from now on; whether that is news."""
+        known = tuple(self.world.gpus.values())[:count]
+        return self.world.set_inventory(Inventory("simulated", known))

@@ -1,0 +1,78 @@
+"""Who may do what, and what others see."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from mgpu.core.access import ADMIN, OTHER, OWNER, ROLES, ROOT, TABLE, allowed, roles
+from mgpu.core.redact import hidden_fields
+from mgpu.model.job import Ended, Pending, Phase, Running
+from mgpu.testing.builders import EPOCH, a_job, at
+
+EVERYBODY = {OWNER, OTHER, ADMIN, ROOT}
+#: The specification: operation -> who may.
+MAY = {
+    "ping": EVERYBODY,
+    "submit": EVERYBODY,
+    "jobs": EVERYBODY,
+    "info": EVERYBODY,
+    "wait": EVERYBODY,
+    "cancel": {OWNER, ADMIN, ROOT},
+    "priority": {OWNER, ADMIN, ROOT},
+}
+CALLERS = list(product((False, True), repeat=3))
+
+
+def test_the_table_says_what_the_specification_says() -> None:
+    assert dict(TABLE) == MAY
+    assert ROLES == EVERYBODY
+
+
+@pytest.mark.parametrize(("owner", "admin", "root"), CALLERS)
+@pytest.mark.parametrize("op", MAY)
+def test_every_caller_and_operation(op: str, owner: bool, admin: bool, root: bool) -> None:
+    open_to_all = OTHER in MAY[op]
+    assert allowed(op, owner=owner, admin=admin, root=root) == (
+        open_to_all or owner or admin or root
+    )
+
+
+@pytest.mark.parametrize(("owner", "admin", "root"), CALLERS)
+def test_an_unknown_operation_is_denied_to_everybody(owner: bool, admin: bool, root: bool) -> None:
+    assert not allowed("chown", owner=owner, admin=admin, root=root)
+
+
+def test_roles_add_up_and_nobody_is_both_owner_and_other() -> None:
+    assert roles(owner=True, admin=True, root=True) == {OWNER, ADMIN, ROOT}
+    assert roles(owner=False, admin=False, root=False) == {OTHER}
+
+
+PRIVATE_DETAIL = Ended("LAUNCH_FAILED", EPOCH, detail="open: ENOENT: /home/u/x")
+REFUSED = Pending(EPOCH, 5.0, "InvalidAccount", "u has expired")
+
+
+@pytest.mark.parametrize("phase", [PRIVATE_DETAIL, REFUSED, Pending(EPOCH)])
+@pytest.mark.parametrize(("mine", "may_any"), [(True, False), (False, True), (True, True)])
+def test_owner_and_administrators_see_everything(phase: Phase, mine: bool, may_any: bool) -> None:
+    job = a_job(1, phase)
+    assert not hidden_fields(job, mine=mine, may_any=may_any, open_queue=False)
+
+
+@pytest.mark.parametrize(
+    ("phase", "detail_hidden"),
+    [
+        (Pending(EPOCH), False),
+        (REFUSED, True),
+        (PRIVATE_DETAIL, True),
+        (Running((), at(0), 1, 1), True),
+    ],
+)
+def test_others_see_neither_names_nor_paths(phase: Phase, detail_hidden: bool) -> None:
+    job = a_job(1, phase)
+    detail = {"detail"} if detail_hidden else set()
+    shut = hidden_fields(job, mine=False, may_any=False, open_queue=False)
+    assert shut == {"name", "command", "cwd"} | detail
+    unlocked = hidden_fields(job, mine=False, may_any=False, open_queue=True)
+    assert unlocked == {"cwd"} | detail

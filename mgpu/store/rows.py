@@ -9,7 +9,7 @@ from typing import Any, Final
 from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Ended, Job, Phase
 from mgpu.store.base import JobFilter
-from mgpu.store.records import pack_event, pack_phase, pack_spec
+from mgpu.store.records import check_uid, pack_event, pack_phase, pack_spec
 
 SELECT_JOBS: Final = (
     "SELECT id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals, phase"
@@ -30,7 +30,7 @@ def of_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Any, ...]]:
         if job.phase is not phase:
             phase = job.phase
             packed, ended = pack_phase(phase), phase.ended if isinstance(phase, Ended) else None
-        head = (job.id, job.uid, job.user, job.spec.spec_id, job.submitted, job.seq)
+        head = (job.id, check_uid(job.uid), job.user, job.spec.spec_id, job.submitted, job.seq)
         counts = (job.priority, job.attempt, job.restarts, job.deferrals)
         yield (*head, *counts, job.state, ended, packed)
 

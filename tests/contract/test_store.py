@@ -1,0 +1,188 @@
+"""What every store does: the same tests run on SQLite and on the one in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mgpu.model.events import CancelRequested, Finished, Started
+from mgpu.model.job import Ended, Job
+from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Store, StoreCorrupt
+from mgpu.store.memory import MemoryStore
+from mgpu.store.sqlite import open_store
+from tests.lib.samples import EVENTS, NOW, PHASES, job, spec, submitted
+
+AT = NOW.wall
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    made: Store = MemoryStore() if request.param == "memory" else open_store(tmp_path, AT)
+    yield made
+    made.close()
+
+
+def submit(store: Store, *jobs: Job) -> None:
+    events = [submitted(one) for one in jobs]
+    store.commit(Batch(AT, events, jobs, {one.spec.spec_id: b"payload" for one in jobs}))
+
+
+def ended(job_id: int, at: float, state: str = "COMPLETED", **fields: object) -> Job:
+    return job(job_id, Ended(state, at), **fields)
+
+
+def test_a_new_store_is_empty(store: Store) -> None:
+    loaded = store.load()
+    assert (loaded.jobs, loaded.next_id, loaded.next_seq, loaded.boot_id) == ([], 1, 1, "")
+    assert store.job(1) is None
+    assert store.find(JobFilter()) == []
+    assert store.history() == []
+
+
+@pytest.mark.parametrize("name", sorted(PHASES))
+def test_a_job_comes_back_as_it_was(store: Store, name: str) -> None:
+    kept = job(5, PHASES[name], priority=-3, attempt=2, restarts=1, deferrals=4, seq=99)
+    submit(store, kept)
+    assert store.job(5) == kept
+    active = [] if isinstance(kept.phase, Ended) else [kept]
+    assert store.load().jobs == active
+
+
+def test_active_jobs_load_in_order_of_their_ids(store: Store) -> None:
+    submit(store, job(3), job(1), job(2, PHASES["Running"]), ended(4, 20.0))
+    assert [one.id for one in store.load().jobs] == [1, 2, 3]
+
+
+def test_a_later_record_replaces_the_earlier_one(store: Store) -> None:
+    submit(store, job(1))
+    running = job(1, PHASES["Running"], attempt=1)
+    store.commit(Batch(AT, [Started(NOW, 1, 1, ("GPU-1",))], [running]))
+    assert store.load().jobs == [running]
+
+
+def test_what_was_stored_does_not_change_with_the_record(store: Store) -> None:
+    one = job(1)
+    submit(store, one)
+    one.priority = 100
+    assert store.load().jobs[0].priority == 0
+    store.load().jobs[0].priority = 50
+    assert store.load().jobs[0].priority == 0
+
+
+def test_jobs_of_one_submission_share_their_spec(store: Store) -> None:
+    shared = spec(1)
+    tasks = [job(i, spec=shared) for i in range(1, 6)]
+    store.commit(Batch(AT, [submitted(tasks[0], count=5)], tasks))
+    specs = {id(one.spec) for one in store.load().jobs}
+    assert len(specs) == 1
+
+
+def test_ids_are_not_given_out_again(store: Store) -> None:
+    submit(store, job(8))
+    store.commit(Batch(AT, [Finished(NOW, 8, 0, "CANCELLED")], [ended(8, 20.0)]))
+    assert store.load().next_id == 9
+
+
+def test_the_next_place_in_the_queue_is_after_all_others(store: Store) -> None:
+    submit(store, job(1, seq=40), job(2, seq=7))
+    assert store.load().next_seq == 41
+
+
+def test_meta_values_come_back(store: Store) -> None:
+    store.commit(Batch(AT, meta={"boot_id": "b-1"}))
+    store.commit(Batch(AT, meta={"boot_id": "b-2"}))
+    assert store.load().boot_id == "b-2"
+
+
+def test_a_payload_is_kept_until_it_is_dropped(store: Store) -> None:
+    submit(store, job(1))
+    assert store.payload(1) == b"payload"
+    store.commit(Batch(AT, [CancelRequested(NOW, 1, 1001)], [ended(1, 20.0)], drop_payloads=[1]))
+    with pytest.raises(StoreCorrupt, match="payloads row 1"):
+        store.payload(1)
+
+
+def test_an_answer_is_found_by_uid_and_key(store: Store) -> None:
+    store.commit(Batch(AT, answers=[(1001, "k", {"first": 1, "count": 2})]))
+    assert store.answer(1001, "k") == {"first": 1, "count": 2}
+    assert store.answer(1002, "k") is None
+    assert store.answer(1001, "K") is None
+
+
+def test_old_answers_make_room_for_new_ones(store: Store) -> None:
+    store.commit(Batch(AT, answers=[(7, "mine", {})]))
+    for number in range(ANSWERS_KEPT + 2 * ANSWERS_SLACK):
+        store.commit(Batch(AT, answers=[(1001, str(number), {"first": number})]))
+    assert store.answer(1001, "0") is None
+    newest = ANSWERS_KEPT + 2 * ANSWERS_SLACK - 1
+    assert store.answer(1001, str(newest - ANSWERS_KEPT + 1)) is not None
+    assert store.answer(1001, str(newest)) == {"first": newest}
+    assert store.answer(7, "mine") == {}
+
+
+def test_history_holds_every_event_in_order(store: Store) -> None:
+    events = list(EVENTS.values())
+    store.commit(Batch(AT, events[:1], [job(7, spec=spec(7, gpu_mem=8000, signal=(10, 60)))]))
+    store.commit(Batch(AT, events[1:]))
+    history = store.history()
+    assert [event for _, event in history] == events
+    numbers = [number for number, _ in history]
+    assert numbers == sorted(set(numbers))
+    assert store.history(after=numbers[2], limit=2) == history[3:5]
+
+
+FOUND: list[tuple[JobFilter, list[int]]] = [
+    (JobFilter(), [3, 2, 4, 1]),
+    (JobFilter(limit=2), [3, 2]),
+    (JobFilter(limit=-1), []),
+    (JobFilter(ids=[1, 4, 5, 99]), [4, 1]),
+    (JobFilter(ids=[]), []),
+    (JobFilter(uids=[1002]), [3]),
+    (JobFilter(users=["alice"]), [2, 4, 1]),
+    (JobFilter(users=["%", "ali_e"]), []),
+    (JobFilter(states=["FAILED"]), [2, 4]),
+    (JobFilter(states=["FAILED"], since=25.0), [2]),
+    (JobFilter(since=30.0), [3, 2]),
+    (JobFilter(users=["bob' OR '1'='1", 'bob"]) --']), []),
+]
+
+
+@pytest.mark.parametrize(("wanted", "ids"), FOUND)
+def test_ended_jobs_are_found_newest_end_first(
+    store: Store, wanted: JobFilter, ids: list[int]
+) -> None:
+    submit(
+        store,
+        ended(1, 10.0),
+        ended(2, 30.0, "FAILED"),
+        ended(3, 30.0, uid=1002, user="bob"),
+        ended(4, 20.0, "FAILED"),
+        job(5),
+    )
+    assert [one.id for one in store.find(wanted)] == ids
+
+
+AWKWARD = ["", "'; DROP TABLE jobs; --", "%_\\", "\n\x1b[31m\u202e", "é\U0001f600" * 40]
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_any_text_is_stored_literally(store: Store, text: str) -> None:
+    kept = job(1, Ended("FAILED", 20.0, detail=text), user=text, spec=spec(1, name=text, cwd=text))
+    submit(store, kept)
+    store.commit(Batch(AT, answers=[(1, text, {"text": text})], meta={text: text}))
+    assert store.find(JobFilter(users=[text])) == [kept]
+    assert store.answer(1, text) == {"text": text}
+
+
+def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = open_store(tmp_path, AT)
+    submit(first, job(1), job(2, PHASES["Running"]), ended(3, 20.0))
+    first.commit(Batch(AT, answers=[(1, "k", {"n": 1})], meta={"boot_id": "b"}))
+    before = (first.load(), first.find(JobFilter()), first.history())
+    first.close()
+    second = open_store(tmp_path, AT)
+    assert (second.load(), second.find(JobFilter()), second.history()) == before
+    assert second.answer(1, "k") == {"n": 1}
+    second.close()

@@ -169,3 +169,7 @@ class Desk:
         """Only the first ``count`` GPUs are seen from now on; whether that is news."""
         known = tuple(self.world.gpus.values())[:count]
         return self.world.set_inventory(Inventory("simulated", known))
+
+    def inventory(self) -> Inventory:
+        """The GPUs as they are known now."""
+        return Inventory(self.world.backend, tuple(self.world.gpus.values()))

@@ -36,7 +36,7 @@ def evolve(world: World, event: Event) -> None:
     if handler is None or not _is_current(world, job, event):
         raise IllegalTransition(f"{event!r} for {job!r}")
     handler(world, job, event)
-    world.generation += 1
+    world.move_on(event.job if isinstance(event, Started) else 0)
 
 
 def forget_boot(world: World) -> None:
@@ -45,7 +45,7 @@ def forget_boot(world: World) -> None:
         world.dequeue(job)
         job.phase = Pending(_waits_since(job))
         _wait(world, job)
-    world.generation += 1
+    world.move_on()
 
 
 def _is_current(world: World, job: Job | None, event: Event) -> bool:

@@ -32,7 +32,8 @@ class Reservation:
 class Outlook:
     """The state once the starts of a pass are made: what is left, and who is to get what.
 
-    ``generation`` is the world's after those starts. ``texts`` keeps what was said about it.
+    It is true of the world of this ``generation``, and stays so while its own starts happen.
+    ``texts`` keeps what was said about it.
     """
 
     generation: int
@@ -43,7 +44,6 @@ class Outlook:
     texts: dict[object, tuple[str, str]] = field(default_factory=dict)
 
     def note_start(self, job: int, *, gpuless: bool) -> None:
-        """Count a start: its event will move the world on by one generation."""
+        """Count a start that is to happen."""
         self.started.add(job)
         self.gpuless += gpuless
-        self.generation += 1

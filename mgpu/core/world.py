@@ -77,6 +77,16 @@ class World:
         """What each GPU can take now, in index order; the caller may fill them."""
         return [self.ledger.room(gpu, self.policy) for gpu in self.gpus.values()]
 
+    def move_on(self, started: int = 0) -> None:
+        """Count a change; ``started`` is the job whose start it was.
+
+        What the last pass foresaw, its own starts, does not make its outlook old.
+        """
+        seen = self.outlook
+        if seen is not None and seen.generation == self.generation and started in seen.started:
+            seen.generation += 1
+        self.generation += 1
+
     def take_changed(self) -> list[Job]:
         """The jobs that changed since the last call, ended ones included, for the store."""
         changed = list(self.changed.values())

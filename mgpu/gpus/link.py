@@ -70,7 +70,7 @@ class MonitorLink:
             newest = unpack(message["inventory"])
             self._final = message["final"]
             self._asked, self._patience = False, ANSWER_LIMIT
-            quiet = self._interval * (HEARTBEAT + 1) + ANSWER_LIMIT
+            quiet = self._interval * HEARTBEAT + ANSWER_LIMIT
             self._deadline = None if self._final else now.boot + quiet
         return newest
 

@@ -19,7 +19,7 @@ from mgpu.protocol import link
 from mgpu.system.log import log
 
 #: Rounds without a change after which the inventory is sent all the same.
-HEARTBEAT: Final = 4
+HEARTBEAT: Final = 3
 
 
 class Watcher:

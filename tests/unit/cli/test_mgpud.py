@@ -1,0 +1,100 @@
+"""``mgpud`` before it becomes the launcher."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from click.testing import CliRunner
+
+import mgpu
+from mgpu.cli import mgpud
+
+
+class Executed(Exception):
+    """What ``execv`` would have run."""
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The command that replaced the process, and the settings it was given."""
+    seen: list[Any] = []
+
+    def execv(program: str, command: list[str]) -> None:
+        with os.fdopen(int(command[-1]), "rb") as file:
+            file.seek(0)
+            seen.extend([program, command, msgpack.unpackb(file.read())])
+        raise Executed
+
+    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return seen
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "config.toml"
+    path.write_text("[scheduling]\nmax_job_time = 10\nkill_grace = 11\n")
+    path.chmod(0o644)
+    return str(path)
+
+
+def run(*args: str) -> Any:
+    return CliRunner().invoke(mgpud.main, list(args), env={"MGPU_CONFIG": None})
+
+
+def test_the_launcher_is_a_fresh_isolated_interpreter(executed: list[Any], config: str) -> None:
+    result = run("--config", config)
+    assert isinstance(result.exception, Executed)
+    program, command, _ = executed
+    assert command[:4] == [program, "-I", "-S", "-c"]
+    root = str(Path(mgpu.__file__).resolve().parent.parent)
+    assert f"sys.path[:0] = ['{root}'" in command[4]
+    assert "from mgpu.privileged.launcher import main" in command[4]
+
+
+def test_flags_come_before_the_file(executed: list[Any], config: str) -> None:
+    flags = {
+        "--max-job-time": "1h",
+        "--runtime-dir": "/run/a",
+        "--state-dir": "/var/lib/a",
+        "--log-level": "debug",
+        "--gpus-backend": "simulated",
+    }
+    run("--config", config, *(word for pair in flags.items() for word in pair))
+    settings = executed[2]
+    assert settings["scheduling.max_job_time"] == 3600
+    assert settings["scheduling.kill_grace"] == 11
+    assert settings["paths.runtime_dir"] == "/run/a"
+    assert settings["paths.state_dir"] == "/var/lib/a"
+    assert settings["log.level"] == "debug"
+    assert settings["gpus.backend"] == "simulated"
+
+
+def test_a_wrong_flag_is_named(executed: list[Any], config: str) -> None:
+    result = run("--config", config, "--max-job-time", "soon")
+    assert result.exit_code == 1
+    assert result.output.startswith('mgpud: command line: scheduling.max_job_time: "soon" is not')
+    assert not executed
+
+
+def test_only_root_can_run_it(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mgpud, "load_settings", lambda *_: {})
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = run("--config", config)
+    assert result.exit_code == 1
+    assert "must be started by root" in result.output
+    assert "sudo mgpud" in result.output
+
+
+def test_the_version() -> None:
+    assert run("--version").output == f"mgpud, version {mgpu.__version__}\n"
+
+
+def test_the_help_names_every_flag_and_command() -> None:
+    text = run("--help").output
+    assert all("--" + name.replace("_", "-") in text for name in mgpud.FLAGS)
+    assert "check" in text

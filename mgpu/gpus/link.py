@@ -68,7 +68,8 @@ class MonitorLink:
         newest = None
         while (message := self._next()) is not None:
             newest = unpack(message["inventory"])
-            self._final = message["final"]
+            if message["final"]:
+                self._finish()
             self._asked, self._patience = False, ANSWER_LIMIT
             quiet = self._interval * HEARTBEAT + ANSWER_LIMIT
             self._deadline = None if self._final else now.boot + quiet
@@ -89,6 +90,12 @@ class MonitorLink:
         self._process.kill()
         _abandoned.append(self._process)
         _reap()
+
+    def _finish(self) -> None:
+        """It has said its last word and is about to end: have done with it."""
+        self._final = True
+        self._process.kill()
+        self._process.wait()
 
     def _next(self) -> dict[str, Any] | None:
         if self._gone or self._final:

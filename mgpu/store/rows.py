@@ -1,4 +1,4 @@
-"""The rows that a batch becomes, and the query that a filter becomes."""
+"""The rows that a batch becomes, the jobs that rows become, the query that a filter becomes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from mgpu.model.events import Event, Submitted
-from mgpu.model.job import Ended, Job, Phase
+from mgpu.model.job import Ended, Job, JobSpec, Phase
 from mgpu.store.base import JobFilter
-from mgpu.store.records import check_uid, pack_event, pack_phase, pack_spec
+from mgpu.store.records import (
+    Specs,
+    check_uid,
+    corrupt,
+    pack_event,
+    pack_phase,
+    pack_spec,
+    unpack_phase,
+)
 
 SELECT_JOBS: Final = (
     "SELECT id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals, phase"
@@ -40,6 +48,41 @@ def of_event(event: Event) -> tuple[Any, ...]:
     attempt, uid = getattr(event, "attempt", None), getattr(event, "uid", None)
     kind = type(event).__name__
     return (event.at.wall, kind, event.job, attempt, uid, pack_event(event))
+
+
+class Reader:
+    """Makes jobs of rows. What many jobs have in common they share: spec, phase, user name."""
+
+    def __init__(self, find_spec: Specs, specs: dict[int, JobSpec] | None = None) -> None:
+        self._find_spec = find_spec
+        self._specs = {} if specs is None else specs
+        self._phases: dict[bytes, Phase] = {}
+        self._users: dict[str, str] = {}
+
+    def job(self, row: Sequence[Any]) -> Job:
+        """The job of a row of :data:`SELECT_JOBS`; raises StoreCorrupt naming the row."""
+        number, uid, user, spec_id, submitted, seq, priority, attempt, restarts, late, packed = row
+        where = f"jobs row {number}"
+        try:
+            check_uid(uid)
+        except ValueError as error:
+            raise corrupt(where, str(error)) from error
+        spec, phase = self._spec(spec_id), self._phase(packed, where)
+        user = self._users.setdefault(user, user)
+        counts = (priority, attempt, restarts, late)
+        return Job(number, uid, user, spec, submitted, seq, phase, *counts)
+
+    def _spec(self, spec_id: int) -> JobSpec:
+        spec = self._specs.get(spec_id)
+        if spec is None:
+            spec = self._specs[spec_id] = self._find_spec(spec_id)
+        return spec
+
+    def _phase(self, packed: bytes, where: str) -> Phase:
+        phase = self._phases.get(packed)
+        if phase is None:
+            phase = self._phases[packed] = unpack_phase(packed, where)
+        return phase
 
 
 def query(wanted: JobFilter) -> tuple[str, list[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +66,8 @@ class SqliteStore:
         """Everything that is active. Jobs of one submission share their spec object."""
         with _errors():
             specs = {i: _spec(i, body) for i, body in self._db.execute(_ACTIVE_SPECS)}
-            jobs = [self._job(row, specs) for row in self._db.execute(_ACTIVE)]
+            reader = rows.Reader(self._spec, specs)
+            jobs = [reader.job(row) for row in self._db.execute(_ACTIVE)]
             last = self._value("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'") or 0
             boot_id = self._value("SELECT value FROM meta WHERE name = 'boot_id'") or ""
         next_seq = max((job.seq for job in jobs), default=0) + 1
@@ -101,15 +102,15 @@ class SqliteStore:
     def find(self, wanted: JobFilter) -> list[Job]:
         """Jobs that have ended, newest end first."""
         query, values = rows.query(wanted)
-        specs: dict[int, JobSpec] = {}
+        reader = rows.Reader(self._spec)
         with _errors():
-            return [self._job(row, specs) for row in self._db.execute(query, values)]
+            return [reader.job(row) for row in self._db.execute(query, values)]
 
     def job(self, job_id: int) -> Job | None:
         """One job, active or ended."""
         with _errors():
             row = self._db.execute(_ONE_JOB, (job_id,)).fetchone()
-            return None if row is None else self._job(row, {})
+            return None if row is None else rows.Reader(self._spec).job(row)
 
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """The audit trail in order: (number, event) with numbers greater than ``after``."""
@@ -171,21 +172,6 @@ class SqliteStore:
         if body is None:
             raise records.corrupt(f"specs row {spec_id}", "missing")
         return _spec(spec_id, body)
-
-    def _job(self, row: Sequence[Any], specs: dict[int, JobSpec]) -> Job:
-        job_id, uid, user, spec_id, submitted, seq, priority, attempt, restarts, lates, phase = row
-        where = f"jobs row {job_id}"
-        spec = specs.get(spec_id)
-        if spec is None:
-            spec = specs[spec_id] = self._spec(spec_id)
-        try:
-            records.check_uid(uid)
-        except ValueError as error:
-            raise records.corrupt(where, str(error)) from error
-        where_to = records.unpack_phase(phase, where)
-        return Job(
-            job_id, uid, user, spec, submitted, seq, where_to, priority, attempt, restarts, lates
-        )
 
 
 def open_store(state_dir: Path | str, now: float) -> SqliteStore:

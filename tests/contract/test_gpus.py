@@ -290,6 +290,8 @@ def test_auto_falls_back_on_the_list(
     assert (inventory.backend, len(inventory.gpus)) == ("simulated", count)
     assert monitor.fileno() is None
     assert not monitor.expired(later(1e6))
+    assert isinstance(monitor, MonitorLink)
+    assert not os.path.exists(f"/proc/{monitor.pid}"), "a process or a zombie is left"
 
 
 def test_auto_waits_for_a_driver_that_is_installed(driver: FakeDriver, opened: Open) -> None:

@@ -33,9 +33,9 @@ JOBS = 300
 def home(tmp_path: Path) -> Path:
     """A state folder with jobs in it, closed."""
     store = open_store(tmp_path, AT)
-    for number in range(1, JOBS + 1):
-        one = job(number)
-        store.commit(Batch(AT, [submitted(one)], [one], {number: b"x" * 500}))
+    jobs = [job(number) for number in range(1, JOBS + 1)]
+    payloads = {one.id: b"x" * 500 for one in jobs}
+    store.commit(Batch(AT, [submitted(one) for one in jobs], jobs, payloads))
     store.close()
     return tmp_path
 

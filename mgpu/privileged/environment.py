@@ -1,0 +1,67 @@
+"""A job's environment: defaults, what the user sent, the account, and mgpu's own, which wins."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mgpu.privileged.accounts import Account
+    from mgpu.privileged.order import Order
+
+    Environment = dict[bytes, bytes]
+
+DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+_FIRST = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
+_REST = _FIRST | frozenset(b"0123456789")
+#: Names under these are mgpu's: a user's value (from a job that submits a job) does not survive.
+_OURS = (b"MGPU_JOB_", b"MGPU_GPU_", b"MGPU_ARRAY_", b"MGPU_RESTART_")
+
+
+def valid_name(name: bytes) -> bool:
+    """Whether ``name`` is ``[A-Za-z_][A-Za-z0-9_]*``."""
+    return bool(name) and name[0] in _FIRST and _REST.issuperset(name)
+
+
+def captured(entries: Iterable[bytes]) -> Environment:
+    """The user's variables of ``NAME=VALUE`` entries; what no shell could have set is left out."""
+    found: Environment = {}
+    for entry in entries:
+        name, equals, value = entry.partition(b"=")
+        if equals and valid_name(name) and b"\0" not in value and not name.startswith(_OURS):
+            found[name] = value
+    return found
+
+
+def base(entries: Iterable[bytes], account: Account) -> Environment:
+    """Defaults, then the user's variables, then what the account says."""
+    found: Environment = {b"PATH": DEFAULT_PATH, b"LANG": b"C.UTF-8", b"PYTHONUNBUFFERED": b"1"}
+    found.update(captured(entries))
+    found[b"HOME"] = os.fsencode(account.home)
+    found[b"USER"] = found[b"LOGNAME"] = os.fsencode(account.name)
+    found[b"SHELL"] = os.fsencode(account.shell)
+    return found
+
+
+def reserved(order: Order, name: str, array: tuple[int, int] | None) -> Environment:
+    """mgpu's own variables, to be set last. GPUs are numbers in PCI order, which all tools take."""
+    numbers = ",".join(str(index) for index in order.gpus).encode()
+    uuids = ",".join(order.uuids).encode()
+    found = {
+        b"CUDA_VISIBLE_DEVICES": numbers,
+        b"CUDA_DEVICE_ORDER": b"PCI_BUS_ID",
+        b"NVIDIA_VISIBLE_DEVICES": uuids or b"void",
+        b"MGPU_JOB_ID": b"%d" % order.job,
+        b"MGPU_JOB_NAME": name.encode("utf-8", "surrogateescape").replace(b"\0", b""),
+        b"MGPU_GPU_IDS": numbers,
+        b"MGPU_GPU_UUIDS": uuids,
+        b"MGPU_RESTART_COUNT": b"%d" % order.restarts,
+    }
+    if order.gpu_mem is not None:
+        found[b"MGPU_GPU_MEM"] = b"%d" % order.gpu_mem
+    if array is not None:
+        found[b"MGPU_ARRAY_JOB_ID"] = b"%d" % array[0]
+        found[b"MGPU_ARRAY_TASK_ID"] = b"%d" % array[1]
+    return found

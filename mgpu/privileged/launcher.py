@@ -1,0 +1,318 @@
+"""The launcher: root's long-lived process. It starts the scheduler and, on its order, supervisors.
+
+It never parses what a user sent, opens no path that a user could have chosen, and asks no name
+service itself (a forked worker does). Whatever the scheduler orders is checked field by field.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import signal
+import sys
+
+from mgpu.privileged import accounts, log, order, startup, supervisor, syscalls
+from mgpu.privileged.loop import Deadlines, Loop
+from mgpu.privileged.refusal import Refusal
+from mgpu.privileged.remains import Remains, kill_adopted
+from mgpu.privileged.scheduler import Scheduler, command
+from mgpu.privileged.systemd import Manager
+from mgpu.privileged.workers import Workers
+from mgpu.protocol import link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+    from mgpu.privileged.site import Site
+
+_STOP_SECONDS = 10.0
+#: A scheduler that has been ready for so long is started again at once when it ends.
+_STABLE_SECONDS = 10.0
+#: A scheduler that ends with this has said why it cannot run here: no use in trying again.
+_EXIT_CONFIG = 78
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_MESSAGES_IN_A_TURN = 64
+
+
+class Launcher:
+    """The supervisors that are its children, the scheduler, and what both ask of it."""
+
+    def __init__(self, site: Site, scheduler: Scheduler, manager: Manager) -> None:
+        self.site = site
+        self.scheduler = scheduler
+        self.manager = manager
+        self.loop = Loop()
+        self.deadlines = Deadlines()
+        self.children: dict[int, tuple[int, int]] = {}
+        self.kills: set[str] = set()
+        self.remains = Remains(self.loop, site, self._nothing_left)
+        self.workers = Workers(self.loop, self.deadlines, site.rules, self._say)
+        self.stopping = False
+        self.status: int | None = None
+        self.loop.on(site.signals, self._on_signal)
+        self.loop.on(self.deadlines.fd, self._on_timer)
+        if manager.watchdog:
+            self.deadlines.set("watchdog", manager.watchdog)
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit status."""
+        self.remains.sweep()
+        self._start_scheduler()
+        while self.status is None:
+            self.loop.turn()
+        return self.status
+
+    # ------------------------------------------------------------ the scheduler
+
+    def _start_scheduler(self) -> None:
+        try:
+            self.scheduler.start()
+        except OSError as error:
+            log.error("Cannot start the scheduler", "scheduler_failed", reason=error)
+            self.deadlines.set("scheduler", self.scheduler.ended())
+            return
+        log.info("Started the scheduler", "scheduler_start", pid=self.scheduler.pid)
+        if self.scheduler.link is not None:
+            self.loop.on(self.scheduler.link.fileno(), self._on_link)
+        self._say({"op": "hello", "attempts": [list(key) for key in self.children.values()]})
+
+    def _scheduler_ended(self, status: int) -> None:
+        """Take in what it had ordered, which is durable, before another one is told our state."""
+        self._on_link(0)
+        if self.scheduler.link is not None:
+            self.loop.off(self.scheduler.link.fileno())
+        code, ready = os.waitstatus_to_exitcode(status), self.scheduler.ready
+        say = log.info if self.stopping else log.warning
+        say("The scheduler ended", "scheduler_end", pid=self.scheduler.pid, status=code)
+        delay = self.scheduler.ended()
+        self.deadlines.clear("stable")
+        if self.stopping:
+            self.status = 0
+        elif code == _EXIT_CONFIG and not ready:
+            self.status = _EXIT_CONFIG
+        else:
+            self.deadlines.set("scheduler", delay)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        """Tell the scheduler, if it is there: a new one is told the state as a whole."""
+        self.scheduler.send(message)
+
+    def _on_link(self, _events: int) -> None:
+        for _ in range(_MESSAGES_IN_A_TURN):
+            if self.scheduler.link is None:
+                return
+            try:
+                received = link.recv(self.scheduler.link)
+            except BlockingIOError:
+                return
+            except (OSError, link.LinkError) as error:
+                log.warning("The scheduler sent nonsense", "link_error", reason=error)
+                continue
+            if received is None:  # it is ending: its death is a signal
+                self.loop.off(self.scheduler.link.fileno())
+                return
+            message, fds = received
+            try:
+                self._obey(message, fds)
+            finally:
+                for fd in fds:
+                    os.close(fd)
+
+    def _obey(self, message: dict[str, Any], fds: Sequence[int]) -> None:
+        operation = message["op"]
+        try:
+            if operation == "start":
+                self._start(message, fds)
+            elif operation == "kill":
+                self._kill(*order.attempt_of(message))
+            elif operation == "account":
+                self._account(message.get("uid"))
+            elif operation == "ready":
+                self._ready()
+            else:
+                log.warning("Unknown order", "order_unknown", op=operation)
+        except Refusal as refusal:
+            log.error("Refused an order", "order_refused", op=operation, reason=refusal.detail)
+
+    def _ready(self) -> None:
+        self.scheduler.ready = True
+        self.deadlines.set("stable", _STABLE_SECONDS)
+        self.manager.tell("READY=1")
+        log.info("Ready", "ready", pid=os.getpid())
+
+    def _account(self, uid: object) -> None:
+        if type(uid) is not int or not 0 <= uid < 2**32 - 1:
+            raise Refusal("order", errno.EINVAL, f"account: not a uid: {uid!r:.80}")
+        self.workers.ask(uid)
+
+    # ------------------------------------------------------------ attempts
+
+    def _start(self, message: dict[str, Any], fds: Sequence[int]) -> None:
+        """Fork the supervisor of an attempt, or tell the scheduler why not."""
+        job, attempt = key = order.attempt_of(message)
+        try:
+            if key in self.children.values():
+                raise Refusal("order", errno.EEXIST, "it has been started", transient=False)
+            pid = self._fork(order.parse(message, fds, self.site.rules), fds)
+        except Refusal as refusal:
+            self._refuse(job, attempt, refusal)
+        except OSError as error:
+            self._refuse(job, attempt, Refusal.of("fork", error))
+        else:
+            self.children[pid] = key
+            log.info("Started a supervisor", "supervisor_start", job=job, attempt=attempt, pid=pid)
+
+    def _fork(self, checked: order.Order, fds: Sequence[int]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            supervisor.main(checked, self.site, fds[0], fds[1])
+        return pid
+
+    def _refuse(self, job: int, attempt: int, refusal: Refusal) -> None:
+        log.warning(
+            "Refused a start",
+            "start_refused",
+            job=job,
+            attempt=attempt,
+            stage=refusal.stage,
+            reason=refusal.detail,
+        )
+        why = {"stage": refusal.stage, "errno": refusal.code, "detail": refusal.detail}
+        key = {"op": "refused", "job": job, "attempt": attempt}
+        self._say({**key, **why, "transient": refusal.transient})
+
+    def _kill(self, job: int, attempt: int) -> None:
+        """Kill everything of an attempt; answer when nothing is left."""
+        name = f"{job}.{attempt}"
+        if self.site.groups is None:
+            kill_adopted(self._known())
+        if self.remains.clear(name, kill=True):
+            self._say({"op": "killed", "job": job, "attempt": attempt})
+        else:
+            self.kills.add(name)
+
+    def _nothing_left(self, name: str) -> None:
+        if name in self.kills:
+            self.kills.discard(name)
+            job, attempt = name.split(".")
+            self._say({"op": "killed", "job": int(job), "attempt": int(attempt)})
+
+    def _supervisor_ended(self, pid: int, status: int) -> None:
+        job, attempt = self.children.pop(pid)
+        code = os.waitstatus_to_exitcode(status)
+        ids = {"job": job, "attempt": attempt, "pid": pid}
+        if code == 0:
+            log.info("A supervisor ended", "supervisor_end", **ids)
+        else:
+            log.error("A supervisor failed", "supervisor_failed", **ids, status=code)
+        self._say({"op": "gone", "job": job, "attempt": attempt})
+        if self.site.groups is None and code != 0:
+            kill_adopted(self._known())
+        self.remains.clear(f"{job}.{attempt}", kill=True)
+
+    def _known(self) -> set[int]:
+        return {*self.children, self.scheduler.pid}
+
+    # ------------------------------------------------------------ signals and time
+
+    def _on_signal(self, _events: int) -> None:
+        signals = syscalls.read_signals(self.site.signals)
+        if signals & {signal.SIGTERM, signal.SIGINT}:
+            self._stop()
+        if signal.SIGHUP in signals:
+            log.info("Passing on the reload", "reload", pid=self.scheduler.pid)
+            self.scheduler.signal(signal.SIGHUP)
+        self._reap()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.scheduler.pid:
+                self._scheduler_ended(status)
+            elif pid in self.children:
+                self._supervisor_ended(pid, status)
+
+    def _stop(self) -> None:
+        """End the scheduler, then ourselves; supervisors and jobs go on."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.manager.tell("STOPPING=1")
+        log.info("Stopping; jobs go on", "stop", supervisors=len(self.children))
+        self.deadlines.clear("scheduler")
+        if self.scheduler.pid:
+            self.scheduler.signal(signal.SIGTERM)
+            self.deadlines.set("stop", _STOP_SECONDS)
+        else:
+            self.status = 0
+
+    def _on_timer(self, _events: int) -> None:
+        for name in self.deadlines.passed():
+            if name == "scheduler":
+                self._start_scheduler()
+            elif name == "stable":
+                self.scheduler.stable()
+            elif name == "stop":
+                self.scheduler.signal(signal.SIGKILL)
+            elif name == "watchdog":
+                self.manager.tell("WATCHDOG=1")
+                self.deadlines.set("watchdog", self.manager.watchdog)
+            elif type(name) is tuple:
+                self.workers.late(name[1])
+
+
+def normalise() -> int:
+    """Shed what the parent process left us; the signalfd that reports our signals.
+
+    Jobs inherit dispositions: whatever was ignored (nohup) is at its default from here on.
+    """
+    os.umask(0o077)
+    os.chdir("/")
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    return syscalls.block_signals(_SIGNALS)
+
+
+def prepare(settings_fd: int, argv: Sequence[str] | None) -> Launcher:
+    """Everything up to the point where the scheduler is started."""
+    if os.getuid() != 0:
+        raise startup.StartError("mgpud must be started as root", status=77)
+    settings = startup.read_settings(settings_fd)
+    manager = Manager(os.environ)
+    startup.check_trust(settings)
+    site, _locks = startup.take_folders(settings, normalise())
+    sockets = startup.open_sockets(settings)
+    syscalls.set_subreaper()
+    accounts.warm_up()
+    scheduler = Scheduler(site, settings.raw, sockets, argv or command())
+    return Launcher(site, scheduler, manager)
+
+
+def main(settings_fd: int, scheduler: Sequence[str] | None = None) -> NoReturn:
+    """Be the launcher, with the resolved settings in ``settings_fd``.
+
+    ``scheduler`` is the command line of another scheduler than ``mgpu.daemon`` (for tests).
+    """
+    try:
+        launcher = prepare(settings_fd, scheduler)
+    except startup.StartError as error:
+        log.error(str(error), "start_failed")
+        sys.exit(error.status)
+    except OSError as error:
+        log.error(f"cannot start: {startup.reason(error)}", "start_failed")
+        sys.exit(71)
+    # The pages of what lives for ever stay shared with the supervisors; there are no cycles.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    sys.exit(launcher.run())

@@ -1,0 +1,117 @@
+"""The scheduler's order to start an attempt, field by field: the launcher trusts it little."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from mgpu.privileged.refusal import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from mgpu.privileged.accounts import Rules
+
+_MAX_ID = 2**63 - 1
+_MAX_SECONDS = 100 * 365 * 86400
+_MAX_GPUS = 1024
+_MAX_NAME = 256
+_UUID_LETTERS = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:"  # MIG ids have / and :
+)
+
+
+class Order:
+    """A checked ``start``: which attempt, whose, on which GPUs, for how long."""
+
+    __slots__ = (
+        *("attempt", "gpu_mem", "gpus", "grace", "job", "limit", "restarts", "script"),
+        *("uid", "user", "uuids", "warn"),
+    )
+
+    def __init__(self, message: dict[str, Any]) -> None:
+        self.job, self.attempt = attempt_of(message)
+        self.uid = _integer(message, "uid", 2**32 - 2)
+        self.user = _text(message, "user")
+        self.limit = _integer(message, "limit", _MAX_SECONDS)
+        self.grace = _integer(message, "grace", _MAX_SECONDS)
+        self.restarts = _integer(message, "restarts", 2**31)
+        self.gpus: list[int] = _list(message, "gpus", _is_index)
+        self.uuids: list[str] = _list(message, "uuids", _is_uuid)
+        self.warn = _warning(message.get("warn"))
+        self.gpu_mem = message.get("gpu_mem")
+        if self.gpu_mem is not None:
+            self.gpu_mem = _integer(message, "gpu_mem", _MAX_ID)
+        #: False promises that the payload has no script, which saves the file for it.
+        self.script = message.get("script", True) is not False
+
+    @property
+    def name(self) -> str:
+        """The name of the attempt's folder, cgroup and script."""
+        return f"{self.job}.{self.attempt}"
+
+
+def parse(message: dict[str, Any], fds: Sequence[int], rules: Rules) -> Order:
+    """The order in ``message``; ``Refusal`` with the field at fault, or of the account."""
+    order = Order(message)
+    if len(order.gpus) != len(order.uuids):
+        raise _bad("gpus and uuids differ in length")
+    if len(fds) != 2 or not stat.S_ISREG(os.fstat(fds[0]).st_mode):
+        raise _bad("a payload and a socket must come with it")
+    if not stat.S_ISSOCK(os.fstat(fds[1]).st_mode):
+        raise _bad("the second descriptor is no socket")
+    forbidden = rules.problem(order.uid)
+    if forbidden:
+        raise Refusal("account", errno.EPERM, forbidden, transient=True)
+    return order
+
+
+def attempt_of(message: dict[str, Any]) -> tuple[int, int]:
+    """The job and the attempt that a message is about."""
+    return _integer(message, "job", _MAX_ID, 1), _integer(message, "attempt", 2**31, 1)
+
+
+def _integer(message: dict[str, Any], key: str, most: int, least: int = 0) -> int:
+    value = message.get(key)
+    if type(value) is not int or not least <= value <= most:
+        raise _bad(f"{key}: expected an integer from {least} to {most}, got {value!r:.80}")
+    return value
+
+
+def _text(message: dict[str, Any], key: str) -> str:
+    value = message.get(key)
+    if type(value) is not str or not 0 < len(value) <= _MAX_NAME or "\0" in value:
+        raise _bad(f"{key}: expected a name, got {value!r:.80}")
+    return value
+
+
+def _list(message: dict[str, Any], key: str, good: Any) -> list[Any]:
+    value = message.get(key)
+    if type(value) is not list or len(value) > _MAX_GPUS or not all(map(good, value)):
+        raise _bad(f"{key}: not a list of GPUs: {value!r:.80}")
+    return value
+
+
+def _is_index(value: object) -> bool:
+    return type(value) is int and 0 <= value < _MAX_GPUS
+
+
+def _is_uuid(value: object) -> bool:
+    return type(value) is str and 0 < len(value) <= _MAX_NAME and _UUID_LETTERS.issuperset(value)
+
+
+def _warning(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if type(value) is list and len(value) == 2 and all(type(item) is int for item in value):
+        signum, before = value
+        if 1 <= signum <= 64 and 0 < before <= _MAX_SECONDS:
+            return signum, before
+    raise _bad(f"warn: expected [signal, seconds], got {value!r:.80}")
+
+
+def _bad(detail: str) -> Refusal:
+    return Refusal("order", errno.EINVAL, detail, transient=False)

@@ -1,0 +1,94 @@
+"""What the user sent for the job alone: read by the job's child, as the user, and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import msgpack
+
+from mgpu.privileged.refusal import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_MAX_BYTES = 4 * 1024 * 1024
+_MODES = ("auto", "none", "venv", "conda")
+
+
+class Payload:
+    """The launch payload with its types checked."""
+
+    __slots__ = (
+        *("activate", "activate_path", "argv", "array", "cwd", "env", "error", "name", "output"),
+        *("rlimits", "script", "script_name", "truncate", "umask"),
+    )
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.name: str = _typed(data, "name", str)
+        self.argv: list[bytes] = _list_of(data, "argv", bytes)
+        self.script: bytes | None = _maybe(data, "script")
+        self.script_name: str = data.get("script_name") or ""
+        self.env: list[bytes] = _list_of(data, "env", bytes)
+        self.cwd: bytes = _typed(data, "cwd", bytes)
+        self.output: bytes | None = _maybe(data, "output")
+        self.error: bytes | None = _maybe(data, "error")
+        self.truncate = data.get("open_mode") == "truncate"
+        self.umask: int = _typed(data, "umask", int) & 0o777
+        self.rlimits: list[list[int]] = _list_of(data, "rlimits", list)
+        self.array: tuple[int, int] | None = _array(data.get("array"))
+        activate = data.get("activate") or {}
+        self.activate: str = activate.get("mode", "auto")
+        self.activate_path: bytes = activate.get("path") or b""
+        if self.activate not in _MODES or type(self.activate_path) is not bytes:
+            raise _bad("activate")
+        if self.script is None and not self.argv:
+            raise _bad("argv")
+
+
+def read(fd: int) -> Payload:
+    """The payload in the file ``fd``, whose position is not used: others may share it."""
+    size = os.fstat(fd).st_size
+    if size > _MAX_BYTES:
+        raise Refusal("payload", errno.E2BIG, f"{size} bytes")
+    try:
+        data = msgpack.unpackb(os.pread(fd, size, 0))
+    except Exception as error:  # msgpack has a dozen exceptions without a common ancestor
+        raise _bad(str(error)) from error
+    if type(data) is not dict:
+        raise _bad("not a map")
+    return Payload(data)
+
+
+def _typed(data: dict[str, Any], key: str, kind: type) -> Any:
+    value = data.get(key)
+    if type(value) is not kind:
+        raise _bad(key)
+    return value
+
+
+def _maybe(data: dict[str, Any], key: str) -> bytes | None:
+    value = data.get(key)
+    if value is not None and type(value) is not bytes:
+        raise _bad(key)
+    return value
+
+
+def _list_of(data: dict[str, Any], key: str, kind: type) -> Any:
+    value = data.get(key)
+    if type(value) is not list or not all(type(item) is kind for item in value):
+        raise _bad(key)
+    return value
+
+
+def _array(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if type(value) is list and len(value) == 2 and all(type(item) is int for item in value):
+        return value[0], value[1]
+    raise _bad("array")
+
+
+def _bad(what: str) -> Refusal:
+    return Refusal("payload", errno.EINVAL, f"not a launch payload: {what}")

@@ -1,0 +1,116 @@
+"""The scheduler process as the launcher sees it: started, spoken to, started again when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+from mgpu.privileged import identity, syscalls
+from mgpu.protocol import link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+    from mgpu.privileged.site import Site
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 5.0
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+}
+
+
+def command() -> list[str]:
+    """The interpreter and the program of the scheduler, with this process's module path."""
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}; "
+        "from mgpu.daemon.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    return [sys.executable, "-I", "-S", "-c", program]
+
+
+class Scheduler:
+    """One life of the scheduler after the other."""
+
+    __slots__ = ("_command", "_delay", "_inherited", "_settings", "_site", "link", "pid", "ready")
+
+    def __init__(
+        self,
+        site: Site,
+        settings: bytes,
+        sockets: tuple[socket.socket, socket.socket],
+        argv: Sequence[str],
+    ) -> None:
+        self._site = site
+        self._settings = settings
+        self._inherited = sockets
+        self._command = list(argv)
+        self._delay = 0.0
+        self.pid = 0
+        self.ready = False
+        self.link: socket.socket | None = None
+
+    def start(self) -> None:
+        """Fork and execute a new one, with a new link."""
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        settings = os.memfd_create("mgpu-settings", os.MFD_CLOEXEC)
+        os.write(settings, self._settings)
+        user, admin = self._inherited
+        fds = {"settings": settings, "user": user.fileno(), "admin": admin.fileno()}
+        self.ready = False
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._become({**fds, "link": far.fileno()})
+        os.close(settings)
+        far.close()
+        near.setblocking(False)
+        self.link = near
+
+    def _become(self, fds: dict[str, int]) -> NoReturn:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            identity.new_session_keyring()
+            identity.become_service(self._site.uid, self._site.gid, [self._site.gid])
+            syscalls.keep_only(fds.values())
+            argv = list(self._command)
+            for name, fd in fds.items():
+                os.set_inheritable(fd, True)
+                argv += [f"--{name}-fd", str(fd)]
+            os.execve(argv[0], argv, _ENVIRONMENT)
+        except BaseException as error:
+            os.write(2, f"mgpud error: cannot run the scheduler: {error!r}\n".encode())
+        finally:
+            os._exit(71)
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Tell it something; False when it does not listen (any more)."""
+        if self.link is None:
+            return False
+        try:
+            link.send(self.link, message)
+        except OSError:
+            return False
+        return True
+
+    def signal(self, signum: int) -> None:
+        """Send it a signal; it is our child, so its pid is its own until we reap it."""
+        if self.pid:
+            os.kill(self.pid, signum)
+
+    def ended(self) -> float:
+        """Note that it has been reaped; the seconds to wait before the next."""
+        self.pid = 0
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+        self._delay = min(max(self._delay * 2, _FIRST_DELAY), _LONGEST_DELAY)
+        return self._delay
+
+    def stable(self) -> None:
+        """It has been ready for a while: the next end is not one in a row."""
+        self._delay = 0.0

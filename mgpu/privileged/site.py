@@ -1,0 +1,57 @@
+"""What the launcher prepares once and every supervisor and job child inherits by the fork."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mgpu.privileged.accounts import Rules
+    from mgpu.privileged.cgroup import Groups
+
+
+class Site:
+    """The open folders, the service account and the facts of this boot.
+
+    ``attempts`` and ``scripts`` are open folders; ``groups`` is None where cgroups cannot be had;
+    ``signals`` is the signalfd, which reports to whichever process reads it.
+    """
+
+    __slots__ = (
+        *("attempts", "boot_id", "gid", "groups", "host", "rules", "scripts", "scripts_path"),
+        *("signals", "uid"),
+    )
+
+    def __init__(
+        self,
+        *,
+        uid: int,
+        gid: int,
+        rules: Rules,
+        attempts: int,
+        scripts: int,
+        scripts_path: str,
+        groups: Groups | None,
+        signals: int,
+    ) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.rules = rules
+        self.attempts = attempts
+        self.scripts = scripts
+        self.scripts_path = scripts_path
+        self.groups = groups
+        self.signals = signals
+        self.boot_id = boot_id()
+        self.host = os.uname().nodename.partition(".")[0]
+
+    def fds(self) -> list[int]:
+        """The descriptors a supervisor keeps."""
+        shared = [self.attempts, self.scripts, self.signals]
+        return [*shared, self.groups.fd] if self.groups else shared
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()

@@ -1,0 +1,246 @@
+"""Everything the launcher does once: settings, trust, folders, locks, sockets."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import grp
+import os
+import pwd
+import socket
+import sys
+
+import msgpack
+
+from mgpu.privileged import accounts, cgroup, log, systemd, trust
+from mgpu.privileged.site import Site
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_BACKLOG = 4096
+_EXIT_CONFIG = 78
+_EXIT_BUSY = 75
+
+
+class StartError(Exception):
+    """Why the daemon does not start: one line, with what to do, and an exit status."""
+
+    def __init__(self, message: str, *, status: int = _EXIT_CONFIG) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Settings:
+    """The settings that matter to root, out of the resolved configuration."""
+
+    __slots__ = (
+        *("admin_group", "cgroup", "config", "group", "raw", "rules", "runtime", "service"),
+        "state",
+    )
+
+    def __init__(self, raw: bytes) -> None:
+        values: dict[str, Any] = msgpack.unpackb(raw)
+        self.raw = raw
+        self.runtime = _folder(values, "paths.runtime_dir")
+        self.state = _folder(values, "paths.state_dir")
+        self.cgroup = _relative(values, "paths.cgroup")
+        self.group = _string(values, "access.group")
+        self.admin_group = _string(values, "access.admin_group")
+        self.service = _string(values, "access.service_user")
+        self.config = str(values.get("config.path") or "")
+        minimum, root = values["access.min_uid"], values["access.allow_root"]
+        if type(minimum) is not int or minimum < 1 or type(root) is not bool:
+            raise StartError("access.min_uid or access.allow_root: not usable")
+        self.rules = accounts.Rules(minimum, allow_root=root)
+
+
+def read_settings(fd: int) -> Settings:
+    """The settings in the file ``fd``, as mgpud has resolved them."""
+    raw = os.pread(fd, os.fstat(fd).st_size, 0)
+    os.close(fd)
+    return Settings(raw)
+
+
+def check_trust(settings: Settings) -> None:
+    """Refuse to run where somebody else than root decides what root runs."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        for folder in (package, os.path.dirname(msgpack.__file__)):
+            trust.check_tree(folder)
+        for path in (sys.executable, os.path.dirname(os.__file__), *sys.path, settings.config):
+            if path:
+                trust.check(path)
+        trust.check(settings.runtime)
+        trust.check(settings.state, owners=(0, service_account(settings)[0]))
+    except trust.Untrusted as error:
+        raise StartError(f"refusing to start: {error}") from error
+
+
+def service_account(settings: Settings) -> tuple[int, int]:
+    """uid and gid of the service user."""
+    try:
+        entry = pwd.getpwnam(settings.service)
+    except KeyError:
+        raise StartError(
+            f"there is no user {settings.service} (access.service_user): make it with"
+            f" 'useradd --system --user-group --shell /usr/sbin/nologin {settings.service}'"
+        ) from None
+    if entry.pw_uid == 0 or entry.pw_gid == 0:
+        raise StartError(f"the service user {settings.service} must not be root")
+    return entry.pw_uid, entry.pw_gid
+
+
+def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
+    """Make the folders, take their locks; the site, and the descriptors that hold the locks."""
+    uid, gid = service_account(settings)
+    runtime = _make(settings.runtime, 0o755)
+    lock = _lock_runtime(runtime, settings.runtime)
+    state = _make(settings.state, 0o700, owner=(uid, gid))
+    _flock(state, f"the state directory {settings.state}")
+    attempts = _make("attempts", 0o700, parent=state, owner=(uid, gid))
+    scripts = _make("scripts", 0o711, parent=runtime)
+    site = Site(
+        uid=uid,
+        gid=gid,
+        rules=settings.rules,
+        attempts=attempts,
+        scripts=scripts,
+        scripts_path=os.path.join(settings.runtime, "scripts"),
+        groups=_groups(settings.cgroup),
+        signals=signals,
+    )
+    os.close(runtime)
+    return site, [lock, state]
+
+
+def open_sockets(settings: Settings) -> tuple[socket.socket, socket.socket]:
+    """The listening sockets for users and for administrators, made here or by systemd."""
+    given = systemd.inherited_sockets(os.environ, os.getpid())
+    group, mode = (_gid(settings.group), 0o660) if settings.group else (0, 0o666)
+    user = given.get("user") or _listen(settings.runtime, "mgpu.sock", group, mode)
+    admin = given.get("admin")
+    if admin is None:
+        admin = _listen(settings.runtime, "admin.sock", *_admin_access(settings.admin_group))
+    return user, admin
+
+
+def _listen(folder: str, name: str, gid: int, mode: int) -> socket.socket:
+    """A socket that nobody can connect to before it has its final owner and mode."""
+    path = os.path.join(folder, name)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    mask = os.umask(0o177)
+    try:
+        sock.bind(path)
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror or error}") from error
+    finally:
+        os.umask(mask)
+    os.chown(path, 0, gid)
+    os.chmod(path, mode)
+    sock.listen(_BACKLOG)
+    return sock
+
+
+def _admin_access(group: str) -> tuple[int, int]:
+    try:
+        return grp.getgrnam(group).gr_gid, 0o660
+    except KeyError:
+        sentence = "There is no group of administrators: only root can use the admin socket"
+        log.warning(sentence, "admin_group_missing", group=group)
+        return 0, 0o600
+
+
+def _gid(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise StartError(f"there is no group {group} (access.group): groupadd {group}") from None
+
+
+def _make(
+    path: str, mode: int, *, parent: int | None = None, owner: tuple[int, int] = (0, 0)
+) -> int:
+    """Open the folder ``path``, created if it is missing, with that owner and mode.
+
+    One that is there already, has another owner and is not empty is not ours to take.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            os.mkdir(path, mode, dir_fd=parent)
+        except FileExistsError:
+            pass
+        fd = os.open(path, flags, dir_fd=parent)
+        found = os.fstat(fd).st_uid
+        if found != owner[0] and os.listdir(fd):
+            raise StartError(f"{path} belongs to uid {found}, not to uid {owner[0]}: name another")
+        os.fchown(fd, *owner)
+        os.fchmod(fd, mode)
+    except OSError as error:
+        raise StartError(f"cannot use the folder {path}: {error.strerror}") from error
+    return fd
+
+
+def _lock_runtime(runtime: int, path: str) -> int:
+    """The lock of the runtime directory; who holds it has written its pid there."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open("lock", flags, 0o600, dir_fd=runtime)
+    holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+    _flock(fd, f"the runtime directory {path}", f" (pid {holder})" if holder else "")
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    return fd
+
+
+def _flock(fd: int, what: str, holder: str = "") -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        message = f"another mgpud{holder} uses {what}: stop it, or set other [paths]"
+        raise StartError(message, status=_EXIT_BUSY) from None
+
+
+def _groups(name: str) -> cgroup.Groups | None:
+    try:
+        groups = cgroup.open_groups(name)
+    except OSError as error:
+        sentence = "No cgroups for jobs: their processes are followed by the subreaper flag alone"
+        log.warning(sentence, "cgroup_unavailable", reason=error.strerror or error)
+        return None
+    if not groups.lock():
+        message = f"another mgpud uses the cgroup {groups.path}: set another paths.cgroup"
+        raise StartError(message, status=_EXIT_BUSY)
+    return groups
+
+
+def _string(values: dict[str, Any], key: str) -> str:
+    value = values.get(key)
+    if type(value) is not str:
+        raise StartError(f"{key}: expected text, got {value!r}")
+    return value
+
+
+def _folder(values: dict[str, Any], key: str) -> str:
+    value = _string(values, key)
+    if not value.startswith("/") or os.path.normpath(value) == "/":
+        raise StartError(f"{key}: expected an absolute path, got {value!r}")
+    return os.path.normpath(value)
+
+
+def _relative(values: dict[str, Any], key: str) -> str:
+    value = _string(values, key).strip("/")
+    if not value or any(part in ("", ".", "..") for part in value.split("/")):
+        raise StartError(f"{key}: expected the name of a cgroup, got {value!r}")
+    return value
+
+
+def reason(error: OSError) -> str:
+    """An error of the system in one line."""
+    named = f"{error.filename}: " if error.filename else ""
+    return f"{named}{error.strerror or errno.errorcode.get(error.errno or 0, str(error))}"

@@ -1,0 +1,392 @@
+"""The supervisor: one process per attempt, which starts it, keeps its limit, and tells its end.
+
+It begins as root, forked from the launcher; forks the job's child; then drops to the service user
+with CAP_KILL alone. It lives as long as anything of the job does, whatever becomes of launcher and
+scheduler. Events only change the facts it holds; ``settle`` then does what the facts ask for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import msgpack
+
+from mgpu.privileged import clock, identity, job, script, syscalls, tree
+from mgpu.privileged.channel import Channel
+from mgpu.privileged.loop import CHANGED, Deadlines, Loop
+from mgpu.privileged.record import Attempt, Fenced
+from mgpu.privileged.refusal import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from mgpu.privileged.cgroup import Group
+    from mgpu.privileged.order import Order
+    from mgpu.privileged.site import Site
+
+#: How long everything before the execution may take: a home on a dead server never answers.
+START_SECONDS = 30.0
+#: An end that is not acknowledged by then is made durable here; a scheduler is faster.
+_SYNC_SECONDS = 1.0
+_RETRY_SECONDS = 5.0
+_CRASHED = 70
+
+
+class Supervisor:
+    """One attempt: the facts, the handlers that learn them, and what follows."""
+
+    __slots__ = (
+        *("about_to_execute", "announced", "attempt", "cause", "channel", "child", "deadlines"),
+        *("killed", "loop", "order", "over", "patient", "pipe", "refusal", "site", "started"),
+        *("stage", "status", "ticks", "tree"),
+    )
+
+    def __init__(self, order: Order, site: Site) -> None:
+        self.order = order
+        self.site = site
+        self.loop = Loop()
+        self.deadlines = Deadlines()
+        self.channel = Channel(self.loop, site.uid, self._on_message, self._on_lost)
+        self.attempt: Attempt | None = None
+        self.pipe: socket.socket | None = None
+        self.tree: tree.Tree | None = None
+        self.child = self.ticks = 0
+        self.stage = "prepare"
+        # What is known of the job, and what is wanted.
+        self.about_to_execute = False
+        self.started: float | None = None
+        self.announced = False
+        self.status: int | None = None
+        self.refusal: Refusal | None = None
+        self.cause = "exit"
+        self.patient = self.killed = self.over = False
+
+    # ------------------------------------------------------------ start
+
+    def start(self, payload: int) -> None:
+        """Fork the child, become the service user, make the attempt known, let the child go on."""
+        group, script_fd = self._prepare()
+        self.stage = "fork"
+        pipe = self._fork(group, payload, script_fd)
+        family = tree.CgroupTree(group) if group else tree.ProcessTree(os.getpid())
+        self.pipe, self.tree = pipe, family
+        self.ticks = tree.ticks(self.child)
+        self.stage = "supervisor"
+        identity.become_supervisor(self.site.uid, self.site.gid)
+        self._watch(pipe, family)
+        self.stage = "record"
+        self._publish(pipe)
+
+    def _prepare(self) -> tuple[Group | None, int]:
+        """Root's part before the fork: the cgroup and the file for a script."""
+        order, site = self.order, self.site
+        group = site.groups.make(order.name) if site.groups else None
+        if not order.script:
+            return group, -1
+        return group, script.create(site.scripts, order.name, order.uid)
+
+    def _fork(self, group: Group | None, payload: int, script_fd: int) -> socket.socket:
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        parent = os.getpid()
+        self.child, entered = fork(group)
+        if self.child == 0:
+            fds = {"pipe": far.fileno(), "payload_fd": payload, "script_fd": script_fd}
+            job.run(
+                job.Child(self.order, self.site, group=group, entered=entered, parent=parent, **fds)
+            )
+        far.close()
+        os.close(payload)
+        if script_fd >= 0:
+            os.close(script_fd)
+        return near
+
+    def _publish(self, pipe: socket.socket) -> None:
+        """Make the folder (the fence), say "ready", and only then let the child touch anything."""
+        order = self.order
+        self.attempt = Attempt(self.site.attempts, order.name)
+        process = {"uid": order.uid, "pid": self.child, "ticks": self.ticks}
+        listener = self.attempt.publish(
+            {"job": order.job, "attempt": order.attempt, "boot_id": self.site.boot_id, **process}
+        )
+        self.channel.listen(listener)
+        self._tell("ready")
+        try:
+            pipe.send(b"g", socket.MSG_NOSIGNAL)
+        except OSError:
+            return  # the child has already failed, and its report is in the pipe
+
+    def _watch(self, pipe: socket.socket, family: tree.Tree) -> None:
+        pipe.setblocking(False)
+        self.loop.on(pipe.fileno(), self._on_pipe)
+        self.loop.on(self.site.signals, self._on_signal)
+        self.loop.on(self.deadlines.fd, self._on_timer)
+        if family.fileno() >= 0:
+            # Reading the file is what ends the event; ``settle`` then looks again.
+            self.loop.on(family.fileno(), lambda _events: family.look(), CHANGED)
+        self.deadlines.set("start", START_SECONDS)
+
+    def run(self) -> NoReturn:
+        """Learn and act for ever; ``leave`` is the way out."""
+        while True:
+            self.settle()
+            self.loop.turn()
+
+    # ------------------------------------------------------------ learn
+
+    def _on_pipe(self, _events: int) -> None:
+        """The child says that it executes or why it cannot; the exec closes its end."""
+        while self.pipe is not None:
+            try:
+                data = self.pipe.recv(8192)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data = b""
+            if data == job.ABOUT_TO_EXECUTE:
+                self.about_to_execute = True
+            elif data:
+                self.refusal = report_of(data)
+            else:
+                self._pipe_closed(self.pipe)
+
+    def _pipe_closed(self, pipe: socket.socket) -> None:
+        self.loop.off(pipe.fileno())
+        pipe.close()
+        self.pipe = None
+        self.deadlines.clear("start")
+        if self.about_to_execute and self.refusal is None:
+            self.started = clock.wall()
+
+    def _on_signal(self, _events: int) -> None:
+        """A child of ours ended: the job's leader, or something that the job orphaned."""
+        syscalls.read_signals(self.site.signals)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.child:
+                self.status = status
+                self._on_pipe(0)
+
+    def _on_timer(self, _events: int) -> None:
+        for name in self.deadlines.passed():
+            if name == "start":
+                detail = f"not started in {START_SECONDS:.0f} s: does a file system not answer?"
+                self.refusal = Refusal("start", errno.ETIMEDOUT, detail)
+            elif name == "warn" and self.order.warn and self.tree:
+                tree.warn(self.tree, self.order.warn[0])
+            elif name == "limit":
+                self.stop("timelimit", self.order.grace)
+            elif name == "kill":
+                self.kill()
+            elif name == "keep":
+                self.keep(durable=True)
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        order, operation = self.order, message.get("op")
+        if operation == "stop":
+            grace = message.get("grace")
+            self.stop("cancel", grace if type(grace) is int and grace >= 0 else order.grace)
+        elif operation == "ack" and self.over:
+            if (message.get("job"), message.get("attempt")) != (order.job, order.attempt):
+                return
+            if self.attempt is not None:
+                self.attempt.remove()
+            os._exit(0)
+
+    def _on_lost(self) -> None:
+        """The scheduler is gone: an end that nobody took is made durable, then we leave."""
+        if self.over:
+            self.keep(durable=True)
+
+    # ------------------------------------------------------------ act
+
+    def settle(self) -> None:
+        """Do what the facts ask for; nothing, if it has been done."""
+        if self.over:
+            return
+        if self.refusal is not None and self.cause == "exit":
+            self._refuse(self.refusal)
+        elif self.status is None:
+            self._announce()
+        elif self.tree is not None and not self.tree.empty():
+            if not self.patient:
+                self.kill()
+        elif self.started is None and self.cause == "exit":
+            detail = f"it died before the program was executed ({describe(self.status)})"
+            self._refuse(Refusal("start", errno.ECHILD, detail, transient=True))
+        else:
+            self._end(self.status)
+
+    def _announce(self) -> None:
+        """Say "running", once, and start the clocks of the limit."""
+        if self.started is None or self.announced:
+            return
+        self.announced = True
+        wall, boot = self.started, clock.boot()
+        self._tell("running", pid=self.child, ticks=self.ticks, wall=wall, boot=boot)
+        limit, warn = self.order.limit, self.order.warn
+        if limit:
+            self.deadlines.set("limit", limit)
+        if limit and warn is not None and warn[1] < limit:
+            self.deadlines.set("warn", limit - warn[1])
+
+    def stop(self, cause: str, grace: int) -> None:
+        """SIGTERM the tree now, SIGKILL it after ``grace`` seconds; a cancel outweighs a limit."""
+        if self.over or self.tree is None:
+            return
+        if self.status is None and self.cause != "cancel":
+            self.cause = cause
+        if grace == 0 or self.started is None or self.killed:
+            self.kill()
+            return
+        if not self.patient:
+            self.patient = True
+            tree.terminate(self.tree)
+        self.deadlines.sooner("kill", grace)
+
+    def kill(self) -> None:
+        """SIGKILL the tree; without a cgroup again whenever something of it is left."""
+        self.patient = False
+        self.killed = True
+        if self.tree is not None:
+            self.tree.kill()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Nothing was executed: say why, having made sure that nothing will be."""
+        self.kill()
+        self._finish(
+            "refused",
+            stage=refusal.stage,
+            errno=refusal.code,
+            detail=refusal.detail,
+            transient=refusal.transient,
+        )
+
+    def _end(self, status: int) -> None:
+        """The tree is empty: say how its leader ended, if it was the user's program at all."""
+        code = os.waitstatus_to_exitcode(status)
+        ran = self.started is not None
+        self._finish(
+            "ended",
+            code=code if ran and code >= 0 else None,
+            signal=-code if ran and code < 0 else None,
+            cause=self.cause,
+            wall=clock.wall(),
+            boot=clock.boot(),
+            started_wall=self.started,
+            detail="",
+        )
+
+    def _finish(self, operation: str, **fields: object) -> None:
+        """Tell it first, since the next job waits for that; then keep it until the ack."""
+        self.over = True
+        self._tell(operation, **fields)
+        self.keep(durable=not self.channel.connected)
+
+    def _tell(self, operation: str, **fields: object) -> None:
+        order = self.order
+        self.channel.tell({"op": operation, "job": order.job, "attempt": order.attempt, **fields})
+
+    def keep(self, *, durable: bool) -> None:
+        """Write the end down; leave once it is durable and no scheduler is there to take it."""
+        seconds = _SYNC_SECONDS
+        if self.attempt is not None:
+            try:
+                end = {**self.channel.newest, "boot_id": self.site.boot_id}
+                self.attempt.write(end, durable=durable)
+            except OSError:  # a full disk: stay, for room or for a scheduler
+                durable, seconds = False, _RETRY_SECONDS
+        if not durable:
+            self.deadlines.set("keep", seconds)
+        elif not self.channel.connected:
+            os._exit(0)
+
+
+def fork(group: Group | None) -> tuple[int, bool]:
+    """Fork, if possible straight into ``group``; the pid and whether the child is in it already."""
+    if group is not None:
+        try:
+            return syscalls.fork_into(group.folder), True
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ENOMEM):
+                raise
+    return os.fork(), False
+
+
+def report_of(data: bytes) -> Refusal:
+    """The child's own report of the step that failed."""
+    stage, code, detail, transient = msgpack.unpackb(data, unicode_errors="replace")
+    return Refusal(stage, code, detail, transient=transient)
+
+
+def describe(status: int) -> str:
+    """A wait status in words."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
+def main(order: Order, site: Site, payload: int, control: int) -> NoReturn:
+    """Be the supervisor of ``order``: the whole life of a process forked from the launcher."""
+    supervisor = None
+    try:
+        syscalls.keep_only([*site.fds(), payload, control])
+        os.setsid()
+        syscalls.set_subreaper()
+        _forget_output()
+        supervisor = Supervisor(order, site)
+        supervisor.channel.attach(socket.socket(fileno=control))
+        _start(supervisor, payload)
+        supervisor.run()
+    except BaseException as error:
+        _crash(supervisor, error)
+    finally:
+        os._exit(_CRASHED)
+
+
+def _start(supervisor: Supervisor, payload: int) -> None:
+    """Start; a failure becomes a refusal that the scheduler is told."""
+    try:
+        supervisor.start(payload)
+    except Fenced:
+        supervisor.kill()
+        os._exit(0)
+    except OSError as error:
+        supervisor.refusal = Refusal.of(supervisor.stage, error)
+    except Exception as error:  # a fault of ours must not look like a lost supervisor
+        detail = f"internal error: {place_of(error)}"
+        supervisor.refusal = Refusal(supervisor.stage, 0, detail)
+
+
+def _forget_output() -> None:
+    """The launcher's terminal or log pipe is not to be held open for the life of a job."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def _crash(supervisor: Supervisor | None, error: BaseException) -> None:
+    """A fault of ours: leave nothing running, and a word about it in the attempt's folder."""
+    if supervisor is None:
+        return
+    try:
+        supervisor.kill()
+    finally:
+        if supervisor.attempt is not None:
+            supervisor.attempt.note(place_of(error))
+
+
+def place_of(error: BaseException) -> str:
+    """The error and where it was raised."""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{error!r}{where}"

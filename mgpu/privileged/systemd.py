@@ -1,0 +1,47 @@
+"""What a service manager gives and expects: inherited sockets, notifications, a watchdog."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+_FIRST_FD = 3
+
+
+def inherited_sockets(environ: MutableMapping[str, str], pid: int) -> dict[str, socket.socket]:
+    """The sockets passed in, by their names (LISTEN_FDNAMES); none where they are not for us."""
+    count, names = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_FDNAMES", "")
+    if environ.pop("LISTEN_PID", "") != str(pid) or not count.isdigit():
+        return {}
+    fds = range(_FIRST_FD, _FIRST_FD + int(count))
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return {name: socket.socket(fileno=fd) for name, fd in zip(names.split(":"), fds, strict=False)}
+
+
+class Manager:
+    """The service manager, if there is one (NOTIFY_SOCKET)."""
+
+    __slots__ = ("_address", "watchdog")
+
+    def __init__(self, environ: MutableMapping[str, str]) -> None:
+        address = environ.pop("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        microseconds = environ.pop("WATCHDOG_USEC", "")
+        mine = environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        #: Seconds between two signs of life, 0 where none are wanted.
+        self.watchdog = int(microseconds) / 2e6 if mine and microseconds.isdigit() else 0.0
+
+    def tell(self, state: str) -> None:
+        """Send a notification such as ``READY=1``."""
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.sendto(state.encode(), self._address)
+            except OSError:
+                return  # the manager's own matter: it will see that we are silent

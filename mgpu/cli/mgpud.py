@@ -16,7 +16,7 @@ import click
 import msgpack
 
 import mgpu
-from mgpu.config import DEFAULT_PATH, ConfigError, load_settings
+from mgpu.config import DEFAULT_PATH, ConfigError, config_file, load_settings
 
 #: flag -> the setting that it overrides.
 FLAGS = {
@@ -47,6 +47,7 @@ def main(context: click.Context, /, config: Path | None, **flags: str | None) ->
     if context.invoked_subcommand is not None:
         return
     settings = _load(config, {FLAGS[name]: value for name, value in flags.items()})
+    settings["config.path"] = str(config_file(config, os.environ) or "")
     if os.geteuid() != 0:
         raise SystemExit(
             "mgpud: must be started by root, to start each job as the user it belongs to\n"
@@ -66,6 +67,9 @@ def check(file: Path) -> None:
 def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
     """Replace this process by the launcher; it reads the settings from a file in memory.
 
+    ``config.path`` is the file they came from: the launcher checks once more that it can be
+    trusted.
+
     The interpreter starts isolated (-I -S): no variable, no folder of a user and no site
     customisation decides what root executes; only the folders of this package and of msgpack do.
     """
@@ -73,7 +77,7 @@ def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
     os.write(fd, msgpack.packb(dict(settings)))
     code = (
         f"import sys; sys.path[:0] = {_package_folders()!r}; "
-        "from mgpu.privileged.launcher import main; sys.exit(main())"
+        "from mgpu.privileged.launcher import main; main(int(sys.argv[1]))"
     )
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, str(fd)])

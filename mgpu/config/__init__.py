@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mgpu.config.load import DEFAULT_PATH, load_settings
+from mgpu.config.load import DEFAULT_PATH, config_file, load_settings
 from mgpu.config.problems import ConfigError, Problem
 
-__all__ = ["DEFAULT_PATH", "ConfigError", "Problem", "load_settings"]
+__all__ = ["DEFAULT_PATH", "ConfigError", "Problem", "config_file", "load_settings"]

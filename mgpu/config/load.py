@@ -55,7 +55,7 @@ def load_settings(
     """
     env = env or {}
     gathering = _Gathering()
-    file = _choose(path, env)
+    file = config_file(path, env)
     if file is not None:
         _take_file(gathering, file)
     for setting, variable in _variables(env):
@@ -68,10 +68,11 @@ def load_settings(
     return gathering.values
 
 
-def _choose(path: Path | str | None, env: Mapping[str, str]) -> Path | None:
+def config_file(path: Path | str | None, env: Mapping[str, str]) -> Path | None:
+    """The file that :func:`load_settings` reads with these arguments; None for the defaults."""
     named = path or env.get("MGPU_CONFIG")
     if named:
-        return Path(named)
+        return Path(named).absolute()
     return DEFAULT_PATH if DEFAULT_PATH.exists() else None
 
 

@@ -53,7 +53,12 @@ def test_the_launcher_is_a_fresh_isolated_interpreter(executed: list[Any], confi
     assert command[:4] == [program, "-I", "-S", "-c"]
     root = str(Path(mgpu.__file__).resolve().parent.parent)
     assert f"sys.path[:0] = ['{root}'" in command[4]
-    assert "from mgpu.privileged.launcher import main" in command[4]
+    assert command[4].endswith("from mgpu.privileged.launcher import main; main(int(sys.argv[1]))")
+
+
+def test_the_launcher_is_told_the_file_that_decided(executed: list[Any], config: str) -> None:
+    run("--config", config)
+    assert executed[2]["config.path"] == config
 
 
 def test_flags_come_before_the_file(executed: list[Any], config: str) -> None:

@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgpack
@@ -211,11 +211,18 @@ def _use_all_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def main(settings_fd: int, user_fd: int, admin_fd: int, link_fd: int) -> None:
+def descriptors(argv: Sequence[str]) -> dict[str, int]:
+    """The descriptors that ``--NAME-fd N`` pairs name."""
+    names = [word.removeprefix("--").removesuffix("-fd") for word in argv[::2]]
+    return dict(zip(names, map(int, argv[1::2]), strict=True))
+
+
+def main(argv: Sequence[str]) -> None:
     """Run the scheduler on the descriptors that the launcher handed over."""
-    with open(settings_fd, "rb") as file:
+    fds = descriptors(argv)
+    with open(fds["settings"], "rb") as file:
         file.seek(0)
         settings = msgpack.unpackb(file.read())
     log.set_level(settings["log.level"])
     _use_all_descriptors()
-    Scheduler(settings, user_fd, admin_fd, link_fd).run()
+    Scheduler(settings, fds["user"], fds["admin"], fds["link"]).run()

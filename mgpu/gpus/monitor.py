@@ -70,13 +70,12 @@ class Watcher:
 
         may_simulate = self._setup["backend"] == "auto" and self._said is None
         try:
-            gpus, installed = self._nvml.read(self._owners()), True
-            self._complain("")
+            gpus, installed, trouble = self._nvml.read(self._owners()), True, ""
         except NvmlError as error:
-            gpus, installed = (), error.installed
-            self._complain(str(error))
+            gpus, installed, trouble = (), error.installed, str(error)
         if may_simulate and not gpus and (self._setup["simulated"] or not installed):
             return inventory_of(self._setup["simulated"]), True
+        self._complain(trouble)
         return Inventory("nvml", gpus), False
 
     def _owners(self) -> Owners:

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mgpu.model import events as ev
 from mgpu.model import job as jobs
@@ -105,3 +107,22 @@ def test_what_is_no_uid_is_refused(uid: object) -> None:
 def test_what_has_no_stored_form_cannot_be_packed() -> None:
     with pytest.raises(TypeError):
         records.pack_phase(jobs.Ended("FAILED", 1.0, code=object()))  # type: ignore[arg-type]
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+RECORDS = st.tuples(st.just(1), st.integers(0, 9)).flatmap(
+    lambda head: st.lists(PLAIN, max_size=9).map(lambda rest: msgpack.packb([*head, *rest]))
+)
+
+
+@given(st.binary(max_size=64) | RECORDS)
+def test_bytes_are_a_record_or_are_refused(data: bytes) -> None:
+    for unpack in (records.unpack_phase, records.unpack_spec):
+        try:
+            unpack(data, "row 1")
+        except StoreCorrupt as error:
+            assert error.message.startswith("row 1: ")  # noqa: PT017

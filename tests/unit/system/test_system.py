@@ -7,11 +7,10 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from mgpu.system import bootid, clock, peer, sdnotify
+from mgpu.system import bootid, clock, peer
 from mgpu.system.log import LEVELS, Log, line
 
 
@@ -25,37 +24,6 @@ def test_both_clocks_are_read() -> None:
 def test_the_boot_has_an_id() -> None:
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", bootid.boot_id())
     assert bootid.boot_id() == bootid.boot_id()
-
-
-# ------------------------------------------------------------ service manager
-
-
-@pytest.mark.parametrize("kind", ["path", "abstract"])
-def test_the_service_manager_hears(kind: str, tmp_path: Path) -> None:
-    address = str(tmp_path / "notify") if kind == "path" else f"\0mgpu-test-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(address)
-        assert sdnotify.notify({"NOTIFY_SOCKET": address.replace("\0", "@")}, "READY=1", "STATUS=x")
-        assert manager.recv(100) == b"READY=1\nSTATUS=x"
-
-
-@pytest.mark.parametrize("env", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/x"}])
-def test_without_a_service_manager_nothing_happens(env: dict[str, str]) -> None:
-    assert not sdnotify.notify(env, "READY=1")
-
-
-WATCHDOGS: list[tuple[dict[str, str], float | None]] = [
-    ({}, None),
-    ({"WATCHDOG_USEC": "60000000"}, 30.0),
-    ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "5"}, 30.0),
-    ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "6"}, None),
-    ({"WATCHDOG_USEC": "often"}, None),
-]
-
-
-@pytest.mark.parametrize(("env", "interval"), WATCHDOGS)
-def test_the_watchdog_is_fed_twice_in_its_time(env: dict[str, str], interval: float | None) -> None:
-    assert sdnotify.watchdog_interval(env, pid=5) == interval
 
 
 # ------------------------------------------------------------ log
@@ -129,7 +97,7 @@ def _child_with_groups(path: str, groups: list[int]) -> int:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("count", [0, 3, 256, 1000])
-def test_large_ids_and_many_groups_are_told(count: int, tmp_path: Path) -> None:
+def test_large_ids_and_many_groups_are_told(count: int) -> None:
     listener = socket.socket(socket.AF_UNIX)
     address = f"\0mgpu-test-{os.getpid()}-{count}"
     listener.bind(address)

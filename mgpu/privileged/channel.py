@@ -63,6 +63,10 @@ class Channel:
         self._listener = listener
         self._loop.on(listener.fileno(), self._on_connection)
 
+    def note(self, message: dict[str, Any]) -> None:
+        """Let ``message`` be the newest state, which only a new scheduler is sent."""
+        self._newest = message
+
     def tell(self, message: dict[str, Any]) -> None:
         """Send ``message``, now or as soon as a scheduler reads."""
         self._newest = message

@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 
-from mgpu.privileged import accounts, log, order, startup, supervisor, syscalls
+from mgpu.privileged import accounts, log, order, startup, syscalls
+from mgpu.privileged.birth import Spare
 from mgpu.privileged.loop import Deadlines, Loop
 from mgpu.privileged.refusal import Refusal
 from mgpu.privileged.remains import Remains, kill_adopted
@@ -48,6 +49,7 @@ class Launcher:
         self.deadlines = Deadlines()
         self.children: dict[int, tuple[int, int]] = {}
         self.kills: set[str] = set()
+        self.spare = Spare(site, self.deadlines)
         self.remains = Remains(self.loop, site, self._nothing_left)
         self.workers = Workers(self.loop, self.deadlines, site.rules, self._say)
         self.stopping = False
@@ -61,6 +63,7 @@ class Launcher:
         """Serve until told to stop; the exit status."""
         self.remains.sweep()
         self._start_scheduler()
+        self._refill()
         while self.status is None:
             self.loop.turn()
         return self.status
@@ -121,7 +124,7 @@ class Launcher:
                 for fd in fds:
                     os.close(fd)
 
-    def _obey(self, message: dict[str, Any], fds: Sequence[int]) -> None:
+    def _obey(self, message: dict[str, Any], fds: list[int]) -> None:
         operation = message["op"]
         try:
             if operation == "start":
@@ -150,13 +153,14 @@ class Launcher:
 
     # ------------------------------------------------------------ attempts
 
-    def _start(self, message: dict[str, Any], fds: Sequence[int]) -> None:
+    def _start(self, message: dict[str, Any], fds: list[int]) -> None:
         """Fork the supervisor of an attempt, or tell the scheduler why not."""
         job, attempt = key = order.attempt_of(message)
         try:
             if key in self.children.values():
                 raise Refusal("order", errno.EEXIST, "it has been started", transient=False)
-            pid = self._fork(order.parse(message, fds, self.site.rules), fds)
+            order.check(message, fds, self.site.rules)
+            pid = self.spare.give(message, fds)
         except Refusal as refusal:
             self._refuse(job, attempt, refusal)
         except OSError as error:
@@ -164,12 +168,6 @@ class Launcher:
         else:
             self.children[pid] = key
             log.info("Started a supervisor", "supervisor_start", job=job, attempt=attempt, pid=pid)
-
-    def _fork(self, checked: order.Order, fds: Sequence[int]) -> int:
-        pid = os.fork()
-        if pid == 0:
-            supervisor.main(checked, self.site, fds[0], fds[1])
-        return pid
 
     def _refuse(self, job: int, attempt: int, refusal: Refusal) -> None:
         log.warning(
@@ -214,7 +212,13 @@ class Launcher:
         self.remains.clear(f"{job}.{attempt}", kill=True)
 
     def _known(self) -> set[int]:
-        return {*self.children, self.scheduler.pid}
+        return {*self.children, self.scheduler.pid, self.spare.pid}
+
+    def _refill(self) -> None:
+        try:
+            self.spare.refill()
+        except OSError as error:
+            log.warning("Cannot fork a spare supervisor", "spare_failed", reason=error)
 
     # ------------------------------------------------------------ signals and time
 
@@ -239,6 +243,8 @@ class Launcher:
                 self._scheduler_ended(status)
             elif pid in self.children:
                 self._supervisor_ended(pid, status)
+            elif pid == self.spare.pid:
+                self.spare.lost()
 
     def _stop(self) -> None:
         """End the scheduler, then ourselves; supervisors and jobs go on."""
@@ -256,7 +262,9 @@ class Launcher:
 
     def _on_timer(self, _events: int) -> None:
         for name in self.deadlines.passed():
-            if name == "scheduler":
+            if name == "spare":
+                self._refill()
+            elif name == "scheduler":
                 self._start_scheduler()
             elif name == "stable":
                 self.scheduler.stable()

@@ -54,8 +54,8 @@ class Order:
         return f"{self.job}.{self.attempt}"
 
 
-def parse(message: dict[str, Any], fds: Sequence[int], rules: Rules) -> Order:
-    """The order in ``message``; ``Refusal`` with the field at fault, or of the account."""
+def check(message: dict[str, Any], fds: Sequence[int], rules: Rules) -> None:
+    """``Refusal``, with the field at fault or of the account, unless it is a proper order."""
     order = Order(message)
     if len(order.gpus) != len(order.uuids):
         raise _bad("gpus and uuids differ in length")
@@ -66,7 +66,6 @@ def parse(message: dict[str, Any], fds: Sequence[int], rules: Rules) -> Order:
     forbidden = rules.problem(order.uid)
     if forbidden:
         raise Refusal("account", errno.EPERM, forbidden, transient=True)
-    return order
 
 
 def attempt_of(message: dict[str, Any]) -> tuple[int, int]:

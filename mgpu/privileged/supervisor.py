@@ -16,7 +16,7 @@ import msgpack
 from mgpu.privileged import clock, identity, job, script, syscalls, tree
 from mgpu.privileged.channel import Channel
 from mgpu.privileged.loop import CHANGED, Deadlines, Loop
-from mgpu.privileged.record import Attempt, Fenced
+from mgpu.privileged.record import Attempt
 from mgpu.privileged.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -32,7 +32,6 @@ START_SECONDS = 30.0
 #: An end that is not acknowledged by then is made durable here; a scheduler is faster.
 _SYNC_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
-_CRASHED = 70
 
 
 class Supervisor:
@@ -104,7 +103,10 @@ class Supervisor:
         return near
 
     def _publish(self, pipe: socket.socket) -> None:
-        """Make the folder (the fence), say "ready", and only then let the child touch anything."""
+        """Make the folder (the fence), and only then let the child touch anything.
+
+        The folder says that the attempt exists; the word "ready" is for a scheduler that connects.
+        """
         order = self.order
         self.attempt = Attempt(self.site.attempts, order.name)
         process = {"uid": order.uid, "pid": self.child, "ticks": self.ticks}
@@ -112,7 +114,7 @@ class Supervisor:
             {"job": order.job, "attempt": order.attempt, "boot_id": self.site.boot_id, **process}
         )
         self.channel.listen(listener)
-        self._tell("ready")
+        self.channel.note(self._message("ready"))
         try:
             pipe.send(b"g", socket.MSG_NOSIGNAL)
         except OSError:
@@ -291,8 +293,11 @@ class Supervisor:
         self.keep(durable=not self.channel.connected)
 
     def _tell(self, operation: str, **fields: object) -> None:
+        self.channel.tell(self._message(operation, **fields))
+
+    def _message(self, operation: str, **fields: object) -> dict[str, Any]:
         order = self.order
-        self.channel.tell({"op": operation, "job": order.job, "attempt": order.attempt, **fields})
+        return {"op": operation, "job": order.job, "attempt": order.attempt, **fields}
 
     def keep(self, *, durable: bool) -> None:
         """Write the end down; leave once it is durable and no scheduler is there to take it."""
@@ -330,63 +335,3 @@ def describe(status: int) -> str:
     """A wait status in words."""
     code = os.waitstatus_to_exitcode(status)
     return f"exit code {code}" if code >= 0 else f"signal {-code}"
-
-
-def main(order: Order, site: Site, payload: int, control: int) -> NoReturn:
-    """Be the supervisor of ``order``: the whole life of a process forked from the launcher."""
-    supervisor = None
-    try:
-        syscalls.keep_only([*site.fds(), payload, control])
-        os.setsid()
-        syscalls.set_subreaper()
-        _forget_output()
-        supervisor = Supervisor(order, site)
-        supervisor.channel.attach(socket.socket(fileno=control))
-        _start(supervisor, payload)
-        supervisor.run()
-    except BaseException as error:
-        _crash(supervisor, error)
-    finally:
-        os._exit(_CRASHED)
-
-
-def _start(supervisor: Supervisor, payload: int) -> None:
-    """Start; a failure becomes a refusal that the scheduler is told."""
-    try:
-        supervisor.start(payload)
-    except Fenced:
-        supervisor.kill()
-        os._exit(0)
-    except OSError as error:
-        supervisor.refusal = Refusal.of(supervisor.stage, error)
-    except Exception as error:  # a fault of ours must not look like a lost supervisor
-        detail = f"internal error: {place_of(error)}"
-        supervisor.refusal = Refusal(supervisor.stage, 0, detail)
-
-
-def _forget_output() -> None:
-    """The launcher's terminal or log pipe is not to be held open for the life of a job."""
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
-
-
-def _crash(supervisor: Supervisor | None, error: BaseException) -> None:
-    """A fault of ours: leave nothing running, and a word about it in the attempt's folder."""
-    if supervisor is None:
-        return
-    try:
-        supervisor.kill()
-    finally:
-        if supervisor.attempt is not None:
-            supervisor.attempt.note(place_of(error))
-
-
-def place_of(error: BaseException) -> str:
-    """The error and where it was raised."""
-    trace, where = error.__traceback__, ""
-    while trace is not None:
-        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return f"{error!r}{where}"

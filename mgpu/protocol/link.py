@@ -16,9 +16,9 @@ import msgpack
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, TypeAlias
 
-    Message = dict[str, Any]
+    Message: TypeAlias = dict[str, Any]
 
 #: The largest message; every message of ours is far smaller.
 MAX_BYTES = 64 * 1024

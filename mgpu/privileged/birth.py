@@ -1,0 +1,143 @@
+"""From a fork of the launcher to the supervisor of an attempt.
+
+The fork comes before the order: a spare process waits for one, so that a start does not wait for
+the fork. What does not depend on the order is done while it waits.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from mgpu.privileged import syscalls
+from mgpu.privileged.order import Order
+from mgpu.privileged.record import Fenced
+from mgpu.privileged.refusal import Refusal
+from mgpu.privileged.supervisor import Supervisor
+from mgpu.protocol import link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from mgpu.privileged.loop import Deadlines
+    from mgpu.privileged.site import Site
+
+#: The next spare is forked this long after an order, when the job it is for has been started.
+_SPARE_SECONDS = 0.004
+_AFTER_LOSS_SECONDS = 1.0
+_CRASHED = 70
+
+
+class Spare:
+    """The launcher's side: one process that waits to become a supervisor."""
+
+    __slots__ = ("_deadlines", "_line", "_site", "pid")
+
+    def __init__(self, site: Site, deadlines: Deadlines) -> None:
+        self._site = site
+        self._deadlines = deadlines
+        self._line: socket.socket | None = None
+        self.pid = 0
+
+    def refill(self) -> None:
+        """Fork a spare, if there is none."""
+        if self.pid:
+            return
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            main(self._site, far)
+        far.close()
+        self.pid, self._line = pid, near
+
+    def give(self, message: link.Message, fds: list[int]) -> int:
+        """Make the spare the supervisor of the order ``message``; its pid."""
+        try:
+            pid = self._send(message, fds)
+        except OSError:  # it died while it waited
+            pid = self._send(message, fds)
+        self._deadlines.set("spare", _SPARE_SECONDS)
+        return pid
+
+    def _send(self, message: link.Message, fds: list[int]) -> int:
+        self.refill()
+        pid, line = self.pid, self._line
+        self.pid, self._line = 0, None
+        if line is not None:
+            with line:
+                link.send(line, message, fds)
+        return pid
+
+    def lost(self) -> None:
+        """It has ended without an order."""
+        self.pid = 0
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        self._deadlines.set("spare", _AFTER_LOSS_SECONDS)
+
+
+def main(site: Site, line: socket.socket) -> NoReturn:
+    """The whole life of the forked process."""
+    supervisor = None
+    try:
+        syscalls.keep_only([*site.fds(), line.fileno()])
+        os.setsid()
+        syscalls.set_subreaper()
+        _forget_output()
+        received = link.recv(line)
+        line.close()
+        if received is None:  # the launcher is gone
+            os._exit(0)
+        message, (payload, control) = received
+        supervisor = Supervisor(Order(message), site)
+        supervisor.channel.attach(socket.socket(fileno=control))
+        _start(supervisor, payload)
+        supervisor.run()
+    except BaseException as error:
+        _crash(supervisor, error)
+    finally:
+        os._exit(_CRASHED)
+
+
+def _start(supervisor: Supervisor, payload: int) -> None:
+    """Start; a failure becomes a refusal that the scheduler is told."""
+    try:
+        supervisor.start(payload)
+    except Fenced:
+        supervisor.kill()
+        os._exit(0)
+    except OSError as error:
+        supervisor.refusal = Refusal.of(supervisor.stage, error)
+    except Exception as error:  # a fault of ours must not look like a lost supervisor
+        detail = f"internal error: {place_of(error)}"
+        supervisor.refusal = Refusal(supervisor.stage, 0, detail)
+
+
+def _forget_output() -> None:
+    """The launcher's terminal or log pipe is not to be held open for the life of a job."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def _crash(supervisor: Supervisor | None, error: BaseException) -> None:
+    """A fault of ours: leave nothing running, and a word about it in the attempt's folder."""
+    if supervisor is None:
+        return
+    try:
+        supervisor.kill()
+    finally:
+        if supervisor.attempt is not None:
+            supervisor.attempt.note(place_of(error))
+
+
+def place_of(error: BaseException) -> str:
+    """The error and where it was raised."""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{error!r}{where}"

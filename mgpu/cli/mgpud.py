@@ -48,7 +48,7 @@ def main(context: click.Context, /, config: Path | None, **flags: str | None) ->
         return
     settings = _load(config, {FLAGS[name]: value for name, value in flags.items()})
     settings["config.path"] = str(config_file(config, os.environ) or "")
-    if os.geteuid() != 0:
+    if not _is_root():
         raise SystemExit(
             "mgpud: must be started by root, to start each job as the user it belongs to\n"
             "mgpud: try: sudo mgpud; or, to judge a configuration: mgpud check FILE"
@@ -81,6 +81,10 @@ def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
     )
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, str(fd)])
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
 
 
 def _package_folders() -> list[str]:

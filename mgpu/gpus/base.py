@@ -19,7 +19,7 @@ Leaders = Mapping[int, int]
 
 
 class Monitor(Protocol):
-    """Where inventories come from. All methods return at once."""
+    """Where inventories come from. No method waits for the driver."""
 
     def fileno(self) -> int | None:
         """The descriptor that becomes readable with news; None when there will be none."""
@@ -42,7 +42,7 @@ class Monitor(Protocol):
         ...
 
     def close(self) -> None:
-        """End it without waiting for it."""
+        """End it; one that cannot be ended is left behind."""
         ...
 
 

@@ -19,6 +19,8 @@ from mgpu.protocol import link
 START_LIMIT: Final = 60.0
 #: An answer later than this is a hang.
 ANSWER_LIMIT: Final = 10.0
+#: A process that is killed is gone by then, unless it hangs in the driver.
+DEATH_LIMIT: Final = 0.2
 
 _abandoned: list[subprocess.Popen[bytes]] = []
 
@@ -84,12 +86,14 @@ class MonitorLink:
         return self._gone or (self._deadline is not None and now.boot >= self._deadline)
 
     def close(self) -> None:
-        """End it without waiting for it: in a driver call it may not even die."""
+        """End it, and wait but a moment: in a driver call it may not even die."""
         self._socket.close()
         self._gone = True
         self._process.kill()
-        _abandoned.append(self._process)
-        _reap()
+        try:
+            self._process.wait(DEATH_LIMIT)
+        except subprocess.TimeoutExpired:
+            _abandoned.append(self._process)
 
     def _finish(self) -> None:
         """It has said its last word and is about to end: have done with it."""

@@ -30,7 +30,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         raise Executed
 
     monkeypatch.setattr(os, "execv", execv)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(mgpud, "_is_root", lambda: True)
     return seen
 
 
@@ -88,7 +88,7 @@ def test_a_wrong_flag_is_named(executed: list[Any], config: str) -> None:
 
 def test_only_root_can_run_it(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mgpud, "load_settings", lambda *_: {})
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(mgpud, "_is_root", lambda: False)
     result = run("--config", config)
     assert result.exit_code == 1
     assert "must be started by root" in result.output

@@ -134,7 +134,7 @@ def read_only(folder: Path) -> None:
     """A read-only folder is named as what it is."""
     mount(folder, "size=4m")
     open_store(folder, AT).close()
-    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
     expect(StoreReadOnly, folder)
 
 

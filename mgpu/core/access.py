@@ -20,7 +20,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "submit": _ALL,
     "jobs": _ALL,
     "info": _ALL,
-    "wait": _ALL,
+    "wait": _NOT_OTHER,
     "cancel": _NOT_OTHER,
     "priority": _NOT_OTHER,
 }

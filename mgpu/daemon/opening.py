@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import grp
-import os
-import shutil
 import sys
-import time
 from typing import NamedTuple
 
 from mgpu.model.time import Now
+from mgpu.store import files
 from mgpu.store.base import Store, StoreCorrupt, StoreError
 from mgpu.store.memory import MemoryStore
 from mgpu.store.sqlite import open_store
@@ -35,8 +33,7 @@ def open_state(state_dir: str, now: Now) -> Opened:
     try:
         return Opened(open_store(state_dir, now.wall), "")
     except StoreCorrupt as error:
-        copy = _put_aside(state_dir, now)
-        why = f"{error} (copied to {copy})"
+        why = f"{error} (copied to {_put_aside(state_dir, now)})"
         log.error("the state cannot be read: recovery mode", action="recovery-mode", error=why)
         return Opened(MemoryStore(), why)
     except StoreError as error:
@@ -46,16 +43,11 @@ def open_state(state_dir: str, now: Now) -> Opened:
 
 
 def _put_aside(state_dir: str, now: Now) -> str:
-    """Copy the unreadable state under a dated name; the original stays where it is."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now.wall))
-    copy = f"{state_dir}/mgpu.db.unreadable-{stamp}"
-    for suffix in ("", "-wal"):
-        if os.path.exists(f"{state_dir}/mgpu.db{suffix}"):
-            try:
-                shutil.copyfile(f"{state_dir}/mgpu.db{suffix}", copy + suffix)
-            except OSError as error:
-                return f"nowhere: {error.strerror}"
-    return copy
+    """Copy the unreadable state to dated names; the originals stay as they are."""
+    try:
+        return ", ".join(map(str, files.copy_aside(state_dir, now.wall)))
+    except StoreError as error:
+        return f"nowhere: {error}"
 
 
 def group_id(name: str) -> int | None:

@@ -18,7 +18,7 @@ MAY = {
     "submit": EVERYBODY,
     "jobs": EVERYBODY,
     "info": EVERYBODY,
-    "wait": EVERYBODY,
+    "wait": {OWNER, ADMIN, ROOT},
     "cancel": {OWNER, ADMIN, ROOT},
     "priority": {OWNER, ADMIN, ROOT},
 }

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mgpu.client import Client as Client
+    from mgpu.model.errors import MgpuError as MgpuError
+
 __version__ = "0.1.0"
 __all__ = ["Client", "MgpuError", "__version__"]
 

@@ -32,6 +32,7 @@ class FakeServer:
         self.requests: list[Message] = []
         self.greetings: list[object] = []
         self.connections = 0
+        self._current: socket.socket | None = None
         self._listener = socket.socket(socket.AF_UNIX)
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -48,6 +49,10 @@ class FakeServer:
         at: TracebackType | None,
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        current = self._current
+        if current is not None:
+            with suppress(OSError):
+                current.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()
         os.unlink(self.path)
@@ -59,6 +64,7 @@ class FakeServer:
             except OSError:
                 return
             self.connections += 1
+            self._current = connection
             with connection, suppress(HangUp, OSError):
                 self._converse(connection)
 

@@ -61,6 +61,12 @@ def test_many_holders_are_counted() -> None:
     )
 
 
+def test_three_holders_are_all_named() -> None:
+    desk = Desk(1000)
+    desk.submit(a_spec(1, 300), count=4)
+    assert blocked(desk, 4)[1].endswith("(gpu0 100 held by jobs 1, 2, 3)")
+
+
 def test_outsiders_alone() -> None:
     desk = Desk(1000)
     desk.submit(a_spec(1, 600))

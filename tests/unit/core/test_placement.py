@@ -157,6 +157,8 @@ def test_a_room_is_made_of_the_gpu_the_policy_and_the_holders() -> None:
     assert ledger.room(a_gpu(0, 20000, outside=600), Policy(unmanaged_ignore=600)).quiet
     assert ledger.reserved("GPU-0") == 6000
     assert ledger.reserved("GPU-1") == 0
+    ledger.take(a_job(3, Starting(("GPU-1",), at(0)), a_spec(1), attempt=1))
+    assert ledger.reserved("GPU-1") == 0
 
 
 def test_the_ledger_forgets_a_gpu_when_its_last_job_gives_it_back() -> None:
@@ -171,6 +173,20 @@ def test_the_ledger_forgets_a_gpu_when_its_last_job_gives_it_back() -> None:
     ledger.give(none)
     assert ledger.holders == {"GPU-1": {2: two}}
     assert ledger.gpuless == 0
+
+
+def test_the_rules_where_nobody_decided() -> None:
+    assert Policy() == Policy(
+        max_job_time=0,
+        grace=30,
+        max_requeues=0,
+        margin=0,
+        unmanaged_ignore=512,
+        max_pending_per_user=1000,
+        max_user_priority=1000,
+        start_retries=5,
+        max_gpuless=64,
+    )
 
 
 @pytest.mark.parametrize(

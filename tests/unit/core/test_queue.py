@@ -110,3 +110,12 @@ def test_a_delayed_job_can_be_removed_among_others_of_the_same_time() -> None:
     queue = filled(*jobs)
     queue.remove(jobs[1])
     assert queue.delayed == [jobs[0], jobs[2]]
+
+
+def test_the_shortest_back_off_counts() -> None:
+    queue = filled(waiting(1, eligible=0.5))
+    assert queue.next_release() == 0.5
+    assert order(queue) == []
+    many = Queue()
+    many.extend([waiting(1, eligible=0.5), waiting(2)])
+    assert order(many) == [2]

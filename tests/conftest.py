@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.lib import box
 from tests.lib.golden import Golden
 
 
@@ -18,15 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def in_box() -> bool:
-    """Whether this runs in tests/lib/nsbox, where users and state may be made freely."""
-    with open("/proc/1/cmdline", "rb") as cmdline:
-        return os.getuid() == 0 and b"\0nsbox\0" in cmdline.read()
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run, with the reason."""
-    boxed = in_box()
+    boxed = box.inside()
     gpu = os.path.exists("/dev/nvidiactl")
     for item in items:
         if item.get_closest_marker("root") and not boxed:

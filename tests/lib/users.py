@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lib import box
+
 ADMIN_GROUP = "mgpu-admin"
 SERVICE_USER = "mgpu"
 
@@ -44,7 +46,13 @@ def find(name: str) -> User:
 
 
 def make(name: str, *options: str) -> User:
-    """Create the user ``name`` with a home of mode 0700; ``options`` go to useradd."""
+    """Create the user ``name`` with a home of mode 0700; ``options`` go to useradd.
+
+    An account of that name that the machine has is hidden: the box has its own copy of /etc.
+    """
+    assert box.inside(), "users are made in tests/lib/nsbox only"
+    if name in {entry.pw_name for entry in pwd.getpwall()}:
+        subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
     subprocess.run(
         ["useradd", "--create-home", "--shell", "/bin/bash", *options, name],
         check=True,

@@ -13,6 +13,7 @@ import os
 _KILL = "cgroup.kill"
 _PROCS = "cgroup.procs"
 _EVENTS = "cgroup.events"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Group:
@@ -72,15 +73,20 @@ class Groups:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.fd = os.open(path, _FOLDER)
 
-    def lock(self) -> bool:
-        """Take the folder for this process's life; False if another daemon has it."""
+    def lock(self) -> int | None:
+        """Take the folder for as long as the descriptor is open; None if another daemon has it.
+
+        It is a descriptor of its own: supervisors keep ``fd``, and would keep a lock on it.
+        """
+        fd = os.open(self.path, _FOLDER)
         try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
-        return True
+            os.close(fd)
+            return None
+        return fd
 
     def make(self, name: str) -> Group:
         """Create the group ``name``, which must be new."""
@@ -110,8 +116,7 @@ class Groups:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
     def _open(self, name: str) -> Group:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = os.open(name, flags, dir_fd=self.fd)
+        folder = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.fd)
         try:
             return Group(folder)
         except OSError:

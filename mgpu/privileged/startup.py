@@ -101,6 +101,7 @@ def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
     _flock(state, f"the state directory {settings.state}")
     attempts = _make("attempts", 0o700, parent=state, owner=(uid, gid))
     scripts = _make("scripts", 0o711, parent=runtime)
+    groups, groups_lock = _groups(settings.cgroup)
     site = Site(
         uid=uid,
         gid=gid,
@@ -108,11 +109,11 @@ def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
         attempts=attempts,
         scripts=scripts,
         scripts_path=os.path.join(settings.runtime, "scripts"),
-        groups=_groups(settings.cgroup),
+        groups=groups,
         signals=signals,
     )
     os.close(runtime)
-    return site, [lock, state]
+    return site, [lock, state, *groups_lock]
 
 
 def open_sockets(settings: Settings) -> tuple[socket.socket, socket.socket]:
@@ -206,17 +207,19 @@ def _flock(fd: int, what: str, holder: str = "") -> None:
         raise StartError(message, status=_EXIT_BUSY) from None
 
 
-def _groups(name: str) -> cgroup.Groups | None:
+def _groups(name: str) -> tuple[cgroup.Groups | None, list[int]]:
+    """The folder of the cgroups, if there can be one, and the descriptor that locks it."""
     try:
         groups = cgroup.open_groups(name)
     except OSError as error:
         sentence = "No cgroups for jobs: their processes are followed by the subreaper flag alone"
         log.warning(sentence, "cgroup_unavailable", reason=error.strerror or error)
-        return None
-    if not groups.lock():
+        return None, []
+    lock = groups.lock()
+    if lock is None:
         message = f"another mgpud uses the cgroup {groups.path}: set another paths.cgroup"
         raise StartError(message, status=_EXIT_BUSY)
-    return groups
+    return groups, [lock]
 
 
 def _string(values: dict[str, Any], key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -60,6 +61,14 @@ def bob(users: Users) -> User:
 def carol(users: Users) -> User:
     """An administrator who is not root."""
     return users.carol
+
+
+@pytest.fixture(autouse=True)
+def no_old_logs(users: Users) -> Iterator[None]:
+    """Take the jobs' logs away: each daemon begins with job 1."""
+    yield
+    for user in (users.alice, users.bob, users.carol):
+        shutil.rmtree(user.home / ".local", ignore_errors=True)
 
 
 @pytest.fixture

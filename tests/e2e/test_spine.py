@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from tests.lib import processes
@@ -20,7 +21,8 @@ def test_a_job_runs_as_its_submitter(daemon: Daemon, alice: User, bob: User) -> 
     for user, job in jobs.items():
         daemon.wait_state(job, "COMPLETED")
         ids = f"({user.uid}, {user.uid}, {user.uid}) ({user.gid}, {user.gid}, {user.gid})"
-        assert f"{ids} [{user.gid}]" in daemon.output(user, job)
+        groups = sorted(os.getgrouplist(user.name, user.gid))
+        assert f"{ids} {groups}\n" in daemon.output(user, job)
 
 
 def test_wait_returns_the_code_of_the_job(daemon: Daemon, alice: User) -> None:

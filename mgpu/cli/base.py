@@ -87,7 +87,7 @@ def _output_lost(error: OSError) -> int:
 def status_of(command: click.Command, args: list[str] | None = None) -> int:
     """Run ``command``, print what went wrong, and give the exit status."""
     try:
-        status = command.main(args, standalone_mode=False)
+        status = command.main(args, prog_name=command.name, standalone_mode=False)
     except MgpuError as error:
         say_error(error)
         return error.exit_status

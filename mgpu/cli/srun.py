@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _AS_IS = "mgpu.as_is"
 _MOST_GPUS, _PRIORITY = 1024, 1000
+_SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
 
 
 class SubmitCommand(click.Command):
@@ -162,16 +163,21 @@ def _script(path: str) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
-        try:
-            is_script = file.read(2) == b"#!"
-            return b"#!" + file.read(_SCRIPT_BYTES) if is_script else None
-        except OSError:
-            return None
+    try:
+        return _content(descriptor)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
-#: One byte more than the scheduler takes, so that it is the one to refuse.
-_SCRIPT_BYTES = (768 << 10) - 1
+def _content(descriptor: int) -> bytes | None:
+    if os.read(descriptor, 2) != b"#!":
+        return None
+    chunks = [b"#!"]
+    while chunks[-1] and sum(map(len, chunks)) <= _SCRIPT_BYTES:
+        chunks.append(os.read(descriptor, _SCRIPT_BYTES))
+    return b"".join(chunks)
 
 
 def _wait(client: Client, job: int) -> int:

@@ -1,0 +1,205 @@
+"""mgpu_cancel, mgpu_info, the mgpu group, help, and how a command starts and ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from mgpu.cli import base, columns
+from mgpu.cli.cancel import cancel
+from mgpu.cli.info import info
+from mgpu.cli.main import COMMANDS, group
+from mgpu.cli.queue import queue
+from mgpu.cli.srun import srun
+from tests.lib.fake_server import FakeServer, Message
+from tests.lib.golden import Golden
+from tests.unit.cli.conftest import Run, job, listing
+
+Capture = pytest.CaptureFixture[str]
+ALL = {"srun": srun, "queue": queue, "cancel": cancel, "info": info, "group": group}
+
+
+def test_cancel(run: Run, server: FakeServer, golden: Golden, capsys: Capture) -> None:
+    outcomes = ["cancelled", "cancelling", "ended", "unknown"]
+    rows = [[number, outcome] for number, outcome in enumerate(outcomes, 3)]
+    server.answer = lambda _: [{"ok": {"jobs": rows}}]
+    assert run(cancel, "3-5", "6,3") == 1
+    assert server.requests == [{"op": "cancel", "jobs": [3, 4, 5, 6]}]
+    captured = capsys.readouterr()
+    golden.check("cli/cancel.txt", captured.out)
+    assert captured.err.endswith(": error: job 6: unknown, or not yours\n")
+
+
+def test_a_repeated_cancel_is_harmless(run: Run, server: FakeServer) -> None:
+    server.answer = lambda _: [{"ok": {"jobs": [[3, "ended"]]}}]
+    assert run(cancel, "3") == 0
+
+
+@pytest.mark.parametrize(
+    ("uid", "args", "name"),
+    [(0, [], "admin.sock"), (1000, [], "mgpu.sock"), (1000, ["--admin"], "admin.sock")],
+)
+def test_cancel_as_administrator(
+    uid: int, args: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MGPU_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    done: Message = {"ok": {"jobs": [[3, "cancelled"]]}}
+    with FakeServer(tmp_path / name, lambda _: [done]) as server:
+        assert base.status_of(cancel, [*args, "3"]) == 0
+    assert server.requests == [{"op": "cancel", "jobs": [3]}]
+
+
+GPU = {"index": 0, "uuid": "GPU-1", "name": "NVIDIA A100", "total": 40960, "outside": 0}
+GPU |= {"reserved": 0, "free": 40960, "available": True, "note": "", "jobs": []}
+MACHINE = {
+    "backend": "simulated",
+    "version": "0.1.0",
+    "gpus": [
+        GPU,
+        GPU
+        | {
+            "index": 1,
+            "name": "evil\x1b[2J",
+            "reserved": 8000,
+            "outside": 1024,
+            "free": 31936,
+            "jobs": [[7, "alice", 8000, 3723.5, "RUNNING"], [8, "bob", None, 5, "COMPLETING"]],
+        },
+        GPU | {"index": 10, "free": 0, "available": False, "note": "lost (Xid 79)"},
+    ],
+    "pending": 4,
+    "running": 2,
+}
+
+
+@pytest.mark.parametrize(("name", "args"), [("table", []), ("json", ["--json"])])
+def test_info(
+    name: str, args: list[str], run: Run, server: FakeServer, golden: Golden, capsys: Capture
+) -> None:
+    server.answer = lambda _: [{"ok": MACHINE}]
+    assert run(info, *args) == 0
+    golden.check(f"cli/info_{name}.txt", capsys.readouterr().out)
+
+
+def test_info_without_gpus(run: Run, server: FakeServer, golden: Golden, capsys: Capture) -> None:
+    server.answer = lambda _: [{"ok": MACHINE | {"gpus": [], "backend": "nvml"}}]
+    assert run(info) == 0
+    golden.check("cli/info_none.txt", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help(name: str, golden: Golden, capsys: Capture) -> None:
+    assert base.status_of(ALL[name], ["--help"]) == 0
+    golden.check(f"cli/help_{name}.txt", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_and_option_is_described(name: str) -> None:
+    command = ALL[name]
+    assert command.help
+    for parameter in command.params:
+        assert isinstance(parameter, click.Argument) or getattr(parameter, "help", None)
+
+
+def test_the_letters_are_in_the_help() -> None:
+    assert queue.help
+    letters = queue.help.split("Letters of --format:")[1].replace("\n", " ")
+    words = letters.replace(",", " ").split()
+    undocumented = set(columns.COLUMNS) - set(words) - {"A", "F", "p"}  # other names of i and Q
+    assert undocumented == set()
+
+
+@pytest.mark.parametrize("word", COMMANDS)
+def test_the_group_knows_each_command(word: str, capsys: Capture) -> None:
+    assert base.status_of(group, [word, "--help"]) == 0
+    assert f"mgpu {word}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("list", "there is no command 'list'"),
+        ("quue", "did you mean queue?"),
+        ("xyz", "known are srun, queue, cancel, info"),
+    ],
+)
+def test_an_unknown_word_is_an_error(word: str, message: str, capsys: Capture) -> None:
+    assert base.status_of(group, [word, "arg"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nobody_there(tmp_path: Path, golden: Golden, capsys: Capture) -> None:
+    assert base.status_of(queue, ["--socket", str(tmp_path / "none")]) == 69
+    golden.check("cli/unreachable.txt", capsys.readouterr().err.replace(str(tmp_path), "DIR"))
+
+
+HEAVY = ["asyncio", "subprocess", "sqlite3", "json", "tomllib", "resource", "difflib", "shutil"]
+HEAVY += ["rich", "tomlkit", "pynvml", "psutil", "croniter", "mgpu.protocol.fields"]
+
+
+def program(code: str, *args: str) -> list[str]:
+    """The argument list of a Python that runs ``code``."""
+    return [sys.executable, "-c", code, *args]
+
+
+def test_a_listing_imports_only_what_it_needs(server: FakeServer) -> None:
+    server.answer = listing(job())
+    code = (
+        "import sys; from mgpu.cli import base, queue;"
+        "status = base.status_of(queue.queue, sys.argv[1:]);"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], status, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        program(code, "--socket", server.path), capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[] 0\n"
+
+
+RUN_QUEUE = "from mgpu.cli.queue import main; main()"
+
+
+@pytest.mark.parametrize("count", [1, 5000])
+def test_a_closed_pipe_is_quiet(count: int, server: FakeServer) -> None:
+    server.answer = listing(*[job(id=number) for number in range(1, count + 1)])
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(
+        program(RUN_QUEUE, "--socket", server.path),
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("count", [1, 5000])
+def test_a_full_disk_is_said(count: int, server: FakeServer) -> None:
+    server.answer = listing(*[job(id=number) for number in range(1, count + 1)])
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            program(RUN_QUEUE, "--socket", server.path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert b"cannot write the output: No space left on device" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_narrow_encoding_loses_nothing(server: FakeServer) -> None:
+    server.answer = listing(job(name="größe"))
+    done = subprocess.run(
+        program(RUN_QUEUE, "--socket", server.path),
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"gr\\xf6\\xdfe" in done.stdout

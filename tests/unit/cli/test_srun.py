@@ -1,0 +1,189 @@
+"""mgpu_srun: what becomes of options, scripts and commands; waiting."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mgpu.cli.srun import srun
+from mgpu.client import Client
+from mgpu.protocol.messages import Submit, parse_request
+from tests.lib.fake_server import FakeServer, Message
+from tests.unit.cli.conftest import Run
+
+Capture = pytest.CaptureFixture[str]
+FIRST: Message = {"ok": {"first": 42, "count": 1}}
+SCRIPT = b"#!/bin/sh\necho $1\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> Path:
+    """A current folder with a script in it."""
+    server.answer = lambda _: [FIRST]
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "job.sh").write_bytes(SCRIPT)
+    (here / "true").write_bytes(b"no script")
+    monkeypatch.chdir(here)
+    return here
+
+
+def spec(server: FakeServer) -> Any:
+    """The description that was sent, after the scheduler has accepted it."""
+    request = server.requests[-1]
+    assert isinstance(parse_request(request), Submit)
+    return request["spec"]
+
+
+def test_one_line(run: Run, capsys: Capture) -> None:
+    assert run(srun, "true") == 0
+    assert capsys.readouterr().out == "Submitted job 42\n"
+    assert run(srun, "--parsable", "true") == 0
+    assert capsys.readouterr().out == "42\n"
+
+
+def test_defaults(run: Run, server: FakeServer, folder: Path) -> None:
+    run(srun, "true")
+    sent = spec(server)
+    assert (sent["argv"], sent["script"], sent["cwd"]) == ([b"true"], None, os.fsencode(folder))
+    assert (sent["gpus"], sent["gpu_mem"], sent["time_limit"], sent["signal"]) == (1, *[None] * 3)
+    assert (sent["requeue"], sent["priority"], sent["open_mode"]) == (True, 0, "append")
+    assert b"COLUMNS=90" in sent["env"]
+
+
+@pytest.mark.parametrize(
+    ("args", "field", "value"),
+    [
+        (["-G", "2"], "gpus", 2),
+        (["--gpus=0"], "gpus", 0),
+        (["--mem", "8000"], "gpu_mem", 8000),
+        (["--gpu-mem", "8G"], "gpu_mem", 8192),
+        (["--exclusive"], "exclusive", True),
+        (["--time-limit", "600"], "time_limit", 600),
+        (["--time-limit", "2h30m"], "time_limit", 9000),
+        (["-t", "10"], "time_limit", 600),
+        (["--time", "1-12"], "time_limit", 129600),
+        (["-J", "n"], "name", "n"),
+        (["--job-name", "é"], "name", "é"),
+        (["-D", "/x"], "cwd", b"/x"),
+        (["-o", "%j.log"], "output", b"%j.log"),
+        (["-e", "e\udcff"], "error", b"e\xff"),
+        (["--open-mode", "truncate"], "open_mode", "truncate"),
+        (["--export", "NONE"], "env", []),
+        (["--export", "A=1,B=2"], "env", [b"A=1", b"B=2"]),
+        (["--no-requeue"], "requeue", False),
+        (["--signal", "USR1"], "signal", [10, 60]),
+        (["--signal", "B:SIGTERM@30"], "signal", [15, 30]),
+        (["--signal", "12@120"], "signal", [12, 120]),
+        (["--priority", "-5"], "priority", -5),
+        (["--venv", "/v"], "activate", {"mode": "venv", "path": b"/v"}),
+        (["--conda-env", "my env"], "activate", {"mode": "conda", "path": b"my env"}),
+        (["--no-activate"], "activate", {"mode": "none", "path": b""}),
+    ],
+)
+def test_options(args: list[str], field: str, value: object, run: Run, server: FakeServer) -> None:
+    assert run(srun, *args, "--", "true") == 0
+    assert spec(server)[field] == value
+
+
+def test_options_end_at_the_command(run: Run, server: FakeServer) -> None:
+    run(srun, "python", "-G", "3", "--gpus", "--", "x")
+    assert spec(server)["argv"] == [b"python", b"-G", b"3", b"--gpus", b"--", b"x"]
+    assert spec(server)["gpus"] == 1
+
+
+@pytest.mark.parametrize("word", ["job.sh", "./job.sh"])
+def test_a_script_is_copied(word: str, run: Run, server: FakeServer) -> None:
+    run(srun, word, "-x", "y")
+    sent = spec(server)
+    assert (sent["script"], sent["script_name"], sent["argv"]) == (SCRIPT, "job.sh", [b"-x", b"y"])
+
+
+@pytest.mark.parametrize("args", [["--", "./job.sh"], ["true"], ["/bin/true"], ["sh", "job.sh"]])
+def test_a_command_is_none(args: list[str], run: Run, server: FakeServer) -> None:
+    run(srun, *args)
+    assert spec(server)["script"] is None
+
+
+@pytest.mark.parametrize("word", ["fifo", ".", "missing"])
+def test_what_cannot_be_read_is_a_command(word: str, run: Run, server: FakeServer) -> None:
+    os.mkfifo("fifo")
+    assert run(srun, word) == 0
+    assert spec(server)["argv"] == [word.encode()]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "Missing argument 'COMMAND...'"),
+        (["--gpus", "two", "true"], "'two' is not a valid integer range"),
+        (["--gpus", "-1", "true"], "-1 is not in the range 0<=x<=1024"),
+        (["--mem", "8X", "true"], '"8X" is not a size'),
+        (["--time-limit", "soon", "true"], '"soon" is not a duration'),
+        (["--time-limit", "5", "-t", "5", "true"], "say the same thing"),
+        (["--signal", "NOPE", "true"], '"NOPE" is not a signal'),
+        (["--signal", "B:", "true"], '"" is not a signal'),
+        (["--signal", "USR1@0", "true"], "the time is 1 to 65535 seconds"),
+        (["--export", "a b", "true"], "export: 'a b' is not the name of a variable"),
+        (["--config", "/none", "true"], "/none cannot be read"),
+        (["--partition", "x", "true"], "No such option"),
+        (["-N", "1", "true"], "No such option"),
+        (["--name", "\udcff", "true"], "not valid UTF-8"),
+    ],
+)
+def test_usage_errors(
+    args: list[str], message: str, run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    assert run(srun, *args) == 2
+    assert message in capsys.readouterr().err
+    assert server.requests == []
+
+
+def test_a_refusal(run: Run, server: FakeServer, capsys: Capture) -> None:
+    body = {"code": "LimitReached", "message": "1000 \x1b jobs wait", "path": "", "hint": "wait"}
+    server.answer = lambda _: [{"error": body}]
+    assert run(srun, "true") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.endswith(": hint: wait\n")
+    assert ": error: 1000 \\x1b jobs wait\n" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (["COMPLETED", 0, None], 0),
+        (["FAILED", 7, None], 7),
+        (["FAILED", None, 9], 137),
+        (["TIMEOUT", None, 15], 143),
+        (["CANCELLED", None, None], 1),
+        (["LAUNCH_FAILED", None, None], 1),
+    ],
+)
+def test_wait(
+    end: list[object], status: int, run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    def answer(request: Message) -> list[Message]:
+        if request["op"] == "submit":
+            return [FIRST]
+        return [{"part": {"job": [42, *end]}}, {"ok": {}}]
+
+    server.answer = answer
+    assert run(srun, "--wait", "true") == status
+    captured = capsys.readouterr()
+    assert captured.out == "Submitted job 42\n"
+    assert (f"job 42 ended: {end[0]}" in captured.err) == (end[0] != "COMPLETED")
+
+
+def test_an_interrupted_wait_leaves_the_job(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def interrupted(_client: Client, *_jobs: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "wait", interrupted)
+    assert run(srun, "-W", "true") == 130
+    assert "job 42 goes on; see it with: mgpu_queue --jobs 42" in capsys.readouterr().err

@@ -6,7 +6,7 @@ answered after it is stored; what only looks is answered at the end of the turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from mgpu import __version__
@@ -28,6 +28,8 @@ from mgpu.system.log import log
 
 #: Ended jobs in one listing at the most, unless the caller's limit is smaller.
 MOST_ENDED = 10_000
+#: Jobs of one request that its line in the log names.
+MOST_AUDITED = 20
 
 
 class Rules(NamedTuple):
@@ -64,10 +66,16 @@ class Dispatcher:
         """Answer one request of ``conn``, now or when it is done."""
         try:
             request = messages.parse_request(message)
-            op, handler = HANDLERS[type(request)]
+        except MgpuError as error:
+            self._fail(conn, error, now)
+            return
+        op, handler = HANDLERS[type(request)]
+        try:
             _check(op, conn)
             handler(self, conn, request, now)
         except MgpuError as error:
+            if op in names.CHANGES:
+                _audit(conn, op, error)
             self._fail(conn, error, now)
 
     def forget(self, conn: Connection) -> None:
@@ -103,9 +111,8 @@ class Dispatcher:
         then = ask.then
 
         def answered(result: Any, now: Now) -> None:
-            refused = isinstance(result, MgpuError)
-            _audit(conn, op, ask, result.code if refused else "ok")
-            if refused:
+            _audit(conn, op, result, getattr(ask.request, "jobs", ()))
+            if isinstance(result, MgpuError):
                 self._fail(conn, result, now)
             else:
                 then(result, now)
@@ -137,7 +144,7 @@ class Dispatcher:
             if conn.gone:
                 return
             if isinstance(account, MgpuError):
-                _audit(conn, "submit", None, account.code)
+                _audit(conn, "submit", account)
                 self._fail(conn, account, at)
             else:
                 self._submit_as(conn, request, account, at)
@@ -167,7 +174,7 @@ class Dispatcher:
                 f"account {account.user} may not submit jobs: {account.problem}",
                 hint="ask the administrator about this account",
             )
-            _audit(conn, "submit", None, error.code)
+            _audit(conn, "submit", error)
             self._fail(conn, error, now)
             return
         fields = request.spec
@@ -342,7 +349,18 @@ def _check(op: str, conn: Connection) -> None:
         raise MgpuError("Denied", f"the operation {op} is not allowed")
 
 
-def _audit(conn: Connection, op: str, ask: Ask | None, result: str) -> None:
-    request = None if ask is None else ask.request
-    jobs = ",".join(map(str, getattr(request, "jobs", ())[:20]))
-    log.info("request", action=op, uid=conn.uid, jobs=jobs or "-", result=result)
+def _audit(conn: Connection, op: str, result: Any, jobs: Sequence[int] = ()) -> None:
+    """One line for a request that would change something: who, what, which jobs, the result."""
+    if isinstance(result, MgpuError):
+        told = result.code
+    elif "first" in result:
+        jobs, told = range(result["first"], result["first"] + result["count"]), "ok"
+    else:
+        jobs = [job_id for job_id, _ in result["jobs"]]
+        told = _shortened([how for _, how in result["jobs"]])
+    log.info("request", action=op, uid=conn.uid, jobs=_shortened(jobs) or "-", result=told)
+
+
+def _shortened(values: Sequence[object]) -> str:
+    shown = ",".join(map(str, values[:MOST_AUDITED]))
+    return f"{shown},..." if len(values) > MOST_AUDITED else shown

@@ -26,6 +26,8 @@ INFO = "info"
 WAIT = "wait"
 PRIORITY = "priority"
 OPERATIONS = (PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY)
+#: Those that change something: each is one line in the log, allowed or denied.
+CHANGES = frozenset({SUBMIT, CANCEL, PRIORITY})
 
 #: The columns of a row of the ``jobs`` reply, in order.
 JOB_FIELDS = (

@@ -68,7 +68,7 @@ def _gpu_names(indexes: list[int]) -> str:
 
 def _place(values: tuple[list[int], str, str | None, str, int | None, int | None]) -> str:
     indexes, reason, detail, state, code, signal = values
-    if indexes:
+    if indexes and not detail:
         return _gpu_names(indexes)
     why = ": ".join([visible(text) for text in (reason, detail) if text])
     return f"({why})" if why else _outcome(state, code, signal)

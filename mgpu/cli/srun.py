@@ -188,7 +188,8 @@ def _wait(client: Client, job: int) -> int:
         complain(f"job {job} goes on; see it with: mgpu_queue --jobs {job}", label="note")
         return INTERRUPTED
     if end.state != "COMPLETED":
-        complain(f"job {job} ended: {end.state}", label="note")
+        detail = f": {end.detail}" if end.detail else ""
+        complain(f"job {job} ended: {end.state}{detail}", label="note")
     return end.exit_status
 
 

@@ -169,7 +169,7 @@ class Client:
 
         def note(part: Message) -> None:
             job, *end = part["job"]
-            ends[job] = JobEnd._make(end)
+            ends[job] = JobEnd(*end)
 
         for begin in range(0, len(jobs), names.MAX_IDS):
             batch = list(jobs[begin : begin + names.MAX_IDS])

@@ -42,11 +42,15 @@ class JobView(NamedTuple):
 
 
 class JobEnd(NamedTuple):
-    """How a job ended; ``code`` and ``signal`` are None where it did not run to an end."""
+    """How a job ended; ``code`` and ``signal`` are None where it did not run to an end.
+
+    ``detail`` says what went wrong where there is more to say than that.
+    """
 
     state: str
     code: int | None
     signal: int | None
+    detail: str = ""
 
     @property
     def exit_status(self) -> int:

@@ -101,7 +101,8 @@ class Dispatcher:
         phase = job.phase
         if not isinstance(phase, Ended):
             raise TypeError(f"job {job.id} has not ended")
-        body: dict[str, object] = {"job": [job.id, phase.state, phase.code, phase.signal]}
+        end = [job.id, phase.state, phase.code, phase.signal, phase.detail]
+        body: dict[str, object] = {"job": end}
         self._server().push(conn, messages.part(body), now)
 
     def _change(self, conn: Connection, op: str, ask: Ask) -> None:

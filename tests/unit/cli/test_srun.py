@@ -160,7 +160,7 @@ def test_a_refusal(run: Run, server: FakeServer, capsys: Capture) -> None:
         (["FAILED", None, 9], 137),
         (["TIMEOUT", None, 15], 143),
         (["CANCELLED", None, None], 1),
-        (["LAUNCH_FAILED", None, None], 1),
+        (["LAUNCH_FAILED", None, None, "chdir: ENOENT: /gone"], 1),
     ],
 )
 def test_wait(
@@ -175,7 +175,8 @@ def test_wait(
     assert run(srun, "--wait", "true") == status
     captured = capsys.readouterr()
     assert captured.out == "Submitted job 42\n"
-    assert (f"job 42 ended: {end[0]}" in captured.err) == (end[0] != "COMPLETED")
+    said = ": ".join([f"job 42 ended: {end[0]}", *map(str, end[3:])])
+    assert (said in captured.err) == (end[0] != "COMPLETED")
 
 
 def test_an_interrupted_wait_leaves_the_job(

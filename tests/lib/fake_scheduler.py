@@ -28,7 +28,8 @@ import msgpack
 
 from mgpu.protocol import link
 from tests.lib import cgroups
-from tests.lib.users import SERVICE_USER, User, find, make_service_account
+from tests.lib.users import SERVICE_USER, User, find
+from tests.lib.users import make_service_account as make_account
 from tests.lib.waiting import eventually
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -97,7 +98,7 @@ class FakeScheduler:
     """A launcher in scratch folders, and a scheduler's side of everything it says."""
 
     def __init__(self, settings: Message | None = None, *, prefix: Sequence[str] = ()) -> None:
-        make_service_account()
+        make_account()
         self.runtime = Path(tempfile.mkdtemp(prefix="mgpu-test-", dir="/run"))
         self.runtime.chmod(0o755)
         self.name = self.runtime.name
@@ -120,6 +121,7 @@ class FakeScheduler:
         self.stub: socket.socket | None = None
         self.stub_pid = 0
         self.heard: list[Message] = []
+        self._sockets: list[socket.socket] = []
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._door_path = self.runtime.with_suffix(".door")
         self._door.bind(str(self._door_path))
@@ -163,6 +165,7 @@ class FakeScheduler:
         data, fds, _, _ = socket.recv_fds(self.stub, 64, 8)
         self.stub_pid = int(data)
         self.link = socket.socket(fileno=fds[0])
+        self._sockets += [self.stub, self.link]
         for fd in fds[1:]:
             os.close(fd)
         hello = self.hear("hello")
@@ -243,6 +246,7 @@ class FakeScheduler:
         job: int,
         user: User,
         argv: Sequence[str | bytes] = (),
+        /,
         *,
         attempt: int = 1,
         payload: Message | None = None,
@@ -255,11 +259,13 @@ class FakeScheduler:
         self.say(order_of(job, attempt, user, order), [fd, far.fileno()])
         os.close(fd)
         far.close()
+        self._sockets.append(near)
         return Run(near, job, attempt)
 
     def adopt(self, job: int, attempt: int = 1) -> Run:
         """Connect to a living supervisor, as a scheduler does that has been restarted."""
         control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sockets.append(control)
         path = self.folder(job, attempt) / "socket"
 
         def connected() -> bool:
@@ -285,7 +291,11 @@ class FakeScheduler:
     # -------------------------------------------------------- life
 
     def __enter__(self) -> FakeScheduler:
-        self.launch()
+        try:
+            self.launch()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -302,11 +312,12 @@ class FakeScheduler:
         """Stop everything and kill whatever still runs."""
         if self.process is not None and self.process.poll() is None:
             self.stop()
+        for sock in (*self._sockets, self._door):
+            sock.close()
+        self._door_path.unlink(missing_ok=True)
         for group in cgroups.groups_of(self.name):
             (group / "cgroup.kill").write_text("1")
-        eventually(lambda: self._removed(), what="the cgroups of the jobs are empty")
-        self._door.close()
-        self._door_path.unlink()
+        eventually(self._removed, what="the cgroups of the jobs are empty")
 
     def _removed(self) -> bool:
         cgroups.remove(self.name)

@@ -37,8 +37,13 @@ class Parsed(_ParamType):
 
 
 def parse_signal(text: str) -> tuple[int, int]:
-    """(number, seconds before the limit) of ``USR1``, ``B:TERM@30``, ``10@120``."""
-    name, at, seconds = text.removeprefix("B:").partition("@")
+    """(number, seconds before the limit) of ``USR1``, ``TERM@30``, ``10@120``."""
+    if text.startswith("B:"):
+        raise ValueError(
+            f"{units.quoted(text)}: B: (the shell alone) is not supported; without it"
+            " every process of the job that handles the signal gets it"
+        )
+    name, at, seconds = text.partition("@")
     if at and not (seconds.isascii() and seconds.isdecimal() and 1 <= int(seconds[:6]) <= 65535):
         raise ValueError(f"{units.quoted(text)}: the time is 1 to 65535 seconds")
     return signal_number(name), int(seconds) if at else _WARNING_SECONDS

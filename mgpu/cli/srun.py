@@ -93,7 +93,7 @@ class SubmitCommand(click.Command):
 @click.option(
     "--signal",
     type=SIGNAL,
-    metavar="[B:]SIG[@SECONDS]",
+    metavar="SIG[@SECONDS]",
     help="Send this signal so long (60) before the time limit.",
 )
 @click.option(

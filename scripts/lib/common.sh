@@ -26,47 +26,56 @@ need_packages() {
 #
 # It is made with the system's Python, belongs to root and can be read by everybody, since jobs of
 # all users start from it; so DIR must not lie below a home. The package is copied in, not linked,
-# and compiled. When nothing has changed since the last call, nothing is done.
+# and compiled. When nothing has changed since the last call, nothing is done. Descriptor 9 keeps
+# it from being changed by another script as long as this one runs.
 need_venv() {
-  local dir=$1 checkout=$2 extra=${3:-}
-  local python=/usr/bin/python3
+  local dir=$1 checkout=$2 extra=${3:-} python=/usr/bin/python3 needs code
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
     || die "$python is older than 3.11, which mgpu needs"
-  ( umask 022
-    mkdir -p "$dir"
-    exec 9>"$dir.lock"; flock 9
-    local needs code
-    needs=$({ echo "$extra"; "$python" -V; cat "$checkout/pyproject.toml"; } | sha256sum)
-    code=$(cd "$checkout" && find mgpu pyproject.toml -type f -not -name '*.pyc' -print0 \
-           | sort -z | xargs -0 sha256sum | sha256sum)
-    if [ "$(cat "$dir/.needs" 2>/dev/null)" != "$needs" ]; then
-      say "making a virtual environment in $dir"
-      rm -rf "$dir"
-      "$python" -m venv "$dir"
-      "$dir/bin/python" -m pip install -q "setuptools>=64" wheel
-      install_package "$dir" "$checkout" "mgpu${extra:+[$extra]}"
-      echo "$needs" > "$dir/.needs"
-      echo "$code" > "$dir/.code"
-    elif [ "$(cat "$dir/.code" 2>/dev/null)" != "$code" ]; then
-      say "installing the changed package in $dir"
-      install_package "$dir" "$checkout" mgpu --no-deps --force-reinstall
-      echo "$code" > "$dir/.code"
-    fi
-  ) || die "could not make the virtual environment $dir"
+  needs=$({ echo "$extra"; "$python" -V; cat "$checkout/pyproject.toml"; } | sha256sum)
+  code=$(cd "$checkout" && find mgpu pyproject.toml -type f -not -name '*.pyc' -print0 \
+         | sort -z | xargs -0 sha256sum | sha256sum)
+  ( umask 022; mkdir -p "$(dirname "$dir")" )
+  exec 9>> "$dir.lock"
+  flock -s 9
+  venv_is "$dir" "$needs" "$code" && return 0
+  flock -n 9 || { say "waiting for another script that uses $dir"; flock 9; }
+  ( umask 022; update_venv ) || die "could not make the virtual environment $dir"
+  flock -s 9
 }
 
-# install_package DIR CHECKOUT REQUIREMENT [PIP-OPTION...]: from a copy, so that the build leaves
-# nothing in the checkout and takes nothing from it but the package.
-install_package() (
-  set -e
-  dir=$1 checkout=$2 requirement=$3; shift 3
-  copy=$(mktemp -d); trap 'rm -rf "$copy"' EXIT
-  cp -r "$checkout/mgpu" "$checkout/pyproject.toml" "$checkout/README.md" "$checkout/LICENSE" "$copy"
+venv_is() { [ "$(cat "$1/.needs" "$1/.code" 2>/dev/null)" = "$2"$'\n'"$3" ]; }
+
+# update_venv: the work of need_venv, with its variables. Each step ends it when it fails.
+update_venv() {
+  if [ "$(cat "$dir/.needs" 2>/dev/null)" != "$needs" ]; then
+    say "making a virtual environment in $dir"
+    step rm -rf "$dir"
+    step "$python" -m venv "$dir"
+    step "$dir/bin/python" -m pip install -q "setuptools>=64" wheel
+    install_package "${extra:+[$extra]}"
+    step tee "$dir/.needs" <<< "$needs" > /dev/null
+  elif [ "$(cat "$dir/.code" 2>/dev/null)" != "$code" ]; then
+    say "installing the changed package in $dir"
+    install_package "" --no-deps --force-reinstall
+  fi
+  step tee "$dir/.code" <<< "$code" > /dev/null
+}
+
+step() { "$@" || die "failed: $*"; }
+
+# install_package EXTRA [PIP-OPTION...]: from a copy, so that the build leaves nothing in the
+# checkout and takes nothing from it but the package.
+install_package() {
+  local copy wanted=$1; shift
+  copy=$(step mktemp -d) || exit 1
+  trap "rm -rf '$copy'" EXIT # now, since the variable is gone at the end of this subshell
+  step cp -r "$checkout/mgpu" "$checkout/pyproject.toml" "$checkout/README.md" "$checkout/LICENSE" "$copy"
   find "$copy" -name __pycache__ -prune -exec rm -rf {} +
-  "$dir/bin/python" -m pip install -q --no-build-isolation "$@" "${requirement/#mgpu/$copy}"
+  step "$dir/bin/python" -m pip install -q --no-build-isolation "$@" "$copy$wanted"
   # Compiled here and now, whatever the environment says: users cannot write the files later.
-  env -u PYTHONDONTWRITEBYTECODE "$dir/bin/python" -m compileall -q "$dir"/lib/python3*/site-packages
-)
+  step env -u PYTHONDONTWRITEBYTECODE "$dir/bin/python" -m compileall -q "$dir"/lib/python3*/site-packages
+}
 
 # need_service_user: the system user and the group of the daemon; prints what it made.
 need_service_user() {

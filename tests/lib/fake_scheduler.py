@@ -37,6 +37,11 @@ MODULES = [str(REPOSITORY), str(Path(msgpack.__file__).parent.parent)]
 PATIENCE = 10.0
 Message = dict[str, Any]
 
+#: As in a container that may not make cgroups.
+WITHOUT_CGROUPS = """
+from mgpu.privileged import cgroup
+cgroup.mount_point = lambda _: None
+"""
 #: As the service user: give link, user and admin socket away, then live until told a status.
 STUB = """
 import socket, sys, os
@@ -97,7 +102,15 @@ class Run:
 class FakeScheduler:
     """A launcher in scratch folders, and a scheduler's side of everything it says."""
 
-    def __init__(self, settings: Message | None = None, *, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: Message | None = None,
+        *,
+        prefix: Sequence[str] = (),
+        preamble: str = "",
+        cgroups: bool = True,
+    ) -> None:
+        """``prefix`` is a command to run the launcher with, ``preamble`` Python to run in it."""
         make_account()
         self.runtime = Path(tempfile.mkdtemp(prefix="mgpu-test-", dir="/run"))
         self.runtime.chmod(0o755)
@@ -105,6 +118,7 @@ class FakeScheduler:
         self.state = Path("/var/lib") / self.name
         self.log_path = self.runtime.with_suffix(".log")
         self.prefix = list(prefix)
+        self.preamble = preamble if cgroups else f"{preamble}\n{WITHOUT_CGROUPS}"
         self.settings: Message = {
             "paths.runtime_dir": str(self.runtime),
             "paths.state_dir": str(self.state),
@@ -136,8 +150,9 @@ class FakeScheduler:
         os.write(fd, msgpack.packb(self.settings))
         scheduler = [sys.executable, "-I", "-S", "-c", STUB, str(self._door_path)]
         program = (
-            f"import sys; sys.path[:0] = {MODULES!r}; "
-            "from mgpu.privileged.launcher import main; "
+            f"import sys; sys.path[:0] = {MODULES!r}\n"
+            f"{self.preamble}\n"
+            "from mgpu.privileged.launcher import main\n"
             f"main({fd}, {scheduler!r})"
         )
         with self.log_path.open("ab") as log:

@@ -1,5 +1,5 @@
 # Thin over scripts/; `make check` is what CI runs.
-VENV ?= /opt/mgpu-test/venv
+VENV ?= /var/lib/mgpu-test/venv
 
 .PHONY: help setup fmt lint types layers unit e2e golden-update check demo
 

@@ -44,7 +44,8 @@ need_venv() {
   flock -s 9
 }
 
-venv_is() { [ "$(cat "$1/.needs" "$1/.code" 2>/dev/null)" = "$2"$'\n'"$3" ]; }
+# venv_is DIR NEEDS CODE: whether DIR was made for these and still has the package.
+venv_is() { [ -x "$1/bin/mgpud" ] && [ "$(cat "$1/.needs" "$1/.code" 2>/dev/null)" = "$2"$'\n'"$3" ]; }
 
 # update_venv: the work of need_venv, with its variables. Each step ends it when it fails.
 update_venv() {
@@ -55,7 +56,7 @@ update_venv() {
     step "$dir/bin/python" -m pip install -q "setuptools>=64" wheel
     install_package "${extra:+[$extra]}"
     step tee "$dir/.needs" <<< "$needs" > /dev/null
-  elif [ "$(cat "$dir/.code" 2>/dev/null)" != "$code" ]; then
+  elif ! venv_is "$dir" "$needs" "$code"; then
     say "installing the changed package in $dir"
     install_package "" --no-deps --force-reinstall
   fi

@@ -145,8 +145,8 @@ class Supervisor:
                 data = self.pipe.recv(8192)
             except BlockingIOError:
                 return
-            except ConnectionResetError:
-                data = b""
+            except ConnectionResetError:  # it left without reading our word: hear its own first
+                continue
             if data == job.ABOUT_TO_EXECUTE:
                 self.about_to_execute = True
             elif data:

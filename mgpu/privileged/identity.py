@@ -48,6 +48,7 @@ def become_user(uid: int, gid: int, groups: Sequence[int], *, allow_root: bool =
     check_id(gid, "gid")
     clear_ambient()
     _take(uid, gid, groups)
+    _set_capabilities(0)  # the inheritable ones have outlived the change of uid
     verify(uid, gid, groups)
 
 
@@ -94,6 +95,30 @@ def new_session_keyring() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
+
+
+class FilesAs:
+    """``with FilesAs(uid, gid):`` root's file accesses are the service user's, also its rights.
+
+    So the launcher needs no capability for what belongs to that user.
+    """
+
+    __slots__ = ("_ids",)
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self._ids = check_id(uid, "uid"), check_id(gid, "gid")
+
+    def __enter__(self) -> None:
+        self._set(*self._ids)
+
+    def __exit__(self, *_error: object) -> None:
+        self._set(0, 0)
+
+    def _set(self, uid: int, gid: int) -> None:
+        for call, value in ((syscalls.libc.setfsgid, gid), (syscalls.libc.setfsuid, uid)):
+            call(value)
+            if call(-1) != value:
+                raise IdentityError(errno.EPERM, f"cannot use files as {uid}:{gid}")
 
 
 def clear_ambient() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from mgpu.privileged import log, script, tree
+from mgpu.privileged import identity, log, script, tree
 from mgpu.privileged.loop import CHANGED
 
 TYPE_CHECKING = False
@@ -84,7 +84,8 @@ class Remains:
         """Whether a supervisor holds the attempt's lock."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            fd = os.open(os.path.join(name, "lock"), flags, dir_fd=self._site.attempts)
+            with identity.FilesAs(self._site.uid, self._site.gid):
+                fd = os.open(os.path.join(name, "lock"), flags, dir_fd=self._site.attempts)
         except OSError:
             return False
         try:

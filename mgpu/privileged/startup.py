@@ -12,7 +12,7 @@ import sys
 
 import msgpack
 
-from mgpu.privileged import accounts, cgroup, log, systemd, trust
+from mgpu.privileged import accounts, cgroup, identity, log, systemd, trust
 from mgpu.privileged.site import Site
 
 TYPE_CHECKING = False
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BACKLOG = 4096
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _EXIT_CONFIG = 78
 _EXIT_BUSY = 75
 
@@ -97,9 +98,9 @@ def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
     uid, gid = service_account(settings)
     runtime = _make(settings.runtime, 0o755)
     lock = _lock_runtime(runtime, settings.runtime)
-    state = _make(settings.state, 0o700, owner=(uid, gid))
+    state = _make_service(settings.state, (uid, gid))
     _flock(state, f"the state directory {settings.state}")
-    attempts = _make("attempts", 0o700, parent=state, owner=(uid, gid))
+    attempts = _make_service("attempts", (uid, gid), parent=state)
     scripts = _make("scripts", 0o711, parent=runtime)
     groups, groups_lock = _groups(settings.cgroup)
     site = Site(
@@ -164,28 +165,62 @@ def _gid(group: str) -> int:
         raise StartError(f"there is no group {group} (access.group): groupadd {group}") from None
 
 
-def _make(
-    path: str, mode: int, *, parent: int | None = None, owner: tuple[int, int] = (0, 0)
-) -> int:
-    """Open the folder ``path``, created if it is missing, with that owner and mode.
-
-    One that is there already, has another owner and is not empty is not ours to take.
-    """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+def _make(path: str, mode: int, *, parent: int | None = None) -> int:
+    """Open root's folder ``path``, created if it is missing, with that mode."""
     try:
-        try:
-            os.mkdir(path, mode, dir_fd=parent)
-        except FileExistsError:
-            pass
-        fd = os.open(path, flags, dir_fd=parent)
-        found = os.fstat(fd).st_uid
-        if found != owner[0] and os.listdir(fd):
-            raise StartError(f"{path} belongs to uid {found}, not to uid {owner[0]}: name another")
-        os.fchown(fd, *owner)
+        _ensure(path, mode, parent)
+        fd = os.open(path, _FOLDER, dir_fd=parent)
+        _refuse_foreign(fd, path, 0)
+        os.fchown(fd, 0, 0)
         os.fchmod(fd, mode)
     except OSError as error:
         raise StartError(f"cannot use the folder {path}: {error.strerror}") from error
     return fd
+
+
+def _make_service(path: str, owner: tuple[int, int], *, parent: int | None = None) -> int:
+    """Open the service user's folder ``path``, closed to others, created if it is missing.
+
+    What belongs to that user is used with its rights: root needs none over files.
+    """
+    try:
+        if parent is None:
+            _ensure(path, 0o700, None)
+            _hand_over(path, owner)
+        with identity.FilesAs(*owner):
+            if parent is not None:
+                _ensure(path, 0o700, parent)
+            fd = os.open(path, _FOLDER, dir_fd=parent)
+            os.fchmod(fd, 0o700)
+    except OSError as error:
+        raise StartError(f"cannot use the folder {path}: {error.strerror}") from error
+    return fd
+
+
+def _ensure(path: str, mode: int, parent: int | None) -> None:
+    try:
+        os.mkdir(path, mode, dir_fd=parent)
+    except FileExistsError:
+        pass
+
+
+def _hand_over(path: str, owner: tuple[int, int]) -> None:
+    """Give the folder to the service user, unless it has it."""
+    if os.lstat(path).st_uid == owner[0]:
+        return
+    fd = os.open(path, _FOLDER)
+    try:
+        _refuse_foreign(fd, path, owner[0])
+        os.fchown(fd, *owner)
+    finally:
+        os.close(fd)
+
+
+def _refuse_foreign(fd: int, path: str, owner: int) -> None:
+    """A folder that has another owner and is not empty is not ours to take."""
+    found = os.fstat(fd).st_uid
+    if found != owner and os.listdir(fd):
+        raise StartError(f"{path} belongs to uid {found}, not to uid {owner}: name another")
 
 
 def _lock_runtime(runtime: int, path: str) -> int:

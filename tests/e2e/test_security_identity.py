@@ -20,7 +20,14 @@ from tests.lib.users import ROOT, User, make, run_as
 from tests.lib.waiting import eventually
 from tests.lib.wire import frame
 
-FORGERIES = [("uid", 0), ("user", "root"), ("user", ""), ("gid", 0), ("admin", True), ("euid", 0)]
+FORGERIES: list[tuple[str, Any]] = [
+    ("uid", 0),
+    ("user", "root"),
+    ("user", ""),
+    ("gid", 0),
+    ("admin", True),
+    ("euid", 0),
+]
 
 
 @pytest.mark.parametrize("operation", [*REQUESTS, "submit"])

@@ -39,7 +39,10 @@ Config = Mapping[str, Mapping[str, object]]
 
 
 class Daemon:
-    """One mgpud on simulated GPUs; ``config`` adds to or replaces values, by section and key."""
+    """One mgpud on simulated GPUs; ``config`` adds to or replaces values, by section and key.
+
+    ``prefix`` is a command line that ends by executing mgpud: ``["nice"]``.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Daemon:
         flags: Sequence[str] = (),
         gpus: Sequence[Mapping[str, object]] = tuple(GPUS),
         env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.runtime = Path(tempfile.mkdtemp(prefix="mgpu-test-", dir="/run"))
         self.runtime.chmod(0o755)
@@ -55,6 +59,7 @@ class Daemon:
         self.state = Path("/var/lib") / self.name
         self.config_file = self.runtime.with_suffix(".toml")
         self.flags = list(flags)
+        self.prefix = list(prefix)
         self.env = dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.allow_crash = False
@@ -89,7 +94,7 @@ class Daemon:
         assert self.process is None or self.process.poll() is not None, "it runs already"
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "mgpud", "--config", self.config_file, *self.flags],
+                [*self.prefix, BIN / "mgpud", "--config", self.config_file, *self.flags],
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **self.env},
                 cwd="/",
                 stdin=subprocess.DEVNULL,

@@ -39,7 +39,18 @@ class Supervisor:
 
     __slots__ = (
         *("about_to_execute", "announced", "attempt", "cause", "channel", "child", "deadlines"),
-        *("killed", "loop", "order", "over", "patient", "pipe", "refusal", "site", "started"),
+        *(
+            "killed",
+            "loop",
+            "order",
+            "over",
+            "patient",
+            "pipe",
+            "refusal",
+            "report",
+            "site",
+            "started",
+        ),
         *("stage", "status", "ticks", "tree"),
     )
 
@@ -60,6 +71,7 @@ class Supervisor:
         self.announced = False
         self.status: int | None = None
         self.refusal: Refusal | None = None
+        self.report: Refusal | None = None
         self.cause = "exit"
         self.patient = self.killed = self.over = False
 
@@ -150,7 +162,7 @@ class Supervisor:
             if data == job.ABOUT_TO_EXECUTE:
                 self.about_to_execute = True
             elif data:
-                self.refusal = report_of(data)
+                self.report = report_of(data)
             else:
                 self._pipe_closed(self.pipe)
 
@@ -159,7 +171,7 @@ class Supervisor:
         pipe.close()
         self.pipe = None
         self.deadlines.clear("start")
-        if self.about_to_execute and self.refusal is None:
+        if self.about_to_execute and self.report is None:
             self.started = clock.wall()
 
     def _on_signal(self, _events: int) -> None:
@@ -221,8 +233,7 @@ class Supervisor:
             if not self.patient:
                 self.kill()
         elif self.started is None and self.cause == "exit":
-            detail = f"it died before the program was executed ({describe(self.status)})"
-            self._refuse(Refusal("start", errno.ECHILD, detail, transient=True))
+            self._refuse(self.report or died_early(self.status))
         else:
             self._end(self.status)
 
@@ -331,7 +342,9 @@ def report_of(data: bytes) -> Refusal:
     return Refusal(stage, code, detail, transient=transient)
 
 
-def describe(status: int) -> str:
-    """A wait status in words."""
+def died_early(status: int) -> Refusal:
+    """The child ended without a report: somebody killed it."""
     code = os.waitstatus_to_exitcode(status)
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    detail = f"it died before the program was executed ({how})"
+    return Refusal("start", errno.ECHILD, detail, transient=True)

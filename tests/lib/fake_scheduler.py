@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -130,6 +129,7 @@ class FakeScheduler:
             "access.allow_root": False,
             **(settings or {}),
         }
+        self.inherit: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
         self.link: socket.socket | None = None
         self.stub: socket.socket | None = None
@@ -158,7 +158,7 @@ class FakeScheduler:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, "-I", "-S", "-c", program],
-                pass_fds=[fd],
+                pass_fds=[fd, *self.inherit],
                 env={"PATH": "/usr/bin:/bin", **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -183,8 +183,7 @@ class FakeScheduler:
         self._sockets += [self.stub, self.link]
         for fd in fds[1:]:
             os.close(fd)
-        hello = self.hear("hello")
-        return hello
+        return self.hear("hello")
 
     def leave(self, *, kill: bool = True) -> None:
         """The scheduler dies, and with it the links it holds; a new one is not taken yet."""
@@ -384,9 +383,3 @@ def order_of(job: int, attempt: int, user: User, changes: Message) -> Message:
         "gpu_mem": None,
         **changes,
     }
-
-
-def peer_uid(sock: socket.socket) -> int:
-    """Who is at the other end."""
-    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int(struct.unpack("3i", data)[1])

@@ -1,0 +1,408 @@
+"""The launcher: start-up, trust, locks, sockets, the scheduler's life, orders that are no good."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lib import processes
+from tests.lib.fake_scheduler import FakeScheduler, order_of
+from tests.lib.users import User, find, run_as
+from tests.lib.waiting import eventually, never
+
+
+@pytest.fixture
+def scheduler(users: object) -> Iterator[FakeScheduler]:
+    with FakeScheduler() as found:
+        yield found
+
+
+@pytest.fixture
+def idle(users: object) -> Iterator[FakeScheduler]:
+    """A launcher that has not been started."""
+    found = FakeScheduler()
+    yield found
+    found.close()
+
+
+def refused(scheduler: FakeScheduler, timeout: float = 5.0) -> str:
+    """Start a launcher that must not start; what it says, which is one line."""
+    scheduler.launch(wait=False)
+    assert scheduler.process is not None
+    assert scheduler.process.wait(timeout) != 0
+    said = [line for line in scheduler.log().splitlines() if "warning" not in line]
+    assert len(said) == 1, said
+    assert "action=start_failed" in said[0]
+    return said[0]
+
+
+# ---------------------------------------------------------------- start
+
+
+def test_folders_and_sockets_have_their_final_modes(scheduler: FakeScheduler) -> None:
+    def seen(path: Path) -> tuple[int, int, str]:
+        found = path.stat()
+        return found.st_uid, found.st_gid, stat.filemode(found.st_mode)
+
+    service, admins = find("mgpu"), os.stat(scheduler.runtime / "admin.sock").st_gid
+    own = (service.uid, service.gid)
+    assert seen(scheduler.runtime) == (0, 0, "drwxr-xr-x")
+    assert seen(scheduler.runtime / "mgpu.sock") == (0, 0, "srw-rw-rw-")
+    assert seen(scheduler.runtime / "admin.sock") == (0, admins, "srw-rw----")
+    assert admins != 0
+    assert seen(scheduler.runtime / "scripts") == (0, 0, "drwx--x--x")
+    assert seen(scheduler.state) == (*own, "drwx------")
+    assert seen(scheduler.state / "attempts") == (*own, "drwx------")
+
+
+def test_a_group_can_be_demanded(users: object, alice: User, carol: User) -> None:
+    subprocess.run(["groupadd", "--force", "gpu-users"], check=True)
+    subprocess.run(["usermod", "-aG", "gpu-users", alice.name], check=True)
+    with FakeScheduler({"access.group": "gpu-users"}) as scheduler:
+        connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
+        def may(user: User, name: str) -> bool:
+            argv = ["/usr/bin/python3", "-I", "-c", connect, str(scheduler.runtime / name)]
+            return run_as(user, argv).returncode == 0
+
+        assert may(alice, "mgpu.sock")
+        assert not may(carol, "mgpu.sock")
+        assert may(carol, "admin.sock")
+        assert not may(alice, "admin.sock")
+
+
+def test_sockets_of_systemd_are_taken(idle: FakeScheduler) -> None:
+    idle.settings["access.admin_group"] = "nobody-has-this"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(idle.runtime / "given.sock"))
+    listener.listen()
+    idle.prefix = [
+        *("bash", "-c", f'exec 3<&{listener.fileno()}; export LISTEN_PID=$$; exec "$@"', "bash"),
+    ]
+    os.set_inheritable(listener.fileno(), True)
+    idle.inherit = [listener.fileno()]
+    idle.launch(env={"LISTEN_FDS": "1", "LISTEN_FDNAMES": "user"})
+    assert not (idle.runtime / "mgpu.sock").exists()
+    assert (idle.runtime / "admin.sock").stat().st_mode & 0o777 == 0o600
+    fds = Path(f"/proc/{idle.pid}/fd")
+    inode = os.fstat(listener.fileno()).st_ino
+    assert f"socket:[{inode}]" in [os.readlink(fd) for fd in fds.iterdir()]
+    listener.close()
+
+
+def test_ready_is_notified(idle: FakeScheduler) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(idle.runtime / "notify"))
+        manager.settimeout(5)
+        idle.launch(env={"NOTIFY_SOCKET": str(idle.runtime / "notify"), "WATCHDOG_USEC": "400000"})
+        idle.say({"op": "ready"})
+        heard = {manager.recv(100) for _ in range(3)}
+        assert heard == {b"READY=1", b"WATCHDOG=1"}
+        idle.stop()
+        eventually(lambda: manager.recv(100), until=lambda said: said == b"STOPPING=1")
+
+
+def test_a_second_daemon_is_refused(scheduler: FakeScheduler) -> None:
+    for shared, word in (
+        ({"paths.runtime_dir"}, f"pid {scheduler.pid}"),
+        ({"paths.state_dir"}, str(scheduler.state)),
+        ({"paths.cgroup"}, "paths.cgroup"),
+    ):
+        second = FakeScheduler()
+        second.settings.update({key: scheduler.settings[key] for key in shared})
+        try:
+            said = refused(second)
+            assert "another mgpud" in said
+            assert word in said
+        finally:
+            second.settings["paths.cgroup"] = second.name
+            second.close()
+    scheduler.say({"op": "account", "uid": 4242})
+    assert "no account" in scheduler.hear("account")["problem"]
+
+
+def test_supervisors_hold_no_lock(scheduler: FakeScheduler, alice: User) -> None:
+    run = scheduler.start(1, alice, ["sleep", "600"])  # job
+    run.until("running")
+    scheduler.kill9()
+    scheduler.launch()
+    adopted = scheduler.adopt(1)
+    adopted.until("running")
+    adopted.stop()
+    assert adopted.end()["cause"] == "cancel"
+
+
+@pytest.mark.parametrize("weak", ["state", "runtime", "config", "above", "owner", "package"])
+def test_weak_paths_are_refused_by_name(
+    idle: FakeScheduler, alice: User, weak: str, tmp_path: Path
+) -> None:
+    idle.settings["access.admin_group"] = "mgpu-admin"
+    config = Path("/run/config.toml")
+    config.write_text("")
+    config.chmod(0o644)
+    idle.settings["config.path"] = str(config)
+    bad = {"state": idle.state, "runtime": idle.runtime, "config": config, "owner": config}.get(
+        weak
+    )
+    if weak == "state":
+        idle.state.mkdir()
+        os.chown(idle.state, find("mgpu").uid, find("mgpu").gid)
+    if weak in ("above", "package"):
+        bad = Path("/run/weak")
+        bad.mkdir(exist_ok=True)
+        if weak == "above":
+            idle.settings["paths.state_dir"] = str(bad / "inside" / "state")
+        else:
+            idle.preamble = f"sys.path.append({str(bad / 'modules')!r})"
+    assert bad is not None
+    if weak == "owner":
+        os.chown(bad, alice.uid, -1)
+    else:
+        bad.chmod(0o775)
+    try:
+        assert str(bad) in refused(idle)
+    finally:
+        bad.chmod(0o755)
+        os.chown(bad, 0, 0)
+
+
+def test_a_state_directory_of_others_is_not_taken(idle: FakeScheduler) -> None:
+    idle.state.mkdir()
+    (idle.state / "precious").write_text("")
+    assert str(idle.state) in refused(idle)
+    assert idle.state.stat().st_uid == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("access.service_user", "nobody-has-this", "useradd"),
+        ("access.service_user", "root", "root"),
+        ("access.group", "nobody-has-this", "groupadd"),
+        ("paths.runtime_dir", "relative", "absolute"),
+        ("paths.state_dir", "/", "absolute"),
+        ("paths.cgroup", "../up", "cgroup"),
+        ("access.min_uid", True, "min_uid"),
+    ],
+)
+def test_unusable_settings(idle: FakeScheduler, key: str, value: object, word: str) -> None:
+    cgroup = idle.settings["paths.cgroup"]
+    idle.settings[key] = value
+    try:
+        assert word in refused(idle)
+    finally:
+        idle.settings["paths.cgroup"] = cgroup
+
+
+# ---------------------------------------------------------------- the scheduler
+
+
+def test_the_scheduler_has_no_rights_and_no_more_than_its_descriptors(
+    scheduler: FakeScheduler,
+) -> None:
+    text = Path(f"/proc/{scheduler.stub_pid}/status").read_text()
+    status = dict(line.split(":\t", 1) for line in text.splitlines())
+    service = find("mgpu")
+    assert status["Uid"].split() == [str(service.uid)] * 4
+    assert status["Gid"].split() == [str(service.gid)] * 4
+    assert status["Groups"].split() == [str(service.gid)]
+    assert status["NoNewPrivs"] == "1"
+    for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+    environment = Path(f"/proc/{scheduler.stub_pid}/environ").read_bytes().split(b"\0")
+    assert {entry.partition(b"=")[0] for entry in environment if entry} == {b"PATH", b"LANG"}
+    fds = os.listdir(f"/proc/{scheduler.stub_pid}/fd")
+    assert sorted(map(int, fds))[:3] == [0, 1, 2]
+    assert len(fds) == 4, "0, 1, 2 and the stub's own line to the test"
+
+
+def test_a_dead_scheduler_is_replaced_ever_more_slowly(scheduler: FakeScheduler) -> None:
+    first = scheduler.stub_pid
+    assert scheduler.restart_scheduler() == {"op": "hello", "attempts": []}
+    assert scheduler.stub_pid != first
+    scheduler.restart_scheduler()
+    scheduler.leave()
+    eventually(lambda: scheduler.log().count("action=scheduler_end") == 3)
+    never(lambda: scheduler.log().count("action=scheduler_start") > 3, for_seconds=0.2)
+    scheduler.take_place()
+
+
+def test_orders_of_a_scheduler_that_died_are_carried_out(
+    scheduler: FakeScheduler, alice: User
+) -> None:
+    """They were durable before they were given; the next scheduler is told of the attempt."""
+    os.kill(scheduler.pid, signal.SIGSTOP)
+    run = scheduler.start(1, alice, ["sleep", "600"])  # job
+    scheduler.leave()
+    os.kill(scheduler.pid, signal.SIGCONT)
+    assert scheduler.take_place() == {"op": "hello", "attempts": [[1, 1]]}
+    run.until("running")
+    run.stop()
+    assert run.end()["cause"] == "cancel"
+
+
+def test_a_scheduler_that_cannot_run_here_ends_the_daemon(scheduler: FakeScheduler) -> None:
+    scheduler.exit_scheduler(78)
+    assert scheduler.process is not None
+    assert scheduler.process.wait(5) == 78
+
+
+def test_term_stops_and_leaves_jobs(scheduler: FakeScheduler, alice: User) -> None:
+    run = scheduler.start(1, alice, ["sleep", "600"])  # job
+    pid = run.until("running")["pid"]
+    assert scheduler.stop() == 0
+    assert not processes.alive(scheduler.stub_pid)
+    assert processes.alive(pid)
+    scheduler.launch()
+    adopted = scheduler.adopt(1)
+    assert adopted.until("running")["pid"] == pid
+    adopted.stop()
+    adopted.end()
+    eventually(lambda: not scheduler.group(1).exists(), what="the cgroup is removed")
+
+
+def test_hup_goes_to_the_scheduler(scheduler: FakeScheduler) -> None:
+    os.kill(scheduler.pid, signal.SIGHUP)
+    eventually(lambda: f"status={-signal.SIGHUP}" in scheduler.log(), what="it has been hit")
+    scheduler.take_place()
+
+
+def test_nonsense_of_the_scheduler_is_survived(scheduler: FakeScheduler) -> None:
+    assert scheduler.link is not None
+    for data in (b"\xc1", b"", b"\x80", b"x" * 60000):
+        if data:
+            scheduler.link.send(data)
+    for message in ({"op": "fly"}, {"op": "start"}, {"op": "kill"}, {"op": "account", "uid": "0"}):
+        scheduler.say(message)
+    scheduler.say({"op": "kill", "job": 9, "attempt": 9})
+    assert scheduler.hear("killed") == {"op": "killed", "job": 9, "attempt": 9}
+
+
+# ---------------------------------------------------------------- orders
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"limit": -1},
+        {"limit": True},
+        {"grace": "1"},
+        {"gpus": [0]},
+        {"gpus": [True], "uuids": ["GPU-a"]},
+        {"gpus": [0], "uuids": ["GPU a,b"]},
+        {"warn": [0, 5]},
+        {"warn": [10]},
+        {"user": ""},
+        {"user": "a\0b"},
+        {"restarts": 1.5},
+        {"gpu_mem": "all"},
+    ],
+    ids=repr,
+)
+def test_bad_fields_are_refused(
+    scheduler: FakeScheduler, alice: User, change: dict[str, Any]
+) -> None:
+    scheduler.start(1, alice, ["/bin/true"], **change)
+    answer = scheduler.hear("refused")
+    assert (answer["stage"], answer["transient"]) == ("order", False)
+
+
+def test_descriptors_must_be_what_they_are_said_to_be(
+    scheduler: FakeScheduler, alice: User
+) -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    for fds in ([], [null], [null, null], [null, null, null, null]):
+        scheduler.say(order_of(1, 1, alice, {}), fds)
+        assert scheduler.hear("refused")["stage"] == "order"
+    os.close(null)
+    before = len(os.listdir(f"/proc/{scheduler.pid}/fd"))
+    assert scheduler.start(2, alice, ["/bin/true"]).end()["code"] == 0
+    eventually(
+        lambda: len(os.listdir(f"/proc/{scheduler.pid}/fd")),
+        until=lambda count: count <= before + 1,
+    )
+
+
+def test_an_attempt_is_started_once(scheduler: FakeScheduler, alice: User) -> None:
+    first = scheduler.start(1, alice, ["sleep", "600"])  # job
+    first.until("running")
+    scheduler.start(1, alice, ["sleep", "600"])  # job
+    assert scheduler.hear("refused")["errno"] == 17
+    first.stop()
+    first.end()
+
+
+def test_a_fork_that_fails_is_tried_again_by_the_scheduler(alice: User) -> None:
+    preamble = "import os, errno\ndef no(): raise OSError(errno.EAGAIN, 'no')\n"
+    scheduler = FakeScheduler(preamble=preamble)
+    scheduler.preamble += (
+        "from mgpu.privileged import birth, scheduler\n"
+        "class Os:\n    fork = staticmethod(no)\n"
+        "    def __getattr__(self, name): return getattr(os, name)\n"
+        "birth.os = Os()"
+    )
+    scheduler.launch()
+    try:
+        scheduler.start(1, alice, ["/bin/true"])
+        answer = scheduler.hear("refused")
+        assert (answer["stage"], answer["transient"]) == ("fork", True)
+    finally:
+        scheduler.close()
+
+
+def test_a_dead_spare_costs_nothing(scheduler: FakeScheduler, alice: User) -> None:
+    def spares() -> list[int]:
+        mine = [p for p in processes.running().values() if p.parent == scheduler.pid]
+        return [p.pid for p in mine if p.pid != scheduler.stub_pid]
+
+    os.kill(scheduler.pid, signal.SIGSTOP)
+    for pid in spares():
+        os.kill(pid, signal.SIGKILL)
+    run = scheduler.start(1, alice, ["/bin/true"])
+    os.kill(scheduler.pid, signal.SIGCONT)
+    assert run.end()["code"] == 0
+    eventually(spares, until=lambda found: len(found) == 1, what="a new spare")
+
+
+def test_what_earlier_lives_left_is_swept(scheduler: FakeScheduler, alice: User) -> None:
+    """An empty cgroup and a script of nobody go; those of a running job stay until it ends."""
+    run = scheduler.start(1, alice, payload={"script": b"#!/bin/sh\nsleep 600\n"})
+    run.until("running")
+    scheduler.kill9()
+    scheduler.group(7).mkdir()
+    (scheduler.runtime / "scripts" / "7.1").write_text("")
+    scheduler.launch()
+    assert not scheduler.group(7).exists()
+    assert os.listdir(scheduler.runtime / "scripts") == ["1.1"]
+    adopted = scheduler.adopt(1)
+    adopted.until("running")
+    adopted.stop()
+    adopted.end()
+    scripts = scheduler.runtime / "scripts"
+    eventually(lambda: os.listdir(scripts), until=lambda left: left == [], what="no script")
+
+
+def test_a_name_service_that_hangs_holds_up_nothing(users: object, alice: User) -> None:
+    preamble = (
+        "from mgpu.privileged import accounts, workers\n"
+        "import select\n"
+        "workers.ANSWER_SECONDS = 0.3\n"
+        "accounts.answer = lambda *_: select.select([], [], [], 600)"
+    )
+    scheduler = FakeScheduler(preamble=preamble)
+    scheduler.launch()
+    try:
+        scheduler.say({"op": "account", "uid": alice.uid})
+        assert scheduler.start(1, alice, ["/bin/true"]).end()["code"] == 0
+        answer = scheduler.hear("account")
+        assert (answer["user"], "did not answer" in answer["problem"]) == ("", True)
+    finally:
+        scheduler.close()

@@ -14,9 +14,10 @@ from typing import Any
 
 import msgpack
 
+from mgpu.system.log import log
+
 Key = tuple[int, int]
 
-_NAMES = ("lock", "socket", "identity", "record", "exit", "exit.tmp")
 _LARGEST_RECORD = 65536
 
 
@@ -28,8 +29,10 @@ class AttemptDirs:
         os.makedirs(path, mode=0o700, exist_ok=True)
 
     def keys_found(self) -> list[Key]:
-        """The (job, attempt) of each folder."""
-        return sorted(k for k in map(_key, os.listdir(self._path)) if k is not None)
+        """The (job, attempt) of each folder; what is none was put there by somebody else."""
+        with os.scandir(self._path) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return sorted(key for key in map(_key, names) if key is not None)
 
     def exists(self, key: Key) -> bool:
         """Whether the attempt has a folder."""
@@ -59,14 +62,12 @@ class AttemptDirs:
 
     def connect(self, key: Key) -> socket.socket:
         """A connection to the attempt's supervisor. Raises OSError while it does not listen."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.setblocking(False)
+        # Through a descriptor: the path may be longer than a socket's address can be.
+        folder = os.open(self._of(key), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            sock.connect(f"{self._of(key)}/socket")
-        except OSError:
-            sock.close()
-            raise
-        return sock
+            return _connected(f"/proc/self/fd/{folder}/socket")
+        finally:
+            os.close(folder)
 
     def record(self, key: Key) -> dict[str, Any] | None:
         """What the supervisor wrote at the end; None when there is none or it is torn."""
@@ -77,16 +78,16 @@ class AttemptDirs:
         return self._read(key, "identity")
 
     def remove(self, key: Key) -> None:
-        """Remove the folder with the files that are known to be in it."""
-        for name in _NAMES:
-            try:
-                os.unlink(f"{self._of(key)}/{name}")
-            except FileNotFoundError:
-                continue
+        """Remove the folder with what is in it; its supervisor may be removing it as well."""
+        folder = self._of(key)
         try:
-            os.rmdir(self._of(key))
+            for name in os.listdir(folder):
+                os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
         except FileNotFoundError:
             return
+        except OSError as error:
+            log.warning("cannot remove a folder", action="attempt-left", path=folder, error=error)
 
     def _read(self, key: Key, name: str) -> dict[str, Any] | None:
         try:
@@ -100,6 +101,17 @@ class AttemptDirs:
 
     def _of(self, key: Key) -> str:
         return f"{self._path}/{key[0]}.{key[1]}"
+
+
+def _connected(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.setblocking(False)
+    try:
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _key(name: str) -> Key | None:

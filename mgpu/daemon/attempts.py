@@ -7,6 +7,7 @@ of an attempt before the scheduler calls it lost.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ class Attempt:
 
     ``stage`` is ordered, live, stopping or over. ``ready`` tells whether its supervisor said that
     the program may run, ``killing`` whether the launcher was asked to clear it away, ``grace`` the
-    seconds of a stop that could not be delivered yet.
+    seconds of a stop that could not be delivered yet. ``child`` tells that the launcher is its
+    supervisor's parent and has not seen it end, ``acked`` that its stored end was acknowledged.
     """
 
     key: Key
@@ -40,6 +42,8 @@ class Attempt:
     sock: socket.socket | None = None
     ready: bool = False
     killing: bool = False
+    child: bool = False
+    acked: bool = False
     grace: int | None = None
     deadline: float | None = None
     tries: int = 0
@@ -63,13 +67,18 @@ class Attempts:
 
     def observed(self) -> dict[Key, str]:
         """The stage of each attempt: the core's view of the world outside."""
-        return {key: attempt.stage for key, attempt in self._attempts.items()}
+        attempts = self._attempts.items()
+        return {key: attempt.stage for key, attempt in attempts if not attempt.acked}
 
     # -- orders ---------------------------------------------------------------------------------
 
     def launch(self, message: dict[str, Any], payload: int, now: Now) -> None:
         """Order the launcher to start an attempt; ``payload`` is a descriptor, given away."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            os.close(payload)
+            raise
         attempt = Attempt((message["job"], message["attempt"]), "ordered")
         attempt.deadline = now.boot + limits.START_DEADLINE
         self._attempts[attempt.key] = attempt
@@ -90,6 +99,7 @@ class Attempts:
             self._attempts.pop(key, None)
             self._dirs.remove(key)
         else:
+            attempt.acked = True
             self._send(attempt, {"op": "ack", "job": key[0], "attempt": key[1]})
 
     def kill(self, key: Key) -> None:
@@ -99,10 +109,25 @@ class Attempts:
             attempt.killing = True
             self._launcher.send({"op": "kill", "job": key[0], "attempt": key[1]})
 
-    def adopt(self, key: Key, now: Now) -> None:
-        """Take over an attempt of an earlier scheduler, alive or not."""
-        attempt = self._attempts[key] = Attempt(key, "ordered", ready=True)
+    def adopt(self, key: Key, now: Now, *, ran: bool, child: bool) -> None:
+        """Take over an attempt of an earlier scheduler, alive or not.
+
+        ``ran``: its program is known to have run; ``child``: the launcher has its supervisor.
+        """
+        attempt = self._attempts[key] = Attempt(key, "ordered", ready=ran, child=child)
         self._find(attempt, now)
+
+    def settled(self, key: Key, report: requests.Report) -> None:
+        """What became of an attempt of an earlier scheduler is known; its folder goes later."""
+        self._attempts[key] = Attempt(key, "over")
+        self._report(report)
+
+    def failed(self, key: Key, error: OSError) -> None:
+        """An attempt could not even be ordered."""
+        self._attempts[key] = Attempt(key, "over")
+        detail = f"the scheduler cannot order it: {error.strerror}"
+        number = error.errno or 0
+        self._report(requests.AttemptRefused(*key, "scheduler", number, detail, transient=True))
 
     # -- what the launcher says -----------------------------------------------------------------
 
@@ -110,12 +135,15 @@ class Attempts:
         """The attempt's supervisor has exited."""
         attempt = self._attempts.get(key)
         if attempt is None:
+            self._dirs.remove(key)
             return
+        attempt.child = False
         if attempt.sock is not None:
             self._receive(attempt, now)
         if attempt.sock is not None:
             self._detach(attempt)
-        self._settle(attempt, now)
+        if self._attempts.get(key) is attempt:
+            self._settle(attempt, now)
 
     def refused(self, message: dict[str, Any], now: Now) -> None:
         """The launcher did not start the attempt at all."""
@@ -132,9 +160,11 @@ class Attempts:
         if attempt.stage == "over":
             return
         if attempt.sock is not None:  # its supervisor lives and tells the end itself
+            attempt.deadline = now.boot + limits.START_DEADLINE
             return
         record = self._dirs.record(key)
-        self._over(attempt, record or _lost(attempt), now)
+        ready = attempt.ready or self._dirs.identity(key) is not None
+        self._over(attempt, record or _lost(ready=ready), now)
 
     # -- finding --------------------------------------------------------------------------------
 
@@ -142,7 +172,10 @@ class Attempts:
         """Connect to the supervisor if it lives; settle what became of it if not."""
         attempt.deadline = None
         if not self._dirs.alive(attempt.key):
-            self._settle(attempt, now)
+            if attempt.child:  # it is only just making its folder, or we will hear that it ended
+                self._retry(attempt, now)
+            else:
+                self._settle(attempt, now)
             return
         try:
             sock = self._dirs.connect(attempt.key)
@@ -164,7 +197,9 @@ class Attempts:
         """Its supervisor is dead: its record tells the end, else nothing may be left of it."""
         attempt.deadline = None
         if attempt.stage == "over":
-            self._attempts.pop(attempt.key, None)
+            if attempt.acked:  # it may have died before it could remove its folder
+                del self._attempts[attempt.key]
+                self._dirs.remove(attempt.key)
             return
         record = self._dirs.record(attempt.key)
         if record is not None:
@@ -185,7 +220,9 @@ class Attempts:
             if attempt.sock is None:
                 self._find(attempt, now)
             else:
-                log.warning("start takes too long", action="start-timeout", **_ids(attempt.key))
+                log.warning(
+                    "no word of it for too long", action="start-timeout", **_ids(attempt.key)
+                )
                 self.kill(attempt.key)
 
     # -- what a supervisor says -----------------------------------------------------------------
@@ -219,13 +256,17 @@ class Attempts:
                 received = link.recv(attempt.sock)
             except BlockingIOError:
                 return
-            except OSError:
+            except (OSError, link.LinkError) as error:
+                log.warning("broken link", action="link-broken", error=error, **_ids(attempt.key))
                 received = None
             if received is None:
                 self._detach(attempt)
                 self._settle(attempt, now)
                 return
-            self._said(attempt, received[0], now)
+            message, fds = received
+            for fd in fds:  # a supervisor sends none; keep none
+                os.close(fd)
+            self._said(attempt, message, now)
 
     def _said(self, attempt: Attempt, message: dict[str, Any], now: Now) -> None:
         op = message["op"]
@@ -241,8 +282,10 @@ class Attempts:
             started = Now(message["wall"], message["boot"])
             pid, ticks = message["pid"], message["ticks"]
             self._report(requests.AttemptRunning(*attempt.key, pid, ticks, started))
-        else:
+        elif op in ("ended", "refused"):
             self._over(attempt, message, now)
+        else:
+            log.warning("unknown message", action="link-unknown", op=op, **_ids(attempt.key))
 
     def _over(self, attempt: Attempt, message: dict[str, Any], now: Now) -> None:
         """The attempt is over, as ``message`` tells; report it once."""
@@ -277,9 +320,9 @@ def report_of(key: Key, message: dict[str, Any]) -> requests.Report:
     return requests.AttemptLost(*key, detail=message["detail"])
 
 
-def _lost(attempt: Attempt) -> dict[str, Any]:
+def _lost(*, ready: bool) -> dict[str, Any]:
     """What is said of an attempt whose supervisor vanished without a word."""
-    if attempt.ready:
+    if ready:
         return {"op": "lost", "detail": "supervisor lost"}
     detail = "the supervisor vanished before the program was started"
     return {"op": "refused", "stage": "supervisor", "errno": 0, "detail": detail, "transient": True}

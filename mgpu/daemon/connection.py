@@ -34,6 +34,7 @@ class Connection:
         self.admin = admin
         self.greeted = False
         self.busy = False
+        self.advancing = False
         self.closing = False
         self.gone = False
         self.waiting: dict[str, object] = {}
@@ -44,7 +45,6 @@ class Connection:
         self._source: Iterator[bytes] | None = None
         self._mask = READ | limits.RDHUP
         self._bodies: deque[bytes] = deque()
-        self._partial = False
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -58,20 +58,21 @@ class Connection:
             return False
         if not data:
             return False
-        self._bodies += self._decoder.feed(data)
-        self._expect_rest(now)
+        begun = self._decoder.buffered > 0
+        bodies = self._decoder.feed(data)
+        self._bodies += bodies
+        if self.greeted and self._decoder.buffered and (bodies or not begun):
+            self.deadline = now.boot + limits.WHOLE_REQUEST
         return True
 
     def next_message(self) -> dict[str, object] | None:
         """The next whole message, or None. Raises MgpuError for bytes that are none."""
         return codec.unpack_request(self._bodies.popleft()) if self._bodies else None
 
-    def _expect_rest(self, now: Now) -> None:
-        """A frame that has begun must be whole in time, however slowly its bytes come."""
-        partial = self._decoder.buffered > 0
-        if partial and not self._partial and self.greeted:
-            self.deadline = now.boot + limits.WHOLE_REQUEST
-        self._partial = partial
+    def rest(self, now: Now) -> None:
+        """Nothing is owed: a frame that has begun must be whole in time, a new one may wait."""
+        partial = self._decoder.buffered and not self._out
+        self.deadline = now.boot + (limits.WHOLE_REQUEST if partial else limits.IDLE)
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ class Connection:
     def finish(self, now: Now) -> bool:
         """The request is answered: send what is queued, be ready for the next. False if gone."""
         self.busy = False
-        self.deadline = now.boot + limits.IDLE
+        self.rest(now)
         return self.flush(now)
 
     def flush(self, now: Now) -> bool:
@@ -102,7 +103,7 @@ class Connection:
                 sent = self.sock.send(self._out)
                 del self._out[:sent]
                 if not self.busy:
-                    self.deadline = now.boot + limits.IDLE
+                    self.rest(now)
         except BlockingIOError:
             pass
         except OSError:
@@ -129,6 +130,16 @@ class Connection:
         if mask != self._mask:
             self._mask = mask
             self._loop.change(self.fd, mask)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next request may be handled."""
+        return not (self.busy or self.closing or self.gone or self.streaming)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._out)
 
     @property
     def streaming(self) -> bool:

@@ -14,6 +14,7 @@ from mgpu.daemon.attempts import Attempts
 from mgpu.model.job import Job
 from mgpu.model.time import Now
 from mgpu.store.base import Store
+from mgpu.system.log import log
 
 #: Payloads of submissions that are kept at hand, so that a bulk of jobs does not read one again.
 KEPT = 8
@@ -43,7 +44,12 @@ class Actor:
                 self._attempts.kill(key)
 
     def _launch(self, world: World, job: Job, now: Now) -> None:
-        self._attempts.launch(start_order(world, job), self._payload(job.spec.spec_id), now)
+        order = start_order(world, job)
+        try:
+            self._attempts.launch(order, self._payload(job.spec.spec_id), now)
+        except OSError as error:  # out of descriptors or memory: tried again later
+            log.warning("cannot order a start", action="start-failed", job=job.id, error=error)
+            self._attempts.failed((job.id, job.attempt), error)
 
     def _payload(self, spec_id: int) -> int:
         """A descriptor of the payload in memory, to be given away."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from mgpu.core.decide import decide
 from mgpu.core.effects import Effect, required_effects
-from mgpu.core.lifecycle import evolve
+from mgpu.core.lifecycle import evolve, forget_boot
 from mgpu.core.policy import Policy
 from mgpu.core.requests import Report, Request, Submit
 from mgpu.core.schedule import next_deadline, schedule
@@ -75,6 +75,7 @@ class Engine:
     """The world, its store, and the turn that keeps them the same.
 
     ``act`` is called with the effects of a stored turn, ``on_ended`` with each job that ended.
+    ``rebooted`` tells that what is stored was written before the machine was started again.
     """
 
     def __init__(
@@ -84,12 +85,14 @@ class Engine:
         act: Callable[[list[Effect], Now], None],
         observed: Callable[[], dict[tuple[int, int], str]],
         on_ended: Callable[[Job, Now], None],
+        boot_id: str = "",
     ) -> None:
         self._store = store
         self._policy = policy
         self._act = act
         self._observed = observed
         self._on_ended = on_ended
+        self._boot_id = boot_id
         self._inventory = Inventory("none", ())
         self._asks: list[Ask] = []
         self._reports: list[Report] = []
@@ -102,13 +105,18 @@ class Engine:
     def _load(self) -> World:
         loaded = self._store.load()
         self._specs = Counter(job.spec.spec_id for job in loaded.jobs)
-        return World(
+        world = World(
             self._policy,
             self._inventory,
             jobs=loaded.jobs,
             next_id=loaded.next_id,
             next_seq=loaded.next_seq,
         )
+        self._new_boot = loaded.boot_id != self._boot_id
+        self.rebooted = self._new_boot and loaded.boot_id != ""
+        if self.rebooted:
+            forget_boot(world)
+        return world
 
     # -- input of the next turn -----------------------------------------------------------------
 
@@ -133,7 +141,14 @@ class Engine:
 
     def deadlines(self) -> Iterator[float | None]:
         """Boot times at which :meth:`turn` has something to do."""
-        yield self._retry_at if self._retry_at is not None else next_deadline(self.world)
+        if self._asks:  # pipelined: they came while the last turn was answered
+            yield 0.0
+        yield self._retry_at if self._retry_at is not None else self._own_deadline()
+
+    def _own_deadline(self) -> float | None:
+        if self._reports or self._dirty:
+            return 0.0
+        return next_deadline(self.world) if self.running else None
 
     # -- the turn -------------------------------------------------------------------------------
 
@@ -145,9 +160,8 @@ class Engine:
         try:
             self._take(asks, now)
         except _NO_SPACE as error:
-            old = [ask for ask in asks if not isinstance(ask.request, Submit)]
-            self._undo([ask for ask in asks if ask not in old], error, now)
-            self._take_old(old, now)
+            self._undo([ask for ask in asks if isinstance(ask.request, Submit)], error, now)
+            self._take_old([ask for ask in asks if not isinstance(ask.request, Submit)], now)
 
     def _take_old(self, asks: list[Ask], now: Now) -> None:
         """Without the new work: the store keeps a reserve for what must not wait."""
@@ -176,9 +190,8 @@ class Engine:
             return True
         if self._retry_at is not None:
             return now.boot >= self._retry_at
-        deadline = next_deadline(self.world)
-        due = deadline is not None and now.boot >= deadline
-        return bool(self._reports or self._dirty or due)
+        deadline = self._own_deadline()
+        return deadline is not None and now.boot >= deadline
 
     def _apply(self, turn: _Turn, events: Sequence[Event]) -> None:
         for event in events:
@@ -218,9 +231,10 @@ class Engine:
 
     def _store_turn(self, turn: _Turn, now: Now) -> list[Job]:
         """Store the turn in one transaction; returns the jobs that ended in it."""
-        changed = self.world.take_changed()
-        if not turn.events:
+        new_boot = self._new_boot and self.running
+        if not (turn.events or new_boot):
             return []
+        changed = self.world.take_changed()
         ended = [job for job in changed if isinstance(job.phase, Ended)]
         self._store.commit(
             Batch(
@@ -229,9 +243,11 @@ class Engine:
                 jobs=changed,
                 payloads=turn.payloads,
                 answers=[(uid, key, reply) for (uid, key), reply in turn.answers.items()],
+                meta={"boot_id": self._boot_id} if new_boot else {},
                 drop_payloads=self._unused(turn.events, ended),
             )
         )
+        self._new_boot = self._new_boot and not new_boot
         return ended
 
     def _unused(self, events: Sequence[Event], ended: Sequence[Job]) -> list[int]:
@@ -254,7 +270,8 @@ class Engine:
             ask.then(reply, now)
         for job in ended:
             self._on_ended(job, now)
-        self._act(required_effects(self.world, self._observed()), now)
+        if self.running:  # before, what is observed is not yet what there is
+            self._act(required_effects(self.world, self._observed()), now)
 
     def _undo(self, refused: list[Ask], error: StoreError, now: Now) -> None:
         """Nothing of the turn is stored: forget it and refuse these requests of it."""

@@ -51,13 +51,17 @@ class Loop:
     ) -> None:
         """Run until :meth:`stop`. ``deadlines`` are boot times at which to wake at the latest."""
         while self._running:
-            ready = self._epoll.poll(self._timeout(deadlines()))
-            now = self._clock()
-            for fd, mask in ready:
-                handler = self._handlers.get(fd)
-                if handler is not None:
-                    handler(mask, now)
-            end_of_turn(now)
+            self.turn(end_of_turn, self._timeout(deadlines()))
+
+    def turn(self, end_of_turn: Callable[[Now], None], timeout: float | None) -> None:
+        """Handle what is ready, waiting up to ``timeout`` seconds for something to be."""
+        ready = [(fd, mask, self._handlers[fd]) for fd, mask in self._epoll.poll(timeout)]
+        now = self._clock()
+        for fd, mask, handler in ready:
+            # The number may belong to another descriptor by now: an earlier handler closed this.
+            if self._handlers.get(fd) is handler:
+                handler(mask, now)
+        end_of_turn(now)
 
     def _timeout(self, deadlines: Iterable[float | None]) -> float | None:
         """Seconds to sleep; a little more than needed, so that a deadline has passed on waking."""

@@ -20,7 +20,7 @@ from mgpu.core.policy import Policy
 from mgpu.core.requests import Report
 from mgpu.daemon import opening
 from mgpu.daemon.accounts import Accounts
-from mgpu.daemon.attemptdir import AttemptDirs
+from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
 from mgpu.daemon.charges import Ledger
 from mgpu.daemon.dispatch import Dispatcher, Rules
@@ -60,10 +60,11 @@ class Scheduler:
         self._launcher = LauncherLink(link, self._loop, self._from_launcher, self._loop.stop)
         self._attempts = Attempts(self._loop, dirs, self._launcher, self._report)
         self._actor = Actor(self._attempts, self._store)
+        boot = bootid.boot_id()
         self._engine = Engine(
-            self._store, policy(settings), self._act, self._attempts.observed, self._ended
+            self._store, policy(settings), self._act, self._attempts.observed, self._ended, boot
         )
-        self._recovery = Recovery(self._engine, dirs, self._attempts, bootid.boot_id())
+        self._recovery = Recovery(self._engine, dirs, self._attempts, boot)
         self._accounts = Accounts(self._ask_account)
         self._dispatcher = Dispatcher(
             self._engine,
@@ -104,21 +105,22 @@ class Scheduler:
     def _from_launcher(self, message: dict[str, Any], now: Now) -> None:
         op = message["op"]
         if op == "hello":
-            self._recover(now)
+            self._recover({(job, attempt) for job, attempt in message["attempts"]}, now)
         elif op == "account":
             self._accounts.answered(message, now)
         elif op == "refused":
             self._attempts.refused(message, now)
         elif op == "gone":
-            self._attempts.gone((message["job"], message["attempt"]), now)
+            if self._recovered:  # in recovery mode the records of ends stay where they are
+                self._attempts.gone((message["job"], message["attempt"]), now)
         elif op == "killed":
             self._attempts.killed((message["job"], message["attempt"]), now)
         else:
             log.warning("the launcher said what is not known", action="link-unknown", op=op)
 
-    def _recover(self, now: Now) -> None:
+    def _recover(self, children: set[Key], now: Now) -> None:
         if not self._recovery_reason:
-            self._recovery.run(now)
+            self._recovery.run(children, now)
             self._recovered = True
             self._begin()
 

@@ -13,7 +13,8 @@ from mgpu.daemon.connection import Connection
 from mgpu.daemon.loop import HANGUP, READ, WRITE, Loop
 from mgpu.model.errors import MgpuError
 from mgpu.model.time import Now
-from mgpu.protocol import messages
+from mgpu.protocol import codec, messages
+from mgpu.protocol.frames import frame
 from mgpu.system import peer
 from mgpu.system.log import log
 
@@ -92,7 +93,7 @@ class Server:
             client.close()
             return
         if not trusted or not self._ledger.open(uid, now.boot):
-            client.close()
+            _turn_away(client, trusted=trusted)
             return
         conn = Connection(client, self._loop, now, uid=uid, admin=admin)
         self._connections[conn.fd] = conn
@@ -144,14 +145,18 @@ class Server:
 
     def advance(self, conn: Connection, now: Now) -> None:
         """Hand over the connection's next request, if it has one and may be served."""
+        if conn.advancing:  # an answer came at once: the loop below goes on by itself
+            return
+        conn.advancing = True
         try:
-            while not (conn.busy or conn.closing or conn.streaming):
-                message = conn.next_message()
-                if message is None:
-                    return
+            while conn.ready and (message := conn.next_message()) is not None:
                 self._handle(conn, message, now)
         except MgpuError as error:
             self._refuse(conn, error, now)
+        finally:
+            conn.advancing = False
+        if conn.ready and conn.unsent and not conn.flush(now):
+            self.close(conn)
 
     def _handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         if not conn.greeted:
@@ -168,13 +173,14 @@ class Server:
     def _greet(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         conn.send(messages.hello(messages.parse_hello(message), __version__))
         conn.greeted = True
-        conn.deadline = now.boot + limits.IDLE
+        conn.rest(now)
 
     def _refuse(self, conn: Connection, error: MgpuError, now: Now) -> None:
         """Answer bytes that are no request, and hang up: what follows them cannot be trusted."""
         conn.closing = True
         conn.send(messages.error(error))
         conn.busy = False
+        conn.deadline = now.boot + limits.IDLE
         if not conn.flush(now):
             self.close(conn)
 
@@ -217,3 +223,20 @@ class Server:
         del self._throttled[conn.fd]
         message, conn.waiting = conn.waiting, {}
         self._on_request(conn, message, now)
+
+
+def _turn_away(client: socket.socket, *, trusted: bool) -> None:
+    """Say why, as far as the new connection takes it at once, and hang up."""
+    if trusted:
+        error = MgpuError(
+            "LimitReached",
+            "you have as many connections open as one user may",
+            hint="each command that waits holds one: end some",
+        )
+    else:
+        error = MgpuError("Denied", "this socket is for administrators")
+    try:
+        client.send(frame(codec.pack(messages.error(error))))
+    except OSError:
+        pass
+    client.close()

@@ -14,8 +14,9 @@ from mgpu.model.job import Ended, Job, Pending, Starting
 from mgpu.model.time import Now
 from mgpu.protocol.messages import JOB_FIELDS
 
-#: Rows in one message of a listing.
-CHUNK = 500
+#: About the size of one message of a listing, and of a row's short fields, in characters.
+CHUNK = 1 << 16
+ROW = 128
 
 
 class Viewer(NamedTuple):
@@ -32,14 +33,17 @@ def listing(
     """The messages that list ``jobs``: rows in parts, then how many there were."""
     fields: dict[str, Any] = {"fields": list(JOB_FIELDS)}
     rows: list[list[Any]] = []
-    count = 0
+    count = size = 0
     for job in jobs:
+        count += 1
         rows.append(row(world, job, viewer, now))
-        if len(rows) == CHUNK:
+        size += ROW + len(job.spec.command) + len(job.spec.cwd)
+        if size >= CHUNK:
             yield {"part": {"rows": rows, **fields}}
-            fields, rows, count = {}, [], count + CHUNK
-    yield {"part": {"rows": rows, **fields}}
-    yield {"ok": {"count": count + len(rows)}}
+            fields, rows, size = {}, [], 0
+    if rows or fields:
+        yield {"part": {"rows": rows, **fields}}
+    yield {"ok": {"count": count}}
 
 
 def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib.docs import Example, examples, files, matches
+from tests.lib.docs import ROOT, Example, examples, files, matches
 
 BIN = Path(sys.executable).parent
 PROGRAMS = ("mgpu", "mgpu_srun", "mgpu_queue", "mgpu_cancel", "mgpu_info", "mgpud")
@@ -39,6 +39,16 @@ def test_options_shown_exist(example: Example) -> None:
 @pytest.mark.parametrize("program", [name for name in PROGRAMS if name != "mgpu"])
 def test_every_command_has_help(program: str) -> None:
     assert "Usage:" in help_of(program)
+
+
+def test_checks_that_are_named_exist() -> None:
+    """``tests/FILE.py::NAME`` in the documentation is a test or a test class of that file."""
+    for file in files():
+        for where, what in re.findall(r"(tests/[\w/]+\.py)::(\w+)", file.read_text()):
+            source = (ROOT / where).read_text()
+            assert re.search(rf"^\s*(def|class) {what}\b|^{what} = ", source, re.MULTILINE), (
+                f"{file.name} names {where}::{what}"
+            )
 
 
 def test_decisions_are_listed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import socket
@@ -11,7 +10,6 @@ from collections.abc import Callable
 import pytest
 
 from mgpu.daemon import limits
-from mgpu.protocol.messages import JOB_FIELDS
 from tests.lib.wire import frame
 from tests.unit.daemon.rig import ALICE, BOB, Rig, a_submit, open_fds, send_with_fds
 
@@ -201,13 +199,12 @@ def test_an_error_in_a_field_keeps_the_connection(rig: Rig) -> None:
 
 
 def use_all_descriptors() -> list[int]:
-    hogs = []
+    hogs: list[int] = []
     try:
         while True:
             hogs.append(os.dup(0))
-    except OSError as full:
-        assert full.errno == errno.EMFILE
-    return hogs
+    except OSError:
+        return hogs
 
 
 # -- many ------------------------------------------------------------------------------------------
@@ -350,69 +347,3 @@ def test_nobody_but_administrators_gets_past_the_admin_socket(
     assert answer["error"]["code"] == "Denied"
     assert stranger.closed
     assert "ok" in rig.client(0, admin=True).one({"op": "ping"})
-
-
-# -- slow readers ----------------------------------------------------------------------------------
-
-
-def test_a_slow_reader_of_a_big_listing_holds_little_memory(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
-    rig.submit(count=20_000)
-    client = rig.client()
-    client.send({"op": "jobs", "scope": "all"})
-    rig.settle()
-    (conn,) = rig.scheduler._server._connections.values()
-    assert conn.streaming
-    assert len(conn._out) < 2 * limits.SEND_AHEAD
-    rows = 0
-    while True:
-        answers = client.take()
-        rows += sum(len(a["part"]["rows"]) for a in answers if "part" in a)
-        if any("ok" in answer for answer in answers):
-            break
-        assert not client.closed
-        rig.settle()
-        assert len(conn._out) < 2 * limits.SEND_AHEAD
-    assert rows == 20_000
-    assert answers[-1] == {"ok": {"count": 20_000}}
-
-
-def test_one_listing_of_long_words_is_cut_into_small_messages(
-    make_rig: Callable[..., Rig],
-) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
-    rig.submit(count=2000, cwd=b"/" + b"\xff" * 4000, argv=[b"\xff" * 5000])
-    client = rig.client()
-    client.send({"op": "jobs", "scope": "all"})
-    rig.settle()
-    (conn,) = rig.scheduler._server._connections.values()
-    assert len(conn._out) < 4 * limits.SEND_AHEAD
-
-
-def test_a_reader_that_takes_nothing_for_a_minute_is_hung_up_on(
-    make_rig: Callable[..., Rig],
-) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
-    rig.submit(count=20_000)
-    client = rig.client()
-    client.send({"op": "jobs", "scope": "all"})
-    rig.settle()
-    rig.wait(limits.IDLE - 1)
-    assert client.take()
-    rig.settle()
-    rig.wait(limits.IDLE - 1)
-    assert rig.scheduler._server._connections
-    rig.wait(2)
-    assert not rig.scheduler._server._connections
-
-
-def test_a_request_behind_a_listing_waits_for_its_end(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
-    rig.submit(count=5000)
-    client = rig.client()
-    answers = client.ask({"op": "jobs", "scope": "all"}, {"op": "ping"})
-    while "version" not in answers[-1].get("ok", {}):
-        rig.settle()
-        answers += client.take()
-    assert [*answers[0]["part"]["fields"]] == [*JOB_FIELDS]
-    assert answers[-2] == {"ok": {"count": 5000}}

@@ -82,7 +82,7 @@ def _asked_conda(name: bytes, place: Place, probe: Probe) -> Activation:
         raise Refusal("activate", errno.ENOENT, f"no conda environment {shown(name)} found")
     change = conda.activate(prefix, place.env, probe)
     label = f"conda environment {shown(prefix)} (as asked)"
-    return Activation(label, change.set, change.unset, change.scripts)
+    return Activation(label, change.set, scripts=change.scripts)
 
 
 def _active(place: Place, probe: Probe) -> Activation | None:

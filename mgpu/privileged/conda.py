@@ -24,15 +24,12 @@ _UNSET = "***unset***"
 
 
 class Change:
-    """What activating an environment changes."""
+    """What activating an environment changes: variables to set, then scripts to source."""
 
-    __slots__ = ("scripts", "set", "unset")
+    __slots__ = ("scripts", "set")
 
-    def __init__(
-        self, variables: Environment, unset: tuple[bytes, ...], scripts: tuple[bytes, ...]
-    ) -> None:
+    def __init__(self, variables: Environment, scripts: tuple[bytes, ...]) -> None:
         self.set = variables
-        self.unset = unset
         self.scripts = scripts
 
 
@@ -102,20 +99,14 @@ def activate(prefix: bytes, env: Environment, probe: Probe) -> Change:
         b"CONDA_DEFAULT_ENV": name,
         b"CONDA_PROMPT_MODIFIER": b"(" + name + b") ",
     }
-    unset, scripts = _leave(old, prefix, probe) if level else ((), ())
     if level and old != prefix:
         variables[b"CONDA_PREFIX_%d" % level] = old
     own = variables_of(prefix, probe)
-    variables |= {key: value for key, value in own.items() if value is not None}
-    dropped = {*unset, *(key for key, value in own.items() if value is None)} - set(variables)
-    return Change(variables, tuple(sorted(dropped)), scripts + _scripts(prefix, b"activate", probe))
-
-
-def _leave(old: bytes, prefix: bytes, probe: Probe) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """Variables to unset and scripts to source when the environment ``old`` is left."""
-    if old == prefix:
-        return (), _scripts(old, b"deactivate", probe)
-    return tuple(variables_of(old, probe)), _scripts(old, b"deactivate", probe)
+    if not (level and old == prefix):  # kept for ``conda deactivate``
+        saved = {b"__CONDA_SHLVL_%d_%s" % (level, key): env[key] for key in own if key in env}
+        variables |= saved
+    left = _scripts(old, b"deactivate", probe) if level else ()
+    return Change(variables | own, left + _scripts(prefix, b"activate", probe))
 
 
 def _level(env: Environment) -> int:
@@ -136,18 +127,18 @@ def path_with(prefix: bytes, old: bytes, path: bytes) -> bytes:
     return b":".join([folder, *(entry for entry in folders if entry != folder)])
 
 
-def variables_of(prefix: bytes, probe: Probe) -> dict[bytes, bytes | None]:
-    """The environment's own variables: of its packages, then of ``conda env config vars``.
-
-    None means that the variable is to be unset.
-    """
-    found: dict[bytes, bytes | None] = {}
+def variables_of(prefix: bytes, probe: Probe) -> Environment:
+    """The environment's own variables: of its packages, then of ``conda env config vars``."""
+    found: dict[str, object] = {}
     packages = os.path.join(prefix, b"etc/conda/env_vars.d")
     for path in (os.path.join(packages, name) for name in sorted(probe.names(packages))):
         if path.endswith(b".json"):
-            found |= _variables(_json(path, probe))
-    state = _json(os.path.join(prefix, b"conda-meta/state"), probe)
-    return found | _variables(state.get("env_vars") if isinstance(state, dict) else None)
+            found |= _object(_json(path, probe))
+    state = _object(_json(os.path.join(prefix, b"conda-meta/state"), probe))
+    found |= _object(state.get("env_vars"))
+    texts = {key.upper(): value for key, value in found.items() if isinstance(value, str)}
+    own = {_bytes(key): _bytes(value) for key, value in texts.items() if value != _UNSET}
+    return {key: value for key, value in own.items() if valid_name(key) and b"\0" not in value}
 
 
 def _json(path: bytes, probe: Probe) -> Any:
@@ -157,14 +148,12 @@ def _json(path: bytes, probe: Probe) -> Any:
         return {}
 
 
-def _variables(data: Any) -> dict[bytes, bytes | None]:
-    if not isinstance(data, dict):
-        return {}
-    return {
-        key.upper().encode(): None if value == _UNSET else value.encode()
-        for key, value in data.items()
-        if isinstance(value, str) and "\0" not in value and valid_name(key.upper().encode())
-    }
+def _object(data: Any) -> dict[str, Any]:
+    return data if isinstance(data, dict) else {}
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _scripts(prefix: bytes, which: bytes, probe: Probe) -> tuple[bytes, ...]:

@@ -69,7 +69,7 @@ def test_the_first_activation() -> None:
     files = env_at(
         "/o/envs/ml",
         **{
-            "conda-meta__state": b'{"env_vars": {"Up": "x", "GONE": "***unset***", "N": 1}}',
+            "conda-meta__state": b'{"env_vars": {"Up": "x", "OFF": "***unset***", "N": 1}}',
             "etc__conda__env_vars.d__b.json": b'{"UP": "package", "PKG": "y"}',
             "etc__conda__env_vars.d__a.json": b"broken",
             "etc__conda__activate.d__2.sh": b"",
@@ -77,7 +77,7 @@ def test_the_first_activation() -> None:
             "etc__conda__activate.d__3.fish": b"",
         },
     )
-    got = conda.activate(b"/o/envs/ml", {b"PATH": b"/usr/bin", b"GONE": b"1"}, FakeProbe(files))
+    got = conda.activate(b"/o/envs/ml", {b"PATH": b"/usr/bin", b"PKG": b"1"}, FakeProbe(files))
     assert got.set == {
         b"PATH": b"/o/envs/ml/bin:/usr/bin",
         b"CONDA_PREFIX": b"/o/envs/ml",
@@ -86,8 +86,8 @@ def test_the_first_activation() -> None:
         b"CONDA_PROMPT_MODIFIER": b"(ml) ",
         b"UP": b"x",
         b"PKG": b"y",
+        b"__CONDA_SHLVL_0_PKG": b"1",
     }
-    assert got.unset == (b"GONE",)
     folder = b"/o/envs/ml/etc/conda/activate.d/"
     assert got.scripts == (folder + b"1.sh", folder + b"2.sh")
 
@@ -110,6 +110,6 @@ def test_one_environment_after_another() -> None:
     got = conda.activate(b"/o/envs/new", env, FakeProbe(old | new))
     assert got.set[b"PATH"] == b"/first:/o/envs/new/bin:/usr/bin"
     assert (got.set[b"CONDA_SHLVL"], got.set[b"CONDA_PREFIX_1"]) == (b"2", b"/o/envs/old")
-    assert (got.set[b"BOTH"], got.unset) == (b"2", (b"OLD",))
+    assert got.set[b"BOTH"] == b"2"
     folder = b"/o/envs/old/etc/conda/deactivate.d/"
     assert got.scripts == (folder + b"2.sh", folder + b"1.sh")

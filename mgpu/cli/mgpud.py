@@ -76,7 +76,7 @@ def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
     fd = os.memfd_create("mgpu-settings", 0)
     os.write(fd, msgpack.packb(dict(settings)))
     code = (
-        f"import sys; sys.path[:0] = {_package_folders()!r}; "
+        f"import sys; sys.path += {_package_folders()!r}; "
         "from mgpu.privileged.launcher import main; main(int(sys.argv[1]))"
     )
     sys.stdout.flush()

@@ -135,7 +135,7 @@ def _setup(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _start(fd: int) -> subprocess.Popen[bytes]:
     _reap()
     path = [folder for folder in sys.path if folder.startswith("/")]
-    code = f"import sys; sys.path[:0] = {path!r}; from mgpu.gpus.monitor import main; main({fd})"
+    code = f"import sys; sys.path[:] = {path!r}; from mgpu.gpus.monitor import main; main({fd})"
     command = [sys.executable, "-I", "-S", "-c", code]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[fd], cwd="/")
 

@@ -38,7 +38,8 @@ def open_state(state_dir: str, now: Now) -> Opened:
         return Opened(MemoryStore(), why)
     except StoreError as error:
         hint = f"; {error.hint}" if error.hint else ""
-        log.error(f"the state cannot be used: {error}{hint}", action="state-unusable")
+        state = f"{state_dir}/{files.DATABASE}"
+        log.error(f"the state {state} cannot be used: {error}{hint}", action="state-unusable")
         sys.exit(UNUSABLE)
 
 

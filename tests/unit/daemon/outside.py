@@ -50,9 +50,15 @@ class Supervisor:
 
     def dies(self) -> None:
         """Vanish, as by SIGKILL; the launcher has not yet noticed."""
-        self.sock.close()
-        os.close(self.payload)
+        self.close()
         self.settle()
+
+    def close(self) -> None:
+        """Let go of what it was given."""
+        self.sock.close()
+        if self.payload >= 0:
+            os.close(self.payload)
+        self.payload = -1
 
 
 def message_of(op: str, key: Key, now: Now, fields: Mapping[str, object]) -> Map:

@@ -177,9 +177,7 @@ class Rig:
         """Close everything that the scheduler had open, as its death does."""
         scheduler = self.scheduler
         for supervisor in self.launcher.started.values():
-            supervisor.sock.close()
-            with contextlib.suppress(OSError):
-                os.close(supervisor.payload)
+            supervisor.close()
         for fd in scheduler._actor._payloads.values():
             os.close(fd)
         for conn in list(scheduler._server._connections.values()):

@@ -223,7 +223,8 @@ class Dispatcher:
     def wait(self, conn: Connection, request: messages.Wait, now: Now) -> None:
         """Tell the end of each job as it comes."""
         may_any = self._any(conn, "wait")
-        jobs = [self._find(job_id, None if may_any else conn.uid) for job_id in request.jobs]
+        own = None if may_any else conn.uid
+        jobs = [self._find(job_id, own) for job_id in dict.fromkeys(request.jobs)]
         waiting = [job.id for job in jobs if not isinstance(job.phase, Ended)]
         if waiting:
             self._waiters.add(conn, waiting)
@@ -277,7 +278,7 @@ class Dispatcher:
     def _active(self, request: messages.ListJobs) -> Iterable[Job]:
         jobs = self._engine.world.jobs
         if request.jobs:
-            return [jobs[job_id] for job_id in request.jobs if job_id in jobs]
+            return [jobs[job_id] for job_id in sorted(set(request.jobs)) if job_id in jobs]
         return jobs.values()
 
     def _ended(self, request: messages.ListJobs, uids: list[int] | None) -> list[Job]:

@@ -136,10 +136,16 @@ def test_a_pid_that_was_a_jobs_is_not_killed(daemon: Daemon, alice: User, bob: U
 
 
 def test_when_the_leader_exits_the_job_is_over(daemon: Daemon, alice: User) -> None:
-    """Check 40: the code is the leader's; what it left in the background is killed."""
-    job = daemon.submit(alice, "--", "bash", "-c", "setsid sleep 601 & sleep 602 & exit 5")
+    """Check 40: the code is the leader's; the rest is killed before the GPUs are given out."""
+    rest = "for i in {1..100}; do (trap '' TERM; setsid sleep 601) & done"
+    line = f"{rest}; while [ $(pgrep -c -u $(id -u) sleep) -lt 100 ]; do :; done; exit 5"
+    seen = alice.home / "seen"
+    job = daemon.submit(alice, "--gpus", "2", "--", "bash", "-c", line)
+    count = f"pgrep -c -u $(id -u) sleep > {seen}; true"
+    after = daemon.submit(alice, "--gpus", "2", "--", "sh", "-c", count)
     assert daemon.wait_state(job, "FAILED")["code"] == 5
-    assert processes.of_user(alice.uid) == []
+    daemon.wait_state(after, "COMPLETED")
+    assert seen.read_text() == "0\n"
 
 
 def test_the_next_attempt_starts_when_the_last_is_gone(daemon: Daemon, alice: User) -> None:

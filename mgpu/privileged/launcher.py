@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-from mgpu.privileged import accounts, log, order, startup, syscalls
+from mgpu.privileged import accounts, log, order, startup, syscalls, tree
 from mgpu.privileged.birth import Spare
 from mgpu.privileged.loop import Deadlines, Loop
 from mgpu.privileged.refusal import Refusal
@@ -186,11 +186,18 @@ class Launcher:
         """Kill everything of an attempt; answer when nothing is left."""
         name = f"{job}.{attempt}"
         if self.site.groups is None:
-            kill_adopted(self._known())
+            self._kill_tree((job, attempt))
         if self.remains.clear(name, kill=True):
             self._say({"op": "killed", "job": job, "attempt": attempt})
         else:
             self.kills.add(name)
+
+    def _kill_tree(self, key: tuple[int, int]) -> None:
+        """Without cgroups: what a living supervisor of ours has, and what dead ones have left."""
+        for pid, child in self.children.items():
+            if child == key:
+                tree.ProcessTree(pid).kill()
+        kill_adopted(self._known())
 
     def _nothing_left(self, name: str) -> None:
         if name in self.kills:
@@ -284,6 +291,9 @@ def normalise() -> int:
     """
     os.umask(0o077)
     os.chdir("/")
+    while (fd := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        os.set_inheritable(fd, True)  # one of the standard three was closed
+    os.close(fd)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -296,6 +306,7 @@ def prepare(settings_fd: int, argv: Sequence[str] | None) -> Launcher:
     if os.getuid() != 0:
         raise startup.StartError("mgpud must be started as root", status=77)
     settings = startup.read_settings(settings_fd)
+    log.configure(settings.level)
     manager = Manager(os.environ)
     startup.check_trust(settings)
     site, _locks = startup.take_folders(settings, normalise())

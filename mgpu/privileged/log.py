@@ -8,6 +8,14 @@ _STDERR = 2
 _PLAIN = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+,="  # needs no quotes
 )
+_LEVELS = ("debug", "info", "warning", "error")
+_silent: set[str] = set()
+
+
+def configure(level: str) -> None:
+    """Say only what is at ``level`` or above."""
+    least = _LEVELS.index(level) if level in _LEVELS else 0
+    _silent.update(_LEVELS[:least])
 
 
 def info(sentence: str, action: str, **ids: object) -> None:
@@ -38,6 +46,8 @@ def quoted(value: object) -> str:
 
 
 def _write(level: str, sentence: str, action: str, ids: dict[str, object]) -> None:
+    if level in _silent:
+        return
     try:
         os.write(_STDERR, line(level, sentence, action, ids).encode("utf-8", "backslashreplace"))
     except OSError:

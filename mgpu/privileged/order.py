@@ -59,6 +59,8 @@ def check(message: dict[str, Any], fds: Sequence[int], rules: Rules) -> None:
     order = Order(message)
     if len(order.gpus) != len(order.uuids):
         raise _bad("gpus and uuids differ in length")
+    if not fds:
+        raise Refusal("order", errno.EMFILE, "no room for the descriptors of a start")
     if len(fds) != 2 or not stat.S_ISREG(os.fstat(fds[0]).st_mode):
         raise _bad("a payload and a socket must come with it")
     if not stat.S_ISSOCK(os.fstat(fds[1]).st_mode):

@@ -37,7 +37,8 @@ class Settings:
     """The settings that matter to root, out of the resolved configuration."""
 
     __slots__ = (
-        *("admin_group", "cgroup", "config", "group", "raw", "rules", "runtime", "service"),
+        *("admin_group", "cgroup", "config", "group", "level", "raw", "rules", "runtime"),
+        "service",
         "state",
     )
 
@@ -51,7 +52,8 @@ class Settings:
         self.admin_group = _string(values, "access.admin_group")
         self.service = _string(values, "access.service_user")
         self.config = str(values.get("config.path") or "")
-        minimum, root = values["access.min_uid"], values["access.allow_root"]
+        self.level = str(values.get("log.level") or "info")
+        minimum, root = values.get("access.min_uid"), values.get("access.allow_root")
         if type(minimum) is not int or minimum < 1 or type(root) is not bool:
             raise StartError("access.min_uid or access.allow_root: not usable")
         self.rules = accounts.Rules(minimum, allow_root=root)

@@ -64,7 +64,8 @@ def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None
 def recv(sock: socket.socket) -> tuple[Message, list[int]] | None:
     """The next message and the descriptors that came with it; None when the peer is gone.
 
-    The descriptors are close-on-exec and belong to the caller.
+    The descriptors are close-on-exec and belong to the caller. They are all there or none is: a
+    process that has no room for more descriptors gets the message without them.
     """
     try:
         data, ancillary, flags, _ = sock.recvmsg(MAX_BYTES, _FD_SPACE, socket.MSG_CMSG_CLOEXEC)
@@ -74,13 +75,21 @@ def recv(sock: socket.socket) -> tuple[Message, list[int]] | None:
         return None
     fds = _descriptors(ancillary)
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & socket.MSG_TRUNC:
             raise LinkError("a message over the limits of the link")
-        return decode(data), fds
+        message = decode(data)
     except LinkError:
-        for fd in fds:
-            os.close(fd)
+        _close(fds)
         raise
+    if flags & socket.MSG_CTRUNC:
+        _close(fds)
+        fds = []
+    return message, fds
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -224,10 +225,9 @@ def calls_of(trace: Path) -> dict[str, list[str]]:
 
 def drop_spare(scheduler: FakeScheduler) -> None:
     """End the process that waits to become a supervisor, so that the next start forks."""
-    for process in processes.running().values():
-        if process.parent == scheduler.pid and process.pid != scheduler.stub_pid:
-            os.kill(process.pid, 9)
-            gone(process.pid)
+    spare = scheduler.spare()
+    os.kill(spare, signal.SIGKILL)
+    gone(spare)
 
 
 def gone(pid: int) -> None:

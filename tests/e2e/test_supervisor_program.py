@@ -95,7 +95,9 @@ def test_truncating_is_for_the_first_attempt(
     assert [line.partition(",")[0] for line in lines] == ["[mgpu] job 1", "hi"] * 2
 
 
-@pytest.mark.parametrize("target", ["/etc/mgpu-evil.log", "/root/evil.log", "/home/bob/evil.log"])
+@pytest.mark.parametrize(
+    "target", ["/etc/mgpu-evil.log", "/var/lib/evil.log", "/home/bob/evil.log"]
+)
 @pytest.mark.parametrize("through", ["directly", "link", "folder link"])
 def test_output_where_the_user_may_not_write(
     scheduler: FakeScheduler, alice: User, bob: User, place: Path, target: str, through: str

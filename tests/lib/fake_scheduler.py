@@ -26,7 +26,7 @@ from typing import Any
 import msgpack
 
 from mgpu.protocol import link
-from tests.lib import cgroups
+from tests.lib import cgroups, processes
 from tests.lib.users import SERVICE_USER, User, find
 from tests.lib.users import make_service_account as make_account
 from tests.lib.waiting import eventually
@@ -230,6 +230,15 @@ class FakeScheduler:
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
+
+    def spare(self) -> int:
+        """The process that will be the next supervisor."""
+
+        def others() -> list[int]:
+            mine = [p.pid for p in processes.running().values() if p.parent == self.pid]
+            return [pid for pid in mine if pid != self.stub_pid]
+
+        return eventually(others, until=lambda pids: len(pids) == 1, what="a spare")[0]
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

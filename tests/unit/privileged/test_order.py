@@ -81,6 +81,12 @@ def test_root_where_it_is_allowed(fds: list[int]) -> None:
     check({**GOOD, "uid": 0}, fds, Rules(1000, allow_root=True))
 
 
+def test_no_room_for_descriptors_passes() -> None:
+    with pytest.raises(Refusal) as refusal:
+        check(GOOD, [], RULES)
+    assert refusal.value.transient
+
+
 def test_the_descriptors(fds: list[int]) -> None:
     for wrong in ([], fds[:1], [*fds, fds[0]], fds[::-1], [fds[0], fds[0]]):
         with pytest.raises(Refusal):

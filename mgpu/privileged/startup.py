@@ -19,7 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_BACKLOG = 4096
+#: Connections that wait to be accepted. Those of a flood are served in turn with everybody's, at a
+#: bounded rate, so this many are waited for; further clients block in connect(2).
+_BACKLOG = 128
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _EXIT_CONFIG = 78
 _EXIT_BUSY = 75

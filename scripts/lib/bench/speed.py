@@ -75,31 +75,27 @@ def _growth(name: str, now: float, before: float) -> Row:
 
 
 def start(user: User, scale: Scale) -> list[Row]:
-    """From the return of mgpu_srun, and from its start, to the job's first instruction."""
+    """From the return of mgpu_srun to the job's first instruction."""
     count = 5 if scale.quick else 60
     with rig.daemon() as running:
         yard = Yardsticks.take()
         took = rig.as_user(user, running, lambda: _starts(user, count))
-    after, whole = [pair[0] for pair in took], [pair[1] for pair in took]
     unit = ("P", yard.python)
-    late = percentile(after, 0.95)
+    late = percentile(took, 0.95)
     return [
-        beside("start", "client's return to first instruction", after, unit, 1.5),
+        beside("start", "client's return to first instruction", took, unit, 1.5),
         Row("start", "the same, 95th percentile", late, "ms", 4, "P", late / yard.python),
-        beside("start", "client's start to first instruction", whole, unit, 8),
     ]
 
 
-def _starts(user: User, count: int) -> list[tuple[float, float]]:
+def _starts(user: User, count: int) -> list[float]:
     found = []
     for number in range(count):
         file = user.home / f"start-{number}"
-        began = time.monotonic_ns()
         timed(command("mgpu_srun", "-o", "/dev/null", "--", str(rig.STAMP), str(file)))
         returned = time.monotonic_ns()
         wait_for(lambda file=file: bool(rig.stamps(file)), "a job's first instruction")  # type: ignore[misc]
-        first = rig.stamps(file)[0][0]
-        found.append(((first - returned) / 1e6, (first - began) / 1e6))
+        found.append((rig.stamps(file)[0][0] - returned) / 1e6)
     return found
 
 

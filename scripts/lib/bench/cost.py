@@ -6,7 +6,6 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 from mgpu import Client
 from scripts.lib.bench import rig

@@ -94,9 +94,13 @@ def _starts(user: User, count: int) -> list[float]:
         file = user.home / f"start-{number}"
         timed(command("mgpu_srun", "-o", "/dev/null", "--", str(rig.STAMP), str(file)))
         returned = time.monotonic_ns()
-        wait_for(lambda file=file: bool(rig.stamps(file)), "a job's first instruction")  # type: ignore[misc]
+        wait_for(partial(_stamped, file), "a job's first instruction")
         found.append((rig.stamps(file)[0][0] - returned) / 1e6)
     return found
+
+
+def _stamped(file: Path) -> bool:
+    return bool(rig.stamps(file))
 
 
 def _run_all(user: User, count: int, gpus: int) -> list[tuple[int, int]]:

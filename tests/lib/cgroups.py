@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -17,9 +18,13 @@ def v2_root() -> Path | None:
 def groups_of(name: str) -> list[Path]:
     """The groups below ``name``, the deepest first; empty where there is no v2 tree."""
     root = v2_root()
-    if root is None or not (root / name).is_dir():
+    if root is None:
         return []
-    return sorted((p for p in (root / name).rglob("*") if p.is_dir()), reverse=True)
+    # os.walk passes over groups that are removed meanwhile.
+    found = os.walk(root / name)
+    return sorted(
+        (Path(path, group) for path, groups, _ in found for group in groups), reverse=True
+    )
 
 
 def remove(name: str) -> None:

@@ -60,16 +60,19 @@ class Attempt:
         return os.open(name, _NEW, 0o600, dir_fd=self._folder)
 
     def publish(self, identity: dict[str, Any]) -> socket.socket:
-        """Write down which process this is, and listen for schedulers."""
-        fd = self._new("identity")
-        os.write(fd, msgpack.packb(identity))
-        os.close(fd)
+        """Listen for schedulers and, last of all, write down which process this is.
+
+        Without that word nothing has been executed, whatever becomes of this process.
+        """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         # By a relative name: the path of the state directory may be longer than an address.
         os.fchdir(self._folder)
         listener.bind("socket")
         os.chdir("/")
         listener.listen(4)
+        fd = self._new("identity")
+        os.write(fd, msgpack.packb(identity))
+        os.close(fd)
         return listener
 
     def write(self, end: dict[str, Any], *, durable: bool) -> None:

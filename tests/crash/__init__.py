@@ -1,0 +1,1 @@
+"""Kills and faults at chosen points, and what must be left after them."""

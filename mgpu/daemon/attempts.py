@@ -323,7 +323,7 @@ def report_of(key: Key, message: dict[str, Any]) -> requests.Report:
 def _lost(*, ready: bool) -> dict[str, Any]:
     """What is said of an attempt whose supervisor vanished without a word."""
     if ready:
-        return {"op": "lost", "detail": "supervisor lost"}
+        return {"op": "lost", "detail": ""}  # the core has the words for it
     detail = "the supervisor vanished before the program was started"
     return {"op": "refused", "stage": "supervisor", "errno": 0, "detail": detail, "transient": True}
 

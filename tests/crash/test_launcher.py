@@ -1,0 +1,53 @@
+"""The launcher killed at each of its effects, and started again as systemd does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.crash.walk import Points, Walk, check_errands, errands
+from tests.crash.world import Errand, revive
+from tests.lib.daemon import Daemon
+from tests.lib.faults import KillAt, calls
+from tests.lib.users import User
+from tests.lib.waiting import eventually
+
+#: What it starts, says, hears, removes and reaps.
+EFFECTS = ("clone", "sendto", "sendmsg", "recvmsg", "write", "unlinkat", "wait4", "close")
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_killed_while_it_serves(
+    name: str, daemon: Daemon, dora: User, points: Points, tally: Counter[str]
+) -> None:
+    walk = Walk(daemon, dora, tally)
+    with calls(daemon.pid, [name]) as counted:
+        seen = Errand(dora, errands, daemon, "count").result()
+    walk.check(check_errands(seen), fired=False, what="counting")
+    for nth in points(counted[name]):
+        kill = KillAt(daemon.pid, name, nth)
+        seen = killed(daemon, kill, dora)
+        walk.check(check_errands(seen), fired=kill.fired, what=kill.what)
+
+
+def killed(daemon: Daemon, kill: KillAt, user: User) -> dict[str, Any]:
+    """What the user sees, for whom the launcher dies somewhere on the way."""
+    with kill:
+        errand = Errand(user, errands, daemon, kill.what)
+        eventually(lambda: errand.done() or kill.has_fired(), timeout=30)
+        died = kill.has_fired()
+        if died:
+            bury(daemon)
+        seen: dict[str, Any] = errand.result()
+    if kill.fired and not died:
+        bury(daemon)
+    return seen
+
+
+def bury(daemon: Daemon) -> None:
+    """The launcher is dead: start another."""
+    assert daemon.process is not None
+    daemon.process.wait(10)
+    revive(daemon)

@@ -51,13 +51,13 @@ def wire_as(user: User, path: Path, timeout: float = 10.0) -> Wire:
 def socket_as(user: User, path: Path, timeout: float = 10.0) -> socket.socket:
     """A bare connection of ``user``, on which nothing was said."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(timeout)
     try:
         with effective(user):
-            sock.connect(str(path))
+            sock.connect(str(path))  # waits while the queue of connections is full
     except OSError:
         sock.close()
         raise
+    sock.settimeout(timeout)
     return sock
 
 

@@ -18,7 +18,7 @@ import pytest
 import mgpu
 from tests.lib import attack, processes
 from tests.lib.daemon import BIN, Daemon
-from tests.lib.users import User, run_as
+from tests.lib.users import ROOT, User, run_as
 from tests.lib.waiting import eventually
 
 DAC = "-dac_override,-dac_read_search,-fowner"
@@ -110,7 +110,7 @@ def test_output_where_the_user_may_not_write(daemon: Daemon, alice: User, bob: U
     link, folder = alice.home / "link", alice.home / "folder"
     link.symlink_to(secret)
     folder.symlink_to("/etc")
-    new = [Path("/etc/mgpu-forged"), bob.home / "forged", Path("/root/forged"), folder / "forged"]
+    new = [Path("/etc/mgpu-forged"), bob.home / "forged", ROOT.home / "forged", folder / "forged"]
     for path in (*new, secret, link, folder / "passwd"):
         detail = launch_failure(daemon, alice, output=os.fsencode(path))
         assert detail == f"output: EACCES: {path}: Permission denied"

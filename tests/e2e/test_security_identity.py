@@ -58,8 +58,9 @@ import socket, sys
 with socket.socket(socket.AF_UNIX) as sock:
     sock.connect(sys.argv[1])
     sock.sendall(bytes.fromhex(sys.argv[2]))
-    print(sock.recv(65536).hex())
-    print(sock.recv(65536).hex())
+    heard = b""
+    while b"first" not in heard and b"error" not in heard:
+        heard += sock.recv(65536)
 """
 
 

@@ -140,6 +140,7 @@ def test_a_user_at_its_process_limit_is_told(make_daemon: Callable[..., Daemon])
     as_eve = ["setpriv", "--reuid", str(eve.uid), "--clear-groups"]
     crowd = [subprocess.Popen([*as_eve, "sleep", "60"]) for _ in range(10)]
     try:
+        eventually(lambda: len(processes.of_user(eve.uid)), until=lambda count: count == 10)
         job = attack.submit(daemon, eve)
         row = daemon.wait_state(job, "LAUNCH_FAILED")
         detail = json.loads(daemon.queue(eve, "--all", "--json"))["jobs"][0]["detail"]
@@ -230,7 +231,7 @@ def test_activation_runs_inside_the_job(daemon: Daemon, alice: User) -> None:
     hooks.mkdir(parents=True)
     (prefix / "conda-meta").mkdir()
     seen = alice.home / "seen"
-    lines = [f"id -u > {seen}", f"cat /proc/self/cgroup >> {seen}", "sleep 600"]
+    lines = [f"id -u > {seen}", f"cat /proc/self/cgroup >> {seen}", "while :; do sleep 600; done"]
     (hooks / "hook.sh").write_text("\n".join(lines) + "\n")
     subprocess.run(["chown", "-R", alice.name, prefix], check=True)
     options = ["--conda-env", str(prefix), "--time-limit", "1", "--no-requeue"]

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -34,10 +35,14 @@ from mgpu.daemon.server import Server
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Job, Running
 from mgpu.model.time import Now
+from mgpu.store.base import StoreError
 from mgpu.system import bootid, clock
 from mgpu.system.log import log
 
 Settings = dict[str, Any]
+
+#: Exit status after an error of the state's disk (sysexits.h, EX_IOERR); the launcher tries again.
+_STATE_FAILED = 74
 
 
 class Scheduler:
@@ -137,7 +142,7 @@ class Scheduler:
         self._server.listen(self._sockets["user"], admin=False)
         self._server.listen(self._sockets["admin"], admin=True)
         self._launcher.send({"op": "ready"})
-        log.info("ready", action="ready", gpus=len(self._engine.world.gpus))
+        log.info("Answering clients", action="scheduler-ready", gpus=len(self._engine.world.gpus))
 
     def _begin(self) -> None:
         """Schedule as soon as both the earlier attempts and the GPUs are known."""
@@ -227,4 +232,9 @@ def main(argv: Sequence[str]) -> None:
         settings = msgpack.unpackb(file.read())
     log.set_level(settings["log.level"])
     _use_all_descriptors()
-    Scheduler(settings, fds["user"], fds["admin"], fds["link"]).run()
+    try:
+        Scheduler(settings, fds["user"], fds["admin"], fds["link"]).run()
+    except StoreError as error:  # memory may be ahead of the disk: the next one loads what is there
+        hint = f"; {error.hint}" if error.hint else ""
+        log.error(f"the state cannot be used any more: {error}{hint}", action="state-failed")
+        sys.exit(_STATE_FAILED)

@@ -74,10 +74,10 @@ class Launcher:
         try:
             self.scheduler.start()
         except OSError as error:
-            log.error("Cannot start the scheduler", "scheduler_failed", reason=error)
+            log.error("Cannot start the scheduler", "scheduler-failed", reason=error)
             self.deadlines.set("scheduler", self.scheduler.ended())
             return
-        log.info("Started the scheduler", "scheduler_start", pid=self.scheduler.pid)
+        log.info("Started the scheduler", "scheduler-start", pid=self.scheduler.pid)
         if self.scheduler.link is not None:
             self.loop.on(self.scheduler.link.fileno(), self._on_link)
         self._say({"op": "hello", "attempts": [list(key) for key in self.children.values()]})
@@ -89,7 +89,7 @@ class Launcher:
             self.loop.off(self.scheduler.link.fileno())
         code, ready = os.waitstatus_to_exitcode(status), self.scheduler.ready
         say = log.info if self.stopping else log.warning
-        say("The scheduler ended", "scheduler_end", pid=self.scheduler.pid, status=code)
+        say("The scheduler ended", "scheduler-end", pid=self.scheduler.pid, status=code)
         delay = self.scheduler.ended()
         self.deadlines.clear("stable")
         if self.stopping:
@@ -112,7 +112,7 @@ class Launcher:
             except BlockingIOError:
                 return
             except (OSError, link.LinkError) as error:
-                log.warning("The scheduler sent nonsense", "link_error", reason=error)
+                log.warning("The scheduler sent nonsense", "link-error", reason=error)
                 continue
             if received is None:  # it is ending: its death is a signal
                 self.loop.off(self.scheduler.link.fileno())
@@ -136,9 +136,9 @@ class Launcher:
             elif operation == "ready":
                 self._ready()
             else:
-                log.warning("Unknown order", "order_unknown", op=operation)
+                log.warning("Unknown order", "order-unknown", op=operation)
         except Refusal as refusal:
-            log.error("Refused an order", "order_refused", op=operation, reason=refusal.detail)
+            log.error("Refused an order", "order-refused", op=operation, reason=refusal.detail)
 
     def _ready(self) -> None:
         self.scheduler.ready = True
@@ -167,12 +167,12 @@ class Launcher:
             self._refuse(job, attempt, Refusal.of("fork", error))
         else:
             self.children[pid] = key
-            log.info("Started a supervisor", "supervisor_start", job=job, attempt=attempt, pid=pid)
+            log.info("Started a supervisor", "supervisor-start", job=job, attempt=attempt, pid=pid)
 
     def _refuse(self, job: int, attempt: int, refusal: Refusal) -> None:
         log.warning(
             "Refused a start",
-            "start_refused",
+            "start-refused",
             job=job,
             attempt=attempt,
             stage=refusal.stage,
@@ -210,9 +210,9 @@ class Launcher:
         code = os.waitstatus_to_exitcode(status)
         ids = {"job": job, "attempt": attempt, "pid": pid}
         if code == 0:
-            log.info("A supervisor ended", "supervisor_end", **ids)
+            log.info("A supervisor ended", "supervisor-end", **ids)
         else:
-            log.error("A supervisor failed", "supervisor_failed", **ids, status=code)
+            log.error("A supervisor failed", "supervisor-failed", **ids, status=code)
         self._say({"op": "gone", "job": job, "attempt": attempt})
         if self.site.groups is None and code != 0:
             kill_adopted(self._known())
@@ -225,7 +225,7 @@ class Launcher:
         try:
             self.spare.refill()
         except OSError as error:
-            log.warning("Cannot fork a spare supervisor", "spare_failed", reason=error)
+            log.warning("Cannot fork a spare supervisor", "spare-failed", reason=error)
 
     # ------------------------------------------------------------ signals and time
 
@@ -325,10 +325,10 @@ def main(settings_fd: int, scheduler: Sequence[str] | None = None) -> NoReturn:
     try:
         launcher = prepare(settings_fd, scheduler)
     except startup.StartError as error:
-        log.error(str(error), "start_failed")
+        log.error(str(error), "cannot-start")
         sys.exit(error.status)
     except OSError as error:
-        log.error(f"cannot start: {startup.reason(error)}", "start_failed")
+        log.error(f"cannot start: {startup.reason(error)}", "cannot-start")
         sys.exit(71)
     # The pages of what lives for ever stay shared with the supervisors; there are no cycles.
     gc.collect()

@@ -34,9 +34,9 @@ def error(sentence: str, action: str, **ids: object) -> None:
 
 
 def line(level: str, sentence: str, action: str, ids: dict[str, object]) -> str:
-    """One log line; what a value holds cannot look like a field or another line."""
+    """One log line as ``system.log`` writes them; what a value holds cannot look like a field or another line."""
     fields = "".join(f" {name}={quoted(value)}" for name, value in ids.items())
-    return f"mgpud {level}: {sentence} action={action}{fields}\n"
+    return f"{level.upper()} {sentence} action={action}{fields}\n"
 
 
 def quoted(value: object) -> str:

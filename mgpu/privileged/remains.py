@@ -47,7 +47,7 @@ class Remains:
 
     def _watch(self, name: str, group: Group, *, kill: bool) -> bool:
         if kill and group.populated():
-            log.info("Killing what is left of an attempt", "attempt_kill", attempt=name)
+            log.info("Killing what is left of an attempt", "attempt-kill", attempt=name)
             group.kill()
         self._watched[name] = group
         self._loop.on(group.fileno(), lambda _events: self._changed(name), CHANGED)
@@ -67,7 +67,7 @@ class Remains:
         del self._watched[name]
         groups = self._site.groups
         if groups is not None and not groups.remove(name):
-            log.warning("Cannot remove a cgroup", "cgroup_left", attempt=name)
+            log.warning("Cannot remove a cgroup", "cgroup-left", attempt=name)
         script.remove(self._site.scripts, name)
         return True
 

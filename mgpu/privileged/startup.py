@@ -158,7 +158,7 @@ def _admin_access(group: str) -> tuple[int, int]:
         return grp.getgrnam(group).gr_gid, 0o660
     except KeyError:
         sentence = "There is no group of administrators: only root can use the admin socket"
-        log.warning(sentence, "admin_group_missing", group=group)
+        log.warning(sentence, "admin-group-missing", group=group)
         return 0, 0o600
 
 
@@ -252,7 +252,7 @@ def _groups(name: str) -> tuple[cgroup.Groups | None, list[int]]:
         groups = cgroup.open_groups(name)
     except OSError as error:
         sentence = "No cgroups for jobs: their processes are followed by the subreaper flag alone"
-        log.warning(sentence, "cgroup_unavailable", reason=error.strerror or error)
+        log.warning(sentence, "cgroup-unavailable", reason=error.strerror or error)
         return None, []
     lock = groups.lock()
     if lock is None:

@@ -78,7 +78,7 @@ class Workers:
     def late(self, uid: int) -> None:
         """The deadline of a question has passed: abandon its worker."""
         if uid in self._busy:
-            log.warning("A name service does not answer", "account_timeout", uid=uid)
+            log.warning("A name service does not answer", "account-timeout", uid=uid)
             os.kill(self._busy[uid][0], signal.SIGKILL)
             self._forget(uid)
             seconds = f"{ANSWER_SECONDS:.0f}"

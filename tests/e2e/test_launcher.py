@@ -39,7 +39,7 @@ def refused(scheduler: FakeScheduler, timeout: float = 5.0) -> str:
     assert scheduler.process.wait(timeout) != 0
     said = [line for line in scheduler.log().splitlines() if "warning" not in line]
     assert len(said) == 1, said
-    assert "action=start_failed" in said[0]
+    assert "action=cannot-start" in said[0]
     return said[0]
 
 
@@ -229,8 +229,8 @@ def test_a_dead_scheduler_is_replaced_ever_more_slowly(scheduler: FakeScheduler)
     assert scheduler.stub_pid != first
     scheduler.restart_scheduler()
     scheduler.leave()
-    eventually(lambda: scheduler.log().count("action=scheduler_end") == 3)
-    never(lambda: scheduler.log().count("action=scheduler_start") > 3, for_seconds=0.2)
+    eventually(lambda: scheduler.log().count("action=scheduler-end") == 3)
+    never(lambda: scheduler.log().count("action=scheduler-start") > 3, for_seconds=0.2)
     scheduler.take_place()
 
 

@@ -88,7 +88,7 @@ def test_a_value_cannot_look_like_a_field_or_a_line(value: str) -> None:
     line = log.line("info", "Something", "some_action", {"job": 1, "reason": value})
     assert line.count("\n") == 1
     assert line.isascii()
-    quoted = line.removeprefix("mgpud info: Something action=some_action job=1 reason=")[:-1]
+    quoted = line.removeprefix("INFO Something action=some_action job=1 reason=")[:-1]
     assert quoted == value or quoted[0] in "'\""
     assert quoted != ""
 

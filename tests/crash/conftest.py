@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -51,9 +52,10 @@ def accounts_made() -> tuple[User, User]:
 
 @pytest.fixture(autouse=True)
 def clean_homes(accounts_made: tuple[User, User]) -> None:
-    """Each test begins with empty ledgers."""
+    """Each test begins with empty ledgers and without logs."""
     for user in accounts_made:
         (user.home / "ledger").unlink(missing_ok=True)
+        shutil.rmtree(user.home / ".local", ignore_errors=True)
 
 
 @pytest.fixture

@@ -153,6 +153,12 @@ def ledger(user: User) -> Counter[tuple[int, int]]:
     return Counter((int(job), int(restarts)) for job, restarts in map(str.split, lines))
 
 
+def leaders(user: User) -> list[processes.Process]:
+    """The first process of each running job of the user's: it holds the line that was submitted."""
+    found = {p.pid: p for p in processes.of_user(user.uid) if "MGPU_JOB_ID" in p.command}
+    return [process for process in found.values() if process.parent not in found]
+
+
 def check(daemon: Daemon, users: Iterable[User], acknowledged: Iterable[int]) -> None:
     """All is over: nothing lost, nothing doubled, nothing left behind."""
     jobs = all_jobs(daemon)

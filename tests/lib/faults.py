@@ -180,6 +180,7 @@ class Disk:
         _run("mkfs.ext4", "-q", "-F", self._image)
         folder.mkdir(mode=0o700, exist_ok=True)
         self._mount()
+        (folder / "lost+found").rmdir()
 
     def _mount(self) -> None:
         _run("mount", "-o", "loop", self._image, str(self.folder))

@@ -100,8 +100,8 @@ _START_CALLS = {
 
 def _three(daemon: Daemon, tag: str, flag: Path) -> list[int]:
     acts = Acts(daemon, tag)
-    ends = acts.submit("ends", f"until [ -e {flag} ]; do sleep 0.01; done; exit 4")  # job
-    runs = acts.submit("runs", "exec sleep 600")  # job
+    ends = acts.submit("ends", f"until [ -e {flag} ]; do sleep 0.01; done; exit 4")
+    runs = acts.submit("runs", "exec sleep 600")
     waits = acts.submit("waits", "exit 0", gpus=2, gpu_mem=None)
     acts.until(ends, "RUNNING")
     acts.until(runs, "RUNNING")

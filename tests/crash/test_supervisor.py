@@ -49,7 +49,7 @@ def ends(daemon: Daemon, tag: str) -> dict[str, Any]:
 def is_cancelled(daemon: Daemon, tag: str) -> dict[str, Any]:
     """A job that is cancelled while it runs."""
     acts = Acts(daemon, tag)
-    job = acts.submit("cancelled", "exec sleep 600")  # job
+    job = acts.submit("cancelled", "exec sleep 600")
     acts.until(job, "RUNNING", "FAILED")
     acts.cancel(job)
     return {"job": job, "end": acts.wait(job)[job]}

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.crash.world import Acts, Errand, all_jobs, check, insist, ledger, revive
+from tests.crash.world import Acts, Errand, all_jobs, check, insist, leaders, ledger, revive
 from tests.lib import processes
 from tests.lib.daemon import Daemon
 from tests.lib.faults import kill9
@@ -18,7 +18,7 @@ from tests.lib.waiting import eventually
 JOBS = 20
 KILLS = 20
 #: Signals in turn, so that not every end is a code.
-FLAGGED = "until [ -e $HOME/flag ]; do sleep 0.02; done; "  # job
+FLAGGED = "until [ -e $HOME/flag ]; do sleep 0.02; done; "
 
 
 def launcher_and_scheduler(daemon: Daemon) -> None:
@@ -63,7 +63,7 @@ def test_launcher_and_scheduler_with_twenty_jobs(
     (dora.home / "flag").unlink(missing_ok=True)
     expected = Errand(dora, lambda: many(Acts(daemon, "x"))).result()
     running(daemon, dora)
-    jobs = {p.key for p in processes.of_user(dora.uid) if "MGPU_JOB_ID" in p.command}
+    jobs = {process.key for process in leaders(dora)}
     assert len(jobs) == JOBS
     launcher_and_scheduler(daemon)
     if down:
@@ -71,7 +71,7 @@ def test_launcher_and_scheduler_with_twenty_jobs(
         eventually(lambda: not processes.of_user(dora.uid), what="the jobs end", timeout=20)
     revive(daemon)
     if not down:
-        assert {p.key for p in processes.of_user(dora.uid)} >= jobs, "a job was killed"
+        assert {process.key for process in leaders(dora)} == jobs, "a job was killed"
         (dora.home / "flag").touch()
     ids = [int(job) for job in expected]
     assert Errand(dora, Acts(daemon, "x").wait, *ids).result() == expected

@@ -1,7 +1,7 @@
 """Requests of clients: who may ask what, and what each operation does.
 
 ``HANDLERS`` has one function for each operation. What changes jobs goes through the engine and is
-answered after it is stored; what only looks is answered at the end of the turn.
+answered after it is stored; what only looks is answered at once, from what is stored.
 """
 
 from __future__ import annotations
@@ -12,22 +12,19 @@ from typing import Any, NamedTuple
 from mgpu import __version__
 from mgpu.core import requests as core
 from mgpu.core.access import allowed
-from mgpu.daemon import views
+from mgpu.daemon import selection, views
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.engine import Ask, Engine
 from mgpu.daemon.server import Server
 from mgpu.daemon.waiters import Waiters
-from mgpu.model import states
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Ended, Job, JobSpec
 from mgpu.model.time import Now
 from mgpu.protocol import messages, names
-from mgpu.store.base import JobFilter, Store
+from mgpu.store.base import Store
 from mgpu.system.log import log
 
-#: Ended jobs in one listing at the most, unless the caller's limit is smaller.
-MOST_ENDED = 10_000
 #: Jobs of one request that its line in the log names.
 MOST_AUDITED = 20
 
@@ -265,53 +262,10 @@ class Dispatcher:
         return job
 
     def _choose(self, conn: Connection, request: messages.ListJobs) -> Iterable[Job]:
-        """The jobs that a listing names, active ones first, in order of their ids."""
+        """The jobs that a listing names."""
         scope = request.scope or self._rules.default_scope
         uids = [conn.uid] if scope == "me" and not (request.users or request.jobs) else None
-        wanted = _Wanted(request, uids)
-        active = self._active(request)
-        chosen = [job for job in active if wanted.has(job)]
-        if request.ended or request.jobs or any(s in states.ENDED for s in request.states):
-            chosen += self._ended(request, uids)
-        return chosen[: request.limit] if request.limit else chosen
-
-    def _active(self, request: messages.ListJobs) -> Iterable[Job]:
-        jobs = self._engine.world.jobs
-        if request.jobs:
-            return [jobs[job_id] for job_id in sorted(set(request.jobs)) if job_id in jobs]
-        return jobs.values()
-
-    def _ended(self, request: messages.ListJobs, uids: list[int] | None) -> list[Job]:
-        ended = [state for state in request.states if state in states.ENDED]
-        if request.states and not ended:
-            return []
-        found = self._store.find(
-            JobFilter(
-                ids=request.jobs or None,
-                uids=uids,
-                users=request.users or None,
-                states=ended or None,
-                limit=min(request.limit or MOST_ENDED, MOST_ENDED),
-            )
-        )
-        return sorted(found, key=lambda job: job.id)
-
-
-class _Wanted:
-    """The filter of a listing, applied to active jobs."""
-
-    def __init__(self, request: messages.ListJobs, uids: list[int] | None) -> None:
-        self._users = frozenset(request.users)
-        self._states = frozenset(request.states)
-        self._uids = None if uids is None else frozenset(uids)
-
-    def has(self, job: Job) -> bool:
-        """Whether ``job`` is to be listed."""
-        return (
-            (self._uids is None or job.uid in self._uids)
-            and (not self._users or job.user in self._users)
-            and (not self._states or job.state in self._states)
-        )
+        return selection.choose(self._engine.world, self._store, request, uids)
 
 
 Handler = Callable[[Dispatcher, Connection, Any, Now], None]

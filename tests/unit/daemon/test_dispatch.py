@@ -202,6 +202,8 @@ def test_a_listing_is_filtered(rig: Rig) -> None:
     assert ids(states=["FAILED"]) == []
     assert ids(jobs=[4, 1, 2, 4, 99]) == [2, 4, 1]
     assert ids(limit=2) == [2, 3]
+    assert ids(limit=2, ended=True) == [2, 3]
+    assert ids(limit=4, ended=True) == [2, 3, 4, 1]
 
 
 def test_whose_jobs_are_listed_is_configured(make_rig: Callable[..., Rig]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mgpu.daemon import limits
-from mgpu.protocol.messages import JOB_FIELDS
+from mgpu.daemon import limits, selection
+from mgpu.protocol.messages import JOB_FIELDS, ListJobs
 from tests.unit.daemon.rig import Rig
 
 
@@ -70,3 +70,17 @@ def test_a_request_behind_a_listing_waits_for_its_end(make_rig: Callable[..., Ri
         answers += client.take()
     assert [*answers[0]["part"]["fields"]] == [*JOB_FIELDS]
     assert answers[-2] == {"ok": {"count": 5000}}
+
+
+def test_ended_jobs_are_read_page_by_page(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(limits__pending_per_user=100_000)
+    many = 3 * selection.PAGE + 7
+    rig.submit(count=many, gpus=2)
+    rig.client().one({"op": "cancel", "jobs": [*range(2, many + 1)]})
+    listing = selection.choose(
+        rig.scheduler._engine.world, rig.store, ListJobs(None, (), (), (), True, many - 5), None
+    )
+    assert [job.id for job in listing] == [1, *range(7, many + 1)]  # those that ended last
+    *parts, last = rig.client().ask({"op": "jobs", "scope": "all", "ended": True})
+    assert [row[0] for part in parts for row in part["part"]["rows"]] == [*range(1, many + 1)]
+    assert last == {"ok": {"count": many}}

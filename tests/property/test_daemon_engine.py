@@ -194,5 +194,5 @@ def _over(job: Job) -> bool:
     return isinstance(job.phase, Ended | Pending)
 
 
-Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Machine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestEngine = Machine.TestCase

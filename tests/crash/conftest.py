@@ -94,7 +94,7 @@ def points() -> Callable[[int], Iterator[int]]:
 
     def choose(total: int) -> Iterator[int]:
         if wanted == "all":
-            yield from range(1, total + 1)
+            yield from range(1, total + total // 10 + 3)  # no two runs make equally many
             return
         count = min(int(wanted), total)
         yield from sorted({1 + i * (total - 1) // max(count - 1, 1) for i in range(count)})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.crash.walk import Points, Walk, check_errands, errands
-from tests.crash.world import Acts, Errand, revive
+from tests.crash.world import Acts, Errand, answers, revive
 from tests.lib.daemon import Daemon
 from tests.lib.faults import KillAt, calls, kill9
 from tests.lib.users import User
@@ -115,12 +115,4 @@ def _end(daemon: Daemon, ids: list[int]) -> dict[int, list[Any]]:
 
 
 def _wait_for_either(kill: KillAt, daemon: Daemon) -> None:
-    eventually(lambda: kill.has_fired() or _answers(daemon), timeout=20)
-
-
-def _answers(daemon: Daemon) -> bool:
-    try:
-        daemon.wait_ready(timeout=0.05)
-    except AssertionError:
-        return False
-    return True
+    eventually(lambda: kill.has_fired() or answers(daemon), timeout=20)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,8 @@ from typing import Any
 import pytest
 
 from mgpu import Client, MgpuError
-from tests.crash.world import RECORD, Acts, Errand, all_jobs, check, integrity, ledger
+from tests.crash.walk import Points
+from tests.crash.world import RECORD, Acts, Errand, all_jobs, answers, check, integrity, ledger
 from tests.lib import cgroups, processes
 from tests.lib.daemon import Daemon
 from tests.lib.faults import Disk, another_boot, fill, kill9, small_disk
@@ -70,7 +74,8 @@ def before_the_reboot(daemon: Daemon, flag: Path) -> dict[str, int]:
     return jobs
 
 
-def test_a_reboot(daemon: Daemon, dora: User) -> None:
+def test_a_reboot(make_daemon: Callable[..., Daemon], dora: User) -> None:
+    daemon = make_daemon({"scheduling": {"kill_grace": 600}})
     flag = dora.home / "flag"
     for old in (flag, Path(f"{flag}s")):
         old.unlink(missing_ok=True)
@@ -108,6 +113,55 @@ def test_two_reboots(daemon: Daemon, dora: User) -> None:
     with another_boot(2):  # the same boot: nothing is taken for lost
         daemon.start()
     assert daemon.wait_state(job, "RUNNING")["restarts"] == 2
+
+
+def test_killed_again_and_again_while_it_learns_of_a_reboot(
+    daemon: Daemon, dora: User, points: Points, tally: Counter[str]
+) -> None:
+    """The job is requeued once, whatever of that was stored when the scheduler died."""
+    acts = Acts(daemon, "x")
+    jobs = []
+    for nth in points(_SYNCS_OF_A_START):
+        jobs.append(Errand(dora, acts.submit, str(nth), "exec sleep 600").result())
+        has_run(dora, jobs[-1], 0)
+        power_off(daemon, [dora])
+        with another_boot(nth):
+            tally["kills"] += start_and_kill(daemon, "fdatasync", nth)
+            has_run(dora, jobs[-1], 1)
+            assert daemon.wait_state(jobs[-1], "RUNNING")["restarts"] == 1
+        Errand(dora, acts.cancel, jobs[-1]).result()
+        daemon.wait_state(jobs[-1], "CANCELLED")
+        check(daemon, [dora], jobs)
+        tally["walked"] += 1
+
+
+_SYNCS_OF_A_START = 4
+
+
+def start_and_kill(daemon: Daemon, name: str, nth: int) -> bool:
+    """Start the daemon; its schedulers die at their ``nth`` call until one was seen to."""
+    trace = daemon.state / "trace"
+    inject = ["-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={nth}"]
+    daemon.prefix = ["strace", "-D", "-f", "-qq", "-o", str(trace), *inject]
+    daemon.start(wait=False)
+    daemon.prefix = []
+
+    def killed() -> bool:
+        return trace.exists() and "+++ killed by SIGKILL" in trace.read_text()
+
+    eventually(lambda: killed() or answers(daemon), timeout=30)
+    fired = killed()
+    os.kill(tracer_of(daemon.pid), signal.SIGKILL)  # which lets all go that it traces
+    eventually(lambda: tracer_of(daemon.pid), until=lambda tracer: tracer == 0)
+    daemon.wait_ready()
+    trace.unlink()
+    return fired
+
+
+def tracer_of(pid: int) -> int:
+    found = re.search(r"TracerPid:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1])
 
 
 def has_run(user: User, job: int, restarts: int) -> None:

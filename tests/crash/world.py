@@ -125,6 +125,15 @@ class Acts:
         return insist(self._socket, lambda client: client.jobs(jobs=[job]))[0].state
 
 
+def answers(daemon: Daemon) -> bool:
+    """Whether the daemon answers, now."""
+    try:
+        daemon.wait_ready(timeout=0.05)
+    except AssertionError:
+        return False
+    return True
+
+
 def revive(daemon: Daemon) -> None:
     """Start the launcher again where it has died, again and again, as systemd does."""
 

@@ -122,12 +122,11 @@ class Attempts:
         self._attempts[key] = Attempt(key, "over")
         self._report(report)
 
-    def failed(self, key: Key, error: OSError) -> None:
-        """An attempt could not even be ordered."""
+    def failed(self, key: Key, why: str, errno: int = 0) -> None:
+        """An attempt could not even be ordered; with an ``errno`` it may succeed later."""
         self._attempts[key] = Attempt(key, "over")
-        detail = f"the scheduler cannot order it: {error.strerror}"
-        number = error.errno or 0
-        self._report(requests.AttemptRefused(*key, "scheduler", number, detail, transient=True))
+        detail, passing = f"the scheduler cannot order it: {why}", errno != 0
+        self._report(requests.AttemptRefused(*key, "scheduler", errno, detail, transient=passing))
 
     # -- what the launcher says -----------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mgpu.daemon import limits
+
 
 @dataclass(slots=True)
 class Bucket:
@@ -65,6 +67,12 @@ class Ledger:
         if uid == 0:
             return 0.0
         return self._accounts[uid].bucket.take(self._burst, self._rate, now)
+
+    def charge(self, uid: int, seconds: float) -> None:
+        """Charge the time that a request took: a dear one counts as many cheap ones."""
+        account = self._accounts.get(uid)
+        if account is not None:
+            account.bucket.tokens -= seconds / limits.SECONDS_PER_TOKEN
 
     def prune(self, now: float) -> None:
         """Forget uids without connections whose bucket is full again."""

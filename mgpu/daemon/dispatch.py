@@ -22,7 +22,7 @@ from mgpu.model.errors import MgpuError
 from mgpu.model.job import Ended, Job, JobSpec
 from mgpu.model.time import Now
 from mgpu.protocol import messages, names
-from mgpu.store.base import Store
+from mgpu.store.base import JobFilter, Store
 from mgpu.system.log import log
 
 #: Jobs of one request that its line in the log names.
@@ -221,13 +221,17 @@ class Dispatcher:
         """Tell the end of each job as it comes."""
         may_any = self._any(conn, "wait")
         own = None if may_any else conn.uid
-        jobs = [self._find(job_id, own) for job_id in dict.fromkeys(request.jobs)]
-        waiting = [job.id for job in jobs if not isinstance(job.phase, Ended)]
+        active = self._engine.world.jobs
+        waiting = [n for n in dict.fromkeys(request.jobs) if n in active]
+        ended = self._ended([n for n in request.jobs if n not in active], own)
+        for job_id in request.jobs:
+            job = active.get(job_id) or ended.get(job_id)
+            if job is None or own not in (None, job.uid):
+                raise unknown_job(job_id)
         if waiting:
             self._waiters.add(conn, waiting)
-        for job in jobs:
-            if isinstance(job.phase, Ended):
-                self._tell(conn, job, now)
+        for job in ended.values():
+            self._tell(conn, job, now)
         if not waiting:
             self._ok(conn, {}, now)
 
@@ -240,26 +244,25 @@ class Dispatcher:
         """As :meth:`_answer`; the core knows active jobs alone, so ended ones are looked up."""
 
         def answer(reply: dict[str, Any], now: Now) -> None:
-            own = None if may_any else conn.uid
-            told = [[job_id, self._if_ended(job_id, how, own)] for job_id, how in reply["jobs"]]
-            self._ok(conn, {"jobs": told}, now)
+            told = dict(reply["jobs"])
+            unknown = [job_id for job_id, how in told.items() if how == names.UNKNOWN]
+            ended = self._ended(unknown, None if may_any else conn.uid)
+            told |= dict.fromkeys(ended, names.ALREADY_ENDED)
+            self._ok(conn, {"jobs": [list(pair) for pair in told.items()]}, now)
 
         return answer
 
-    def _if_ended(self, job_id: int, outcome: str, own: int | None) -> str:
-        job = self._store.job(job_id) if outcome == names.UNKNOWN else None
-        return outcome if job is None or own not in (None, job.uid) else names.ALREADY_ENDED
+    def _ended(self, job_ids: Sequence[int], own: int | None) -> dict[int, Job]:
+        """Those of ``job_ids`` that have ended; ``own`` is whose they are, None for anybody's."""
+        if not job_ids:
+            return {}
+        uids = None if own is None else [own]
+        found = self._store.find(JobFilter(ids=job_ids, uids=uids, limit=len(job_ids)))
+        return {job.id: job for job in found}
 
     def _any(self, conn: Connection, op: str) -> bool:
         """Whether the caller may do ``op`` with jobs of others: on the admin socket only."""
         return conn.admin and allowed(op, owner=False, admin=True, root=conn.uid == 0)
-
-    def _find(self, job_id: int, own: int | None) -> Job:
-        """A job, active or ended; ``own`` is the uid it must belong to, None for anybody's."""
-        job = self._engine.world.jobs.get(job_id) or self._store.job(job_id)
-        if job is None or own not in (None, job.uid):
-            raise unknown_job(job_id)
-        return job
 
     def _choose(self, conn: Connection, request: messages.ListJobs) -> Iterable[Job]:
         """The jobs that a listing names."""

@@ -13,7 +13,7 @@ from mgpu.core.world import World
 from mgpu.daemon.attempts import Attempts
 from mgpu.model.job import Job
 from mgpu.model.time import Now
-from mgpu.store.base import Store
+from mgpu.store.base import Store, StoreCorrupt
 from mgpu.system.log import log
 
 #: Payloads of submissions that are kept at hand, so that a bulk of jobs does not read one again.
@@ -49,7 +49,10 @@ class Actor:
             self._attempts.launch(order, self._payload(job.spec.spec_id), now)
         except OSError as error:  # out of descriptors or memory: tried again later
             log.warning("cannot order a start", action="start-failed", job=job.id, error=error)
-            self._attempts.failed((job.id, job.attempt), error)
+            self._attempts.failed((job.id, job.attempt), str(error.strerror), error.errno or 0)
+        except StoreCorrupt as error:  # this job cannot be started any more; others can
+            log.error("cannot read a payload", action="payload-failed", job=job.id, error=error)
+            self._attempts.failed((job.id, job.attempt), str(error))
 
     def _payload(self, spec_id: int) -> int:
         """A descriptor of the payload in memory, to be given away."""

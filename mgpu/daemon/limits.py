@@ -22,6 +22,8 @@ ACCEPT_RATE: Final = 1000.0
 ACCEPT_BURST: Final = 256.0
 #: Seconds without accepting after the process ran out of descriptors.
 ACCEPT_PAUSE: Final = 0.25
+#: A request that takes this many seconds of the scheduler costs one token more.
+SECONDS_PER_TOKEN: Final = 0.02
 #: The client has closed its side.
 RDHUP: Final = select.EPOLLRDHUP
 #: A request key is remembered that long (seconds).

@@ -85,6 +85,7 @@ class Scheduler:
             self._dispatcher.handle,
             self._dispatcher.forget,
             opening.group_id(settings["access.admin_group"]),
+            clock.now,
         )
         self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
 

@@ -38,12 +38,14 @@ class Server:
         on_request: OnRequest,
         on_close: OnClose,
         admin_gid: int | None,
+        clock: Callable[[], Now],
     ) -> None:
         self._loop = loop
         self._ledger = ledger
         self._on_request = on_request
         self._on_close = on_close
         self._admin_gid = admin_gid
+        self._clock = clock
         self._listeners: list[socket.socket] = []
         self._connections: dict[int, Connection] = {}
         self._throttled: dict[int, float] = {}
@@ -168,7 +170,12 @@ class Server:
             self._throttled[conn.fd] = again
             conn.waiting = message
         else:
-            self._on_request(conn, message, now)
+            self._serve(conn, message, now)
+
+    def _serve(self, conn: Connection, message: dict[str, object], now: Now) -> None:
+        begin = self._clock().boot
+        self._on_request(conn, message, now)
+        self._ledger.charge(conn.uid, self._clock().boot - begin)
 
     def _greet(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         conn.send(messages.hello(messages.parse_hello(message), __version__))
@@ -222,7 +229,7 @@ class Server:
             return
         del self._throttled[conn.fd]
         message, conn.waiting = conn.waiting, {}
-        self._on_request(conn, message, now)
+        self._serve(conn, message, now)
 
 
 def _turn_away(client: socket.socket, *, trusted: bool) -> None:

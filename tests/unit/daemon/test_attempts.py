@@ -11,6 +11,7 @@ import pytest
 from mgpu.daemon import effects, limits
 from mgpu.model.job import Ended, Pending, Running, Starting, Stopping
 from mgpu.protocol import link
+from mgpu.store.base import StoreCorrupt
 from tests.unit.daemon.folders import Folder
 from tests.unit.daemon.outside import Key, message_of
 from tests.unit.daemon.rig import ALICE, Rig, open_fds
@@ -344,3 +345,18 @@ def test_the_link_to_a_supervisor_is_closed_on_exec(rig: Rig) -> None:
     sock = rig.scheduler._attempts._attempts[job, 1].sock
     assert isinstance(sock, socket.socket)
     assert not sock.get_inheritable()
+
+
+def test_a_payload_that_cannot_be_read_ends_its_job_alone(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_spec: int) -> bytes:
+        raise StoreCorrupt("payloads row 1: missing")
+
+    monkeypatch.setattr(rig.scheduler._store, "payload", missing)
+    job = rig.submit()
+    assert end_of(rig, job).state == "LAUNCH_FAILED"
+    assert "payloads row 1: missing" in end_of(rig, job).detail
+    monkeypatch.undo()
+    other = rig.submit()
+    assert rig.supervisor(other)

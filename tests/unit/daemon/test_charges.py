@@ -51,3 +51,12 @@ def test_connections_of_one_are_no_limit_for_another() -> None:
     ledger.close(1)
     assert ledger.open(1, 0.0)
     assert all(ledger.open(0, 0.0) for _ in range(100))
+
+
+def test_a_dear_request_counts_as_many() -> None:
+    ledger = Ledger(32, 10, 1)
+    ledger.open(1000, 0.0)
+    assert ledger.request(1000, 0.0) == 0.0
+    ledger.charge(1000, 0.2)
+    assert ledger.request(1000, 0.0) == 2.0
+    ledger.charge(4711, 0.2)  # its last connection has gone meanwhile

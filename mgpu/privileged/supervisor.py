@@ -104,6 +104,7 @@ class Supervisor:
         parent = os.getpid()
         self.child, entered = fork(group)
         if self.child == 0:
+            near.close()  # else the child would hold open itself what tells it that we have died
             fds = {"pipe": far.fileno(), "payload_fd": payload, "script_fd": script_fd}
             job.run(
                 job.Child(self.order, self.site, group=group, entered=entered, parent=parent, **fds)

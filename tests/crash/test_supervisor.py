@@ -6,6 +6,8 @@ not begun is tried again.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.crash.walk import Points, Walk
-from tests.crash.world import Acts, Errand, ledger
+from tests.crash.world import Acts, Errand, check, ledger, revive
 from tests.lib import processes
 from tests.lib.daemon import Daemon
-from tests.lib.faults import KillAt, calls, kill9
+from tests.lib.faults import KillAt, calls, held, kill9
 from tests.lib.users import User
 from tests.lib.waiting import eventually
 
@@ -138,3 +140,21 @@ def test_killed_together_with_the_scheduler(
     walk = SupervisorWalk(daemon, dora, tally)
     found = walk.walk(ends, name, points, lambda: kill9(walk.scheduler()))
     assert all(end in (["FAILED", 3, None], LOST) for end in found), found
+
+
+def test_killed_after_its_launcher_with_a_child_that_waits(daemon: Daemon, dora: User) -> None:
+    """Nobody is left who knows of the child: it ends by itself, and the attempt is made again."""
+    acts = Acts(daemon, "x")
+    supervisor = spare(daemon)
+    with held(supervisor, "mkdirat", 2):
+        job = Errand(dora, acts.submit, "ends", "exit 3").result()
+        (child,) = eventually(lambda: processes.of_user(dora.uid), what="the child waits")
+        kill9(daemon.pid)
+        os.kill(supervisor, signal.SIGKILL)
+    eventually(lambda: not processes.alive(supervisor), what="the supervisor is dead")
+    assert "mgpu.privileged" in child.command
+    assert daemon.process is not None
+    daemon.process.wait(10)
+    revive(daemon)
+    assert Errand(dora, acts.wait, job).result() == {str(job): ["FAILED", 3, None]}
+    check(daemon, [dora], [job])

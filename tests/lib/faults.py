@@ -102,6 +102,19 @@ class KillAt:
 
 
 @contextmanager
+def held(pid: int, name: str, nth: int, seconds: int = 30) -> Iterator[None]:
+    """Let the process stand still before its ``nth`` call of ``name``, until the block ends."""
+    inject = f"inject={name}:delay_enter={seconds}s:when={nth}"
+    strace = _Strace(pid, "-e", f"trace={name}", "-e", inject)
+    strace.start()
+    try:
+        yield
+    finally:
+        strace.stop()
+        strace.close()
+
+
+@contextmanager
 def calls(pid: int, names: Sequence[str]) -> Iterator[Counter[str]]:
     """Count the calls of ``names`` that ``pid`` makes in the block; filled in at its end."""
     counted: Counter[str] = Counter()

@@ -34,7 +34,7 @@ def error(sentence: str, action: str, **ids: object) -> None:
 
 
 def line(level: str, sentence: str, action: str, ids: dict[str, object]) -> str:
-    """One log line as ``system.log`` writes them; what a value holds cannot look like a field or another line."""
+    """One log line, in the form of ``system.log``; no value can look like a field or a line."""
     fields = "".join(f" {name}={quoted(value)}" for name, value in ids.items())
     return f"{level.upper()} {sentence} action={action}{fields}\n"
 

@@ -26,7 +26,7 @@ _MAX_ANSWER = 64 * 1024
 class Workers:
     """At most one worker for each uid, and no more than 64 of them."""
 
-    __slots__ = ("_answer", "_busy", "_deadlines", "_loop", "_rules")
+    __slots__ = ("_again", "_answer", "_busy", "_deadlines", "_loop", "_rules")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Workers:
         self._rules = rules
         self._answer = answer
         self._busy: dict[int, tuple[int, int]] = {}
+        self._again: set[int] = set()
 
     def ask(self, uid: int) -> None:
         """Find out who ``uid`` is; the answer comes through ``answer``."""
@@ -72,14 +73,27 @@ class Workers:
             answer = msgpack.unpackb(os.read(pipe, _MAX_ANSWER), unicode_errors="replace")
         except Exception:  # a worker that died has said nothing, or half of it
             answer = _unknown(uid, "the account could not be looked up")
+            if self._once_more(uid):
+                return
+        self._again.discard(uid)
         self._forget(uid)
         self._answer(answer)
+
+    def _once_more(self, uid: int) -> bool:
+        """Let another worker try, once: the first may have been killed."""
+        if uid in self._again:
+            return False
+        self._again.add(uid)
+        self._forget(uid)
+        self.ask(uid)
+        return True
 
     def late(self, uid: int) -> None:
         """The deadline of a question has passed: abandon its worker."""
         if uid in self._busy:
             log.warning("A name service does not answer", "account-timeout", uid=uid)
             os.kill(self._busy[uid][0], signal.SIGKILL)
+            self._again.discard(uid)
             self._forget(uid)
             seconds = f"{ANSWER_SECONDS:.0f}"
             self._answer(_unknown(uid, f"the name service did not answer in {seconds} s"))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from tests.crash.walk import Points, Walk, check_errands, errands
-from tests.crash.world import Errand, revive
+from tests.crash.world import Acts, Errand, revive
+from tests.lib import processes
 from tests.lib.daemon import Daemon
-from tests.lib.faults import KillAt, calls
+from tests.lib.faults import KillAt, calls, held
 from tests.lib.users import User
 from tests.lib.waiting import eventually
 
@@ -30,6 +33,22 @@ def test_killed_while_it_serves(
         kill = KillAt(daemon.pid, name, nth)
         seen = killed(daemon, kill, dora)
         walk.check(check_errands(seen), fired=kill.fired, what=kill.what)
+
+
+def test_one_that_looks_up_an_account_is_killed(daemon: Daemon, dora: User) -> None:
+    """Another one is asked, and the user notices nothing."""
+    known = {p.pid for p in processes.running().values() if p.parent == daemon.pid}
+
+    def looking() -> list[int]:
+        children = [p.pid for p in processes.running().values() if p.parent == daemon.pid]
+        return [pid for pid in children if pid not in known]
+
+    with held(daemon.pid, "openat", 1, follow=True):
+        errand = Errand(dora, Acts(daemon, "x").submit, "one", "exit 3")
+        (worker,) = eventually(looking, what="somebody looks the account up")
+        os.kill(worker, signal.SIGKILL)
+    job = errand.result()
+    assert Errand(dora, Acts(daemon, "x").wait, job).result() == {str(job): ["FAILED", 3, None]}
 
 
 def killed(daemon: Daemon, kill: KillAt, user: User) -> dict[str, Any]:

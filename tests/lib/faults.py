@@ -102,10 +102,13 @@ class KillAt:
 
 
 @contextmanager
-def held(pid: int, name: str, nth: int, seconds: int = 30) -> Iterator[None]:
-    """Let the process stand still before its ``nth`` call of ``name``, until the block ends."""
-    inject = f"inject={name}:delay_enter={seconds}s:when={nth}"
-    strace = _Strace(pid, "-e", f"trace={name}", "-e", inject)
+def held(pid: int, name: str, nth: int, *, follow: bool = False) -> Iterator[None]:
+    """Let the process stand still before its ``nth`` call of ``name``, until the block ends.
+
+    ``follow``: each child that it forks meanwhile too.
+    """
+    inject = ["-e", f"trace={name}", "-e", f"inject={name}:delay_enter=30s:when={nth}"]
+    strace = _Strace(pid, *(["-f"] if follow else []), *inject)
     strace.start()
     try:
         yield

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.crash.walk import Points, Walk, check_errands, errands
-from tests.crash.world import Acts, Errand, revive
+from tests.crash.world import Acts, Errand, answers, check, revive
 from tests.lib import processes
 from tests.lib.daemon import Daemon
-from tests.lib.faults import KillAt, calls, held
+from tests.lib.faults import KillAt, calls, held, tracer_of
 from tests.lib.users import User
 from tests.lib.waiting import eventually
 
@@ -33,6 +33,43 @@ def test_killed_while_it_serves(
         kill = KillAt(daemon.pid, name, nth)
         seen = killed(daemon, kill, dora)
         walk.check(check_errands(seen), fired=kill.fired, what=kill.what)
+
+
+@pytest.mark.parametrize("name", ["mkdir", "flock", "unlink", "bind", "chmod", "listen", "clone"])
+def test_killed_while_it_starts(name: str, daemon: Daemon, dora: User, tally: Counter[str]) -> None:
+    """A job that runs does not notice, and the next start finds everything in order."""
+    acts = Acts(daemon, "x")
+    job = Errand(dora, acts.submit, "long", "exec sleep 600").result()
+    daemon.wait_state(job, "RUNNING")
+    (process,) = eventually(lambda: processes.of_user(dora.uid), until=lambda p: len(p) == 1)
+    for nth in (1, 2, 3):
+        daemon.kill9()
+        tally["walked"] += 1
+        tally["kills"] += start_and_kill(daemon, name, nth)
+        revive(daemon)
+        assert daemon.wait_state(job, "RUNNING")["attempt"] == 1
+    assert [p.key for p in processes.of_user(dora.uid)] == [process.key]
+    Errand(dora, acts.cancel, job).result()
+    daemon.wait_state(job, "CANCELLED")
+    check(daemon, [dora], [job])
+
+
+def start_and_kill(daemon: Daemon, name: str, nth: int) -> bool:
+    """Start a launcher that dies at its ``nth`` call, if it makes so many."""
+    inject = ["-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={nth}"]
+    daemon.prefix = ["strace", "-D", "-qq", "-o", "/dev/null", *inject]
+    daemon.start(wait=False)
+    daemon.prefix = []
+    process = daemon.process
+    assert process is not None
+
+    def dead() -> bool:
+        return process.poll() is not None
+
+    eventually(lambda: dead() or answers(daemon), timeout=20)
+    if not dead():
+        os.kill(tracer_of(daemon.pid), signal.SIGKILL)  # which lets it go
+    return dead()
 
 
 def test_one_that_looks_up_an_account_is_killed(daemon: Daemon, dora: User) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 from collections import Counter
@@ -19,7 +18,7 @@ from tests.crash.walk import Points
 from tests.crash.world import RECORD, Acts, Errand, all_jobs, answers, check, integrity, ledger
 from tests.lib import cgroups, processes
 from tests.lib.daemon import Daemon
-from tests.lib.faults import Disk, another_boot, fill, kill9, small_disk
+from tests.lib.faults import Disk, another_boot, fill, kill9, small_disk, tracer_of
 from tests.lib.users import User
 from tests.lib.waiting import eventually
 
@@ -156,12 +155,6 @@ def start_and_kill(daemon: Daemon, name: str, nth: int) -> bool:
     daemon.wait_ready()
     trace.unlink()
     return fired
-
-
-def tracer_of(pid: int) -> int:
-    found = re.search(r"TracerPid:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1])
 
 
 def has_run(user: User, job: int, restarts: int) -> None:

@@ -140,6 +140,13 @@ def kill9(pid: int) -> bool:
     return False
 
 
+def tracer_of(pid: int) -> int:
+    """Who traces the process; 0 for nobody."""
+    found = re.search(r"TracerPid:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
 # ---------------------------------------------------------------- another boot
 
 

@@ -163,8 +163,10 @@ def restart(user: User, scale: Scale) -> list[Row]:
         rig.as_user(user, running, rig.block)
         rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=MANY))
         yard = Yardsticks.take()
-        one = [_after(user, running, running.kill9_scheduler) for _ in range(count)]
-        all_ = [_after(user, running, lambda: _all_anew(running)) for _ in range(count)]
+        all_, one = [], []
+        for _ in range(count):  # in turn: a scheduler that dies again and again is held back
+            all_.append(_after(user, running, lambda: _all_anew(running)))
+            one.append(_after(user, running, running.kill9_scheduler))
     unit = ("P", yard.python)
     return [
         beside("restart", "scheduler killed, 10,000 waiting, until it answers", one, unit, 60),

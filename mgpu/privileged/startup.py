@@ -133,23 +133,29 @@ def open_sockets(settings: Settings) -> tuple[socket.socket, socket.socket]:
 
 
 def _listen(folder: str, name: str, gid: int, mode: int) -> socket.socket:
-    """A socket that nobody can connect to before it has its final owner and mode."""
+    """A socket that has its final owner and mode, and listens, before anybody can find it.
+
+    It takes the place of an earlier daemon's: who connects meanwhile is told that nobody listens,
+    never that the way is barred.
+    """
     path = os.path.join(folder, name)
+    new = path + ".new"
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        os.unlink(path)
+        os.unlink(new)
     except FileNotFoundError:
         pass
     mask = os.umask(0o177)
     try:
-        sock.bind(path)
+        sock.bind(new)
     except OSError as error:
-        raise StartError(f"{path}: {error.strerror or error}") from error
+        raise StartError(f"{new}: {error.strerror or error}") from error
     finally:
         os.umask(mask)
-    os.chown(path, 0, gid)
-    os.chmod(path, mode)
+    os.chown(new, 0, gid)
+    os.chmod(new, mode)
     sock.listen(_BACKLOG)
+    os.rename(new, path)
     return sock
 
 

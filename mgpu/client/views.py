@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mgpu.model.states import COMPLETED
 from mgpu.protocol.names import JOB_FIELDS
 
 
@@ -54,8 +55,11 @@ class JobEnd(NamedTuple):
 
     @property
     def exit_status(self) -> int:
-        """The status as a shell would give it: the code, 128 + signal, 1 if there is neither."""
-        return exit_status(self.code, self.signal)
+        """The status as a shell would give it: the code, 128 + signal, 1 if there is neither.
+
+        Only a job that is COMPLETED gives 0: one ended at its limit may have exited with 0.
+        """
+        return exit_status(self.code, self.signal) or int(self.state != COMPLETED)
 
 
 class Holder(NamedTuple):

@@ -135,6 +135,7 @@ def test_wait_goes_on_after_a_break(path: str) -> None:
     assert ends == {1: JobEnd("COMPLETED", 0, None), 2: JobEnd("FAILED", None, 9)}
     assert [end.exit_status for end in ends.values()] == [0, 137]
     assert JobEnd("CANCELLED", None, None).exit_status == 1
+    assert JobEnd("TIMEOUT", 0, None).exit_status == 1
 
 
 def test_info(path: str) -> None:

@@ -33,10 +33,16 @@ def listing(
     """The messages that list ``jobs``: rows in parts, then how many there were."""
     fields: dict[str, Any] = {"fields": list(JOB_FIELDS)}
     rows: list[list[Any]] = []
+    same: list[Any] = []
     count = size = 0
+    alike: Job | None = None
     for job in jobs:
         count += 1
-        rows.append(row(world, job, viewer, now))
+        if alike is not None and _wait_alike(alike, job):
+            rows.append([job.id, *same[1:4], *_why(world, job, now), *same[6:]])
+        else:
+            alike, same = job, row(world, job, viewer, now)
+            rows.append(same)
         size += ROW + len(job.spec.command) + len(job.spec.cwd)
         if size >= CHUNK:
             yield {"part": {"rows": rows, **fields}}
@@ -44,6 +50,20 @@ def listing(
     if rows or fields:
         yield {"part": {"rows": rows, **fields}}
     yield {"ok": {"count": count}}
+
+
+def _wait_alike(one: Job, other: Job) -> bool:
+    """Whether two jobs of one submission wait, so that only id and reason differ in their rows.
+
+    The phase is one object for all jobs of a submission until something happens to one of them.
+    """
+    return (
+        one.spec is other.spec
+        and one.phase is other.phase
+        and isinstance(one.phase, Pending)
+        and not one.phase.detail
+        and one.priority == other.priority
+    )
 
 
 def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:

@@ -1,6 +1,6 @@
 """Users and daemons for the crash tests, and how many points they walk.
 
-``MGPU_CRASH_POINTS`` is the number of points for each kind of system call (4), or ``all``.
+``MGPU_CRASH_POINTS`` is the number of points for each kind of system call (2), or ``all``.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
 @pytest.fixture
 def points() -> Callable[[int], Iterator[int]]:
     """The numbers of calls at which to kill, for a scenario that makes ``total`` of them."""
-    wanted = os.environ.get("MGPU_CRASH_POINTS", "4")
+    wanted = os.environ.get("MGPU_CRASH_POINTS", "2")
 
     def choose(total: int) -> Iterator[int]:
         if wanted == "all":

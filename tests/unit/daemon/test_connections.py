@@ -282,7 +282,8 @@ def test_without_descriptors_accepting_pauses_and_goes_on(
     client = rig.client()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     waiting = socket.socket(socket.AF_UNIX)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
+    room = max(map(int, os.listdir("/proc/self/fd"))) + 8
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
     try:
         hogs = use_all_descriptors()
         waiting.connect(str(rig.sockets["user"]))

@@ -81,6 +81,7 @@ class Client:
         activate: bool = True,
         count: int = 1,
         key: str | None = None,
+        extras: Mapping[str, object] | None = None,
     ) -> int:
         """Queue ``count`` jobs and return the first id; the others follow it without a gap.
 
@@ -93,7 +94,8 @@ class Client:
         ``env`` (instead of it) and ``export`` (ALL, NONE, ``NAME,NAME=value``) change that. It
         gets the active venv or conda environment, the one named by ``venv`` or ``conda_env``, or
         the nearest one, unless ``activate`` is False. ``key`` (made when None) makes a repeated
-        submission harmless: the same key gives the same job.
+        submission harmless: the same key gives the same job. ``extras`` are further fields as in
+        :class:`mgpu.protocol.extras.Extras`.
         """
         from mgpu.client import capture  # whoever only looks never needs it
 
@@ -115,6 +117,7 @@ class Client:
             "env": capture.environment(export) if env is None else capture.encoded(env),
             "activate": capture.activation(venv, conda_env, activate=activate),
             **capture.surroundings(cwd),
+            **(extras or {}),
         }
         request = {"key": key or os.urandom(16).hex(), "count": count, "spec": spec}
         first: int = self.request(names.SUBMIT, request).body["first"]

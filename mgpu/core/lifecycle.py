@@ -7,6 +7,7 @@ raises :class:`IllegalTransition` and changes nothing. Every handler leaves the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from mgpu.core.world import World
@@ -14,15 +15,27 @@ from mgpu.model import states
 from mgpu.model.events import (
     CancelRequested,
     Deferred,
+    DependencyChanged,
+    Erased,
     Event,
+    Extended,
     Finished,
+    Held,
     Launched,
+    Preempted,
     PriorityChanged,
+    Recorded,
+    Refused,
+    Released,
     Requeued,
+    Retried,
+    Split,
     Started,
     Submitted,
 )
 from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
+from mgpu.model.records import Array
+from mgpu.model.states import Reason
 
 
 class IllegalTransition(Exception):
@@ -31,6 +44,9 @@ class IllegalTransition(Exception):
 
 def evolve(world: World, event: Event) -> None:
     """Apply one event."""
+    if isinstance(event, Recorded | Erased):
+        _keep(world, event)
+        return
     job = world.jobs.get(event.job)
     handler = TRANSITIONS.get((type(job.phase if job else None), type(event)))
     if handler is None or not _is_current(world, job, event):
@@ -58,7 +74,17 @@ def _is_current(world: World, job: Job | None, event: Event) -> bool:
     return bool(attempt == job.attempt + isinstance(event, Started))
 
 
+def _keep(world: World, event: Recorded | Erased) -> None:
+    if isinstance(event, Recorded):
+        world.records.put(event.record)
+    else:
+        world.records.drop(event.kind, event.key)
+    world.move_on()
+
+
 def _submitted(world: World, _job: None, event: Submitted) -> None:
+    if event.tasks is not None:
+        world.records.put(Array(event.job, event.uid, len(event.tasks)))
     phase = Pending(event.at.wall)
     ids = range(event.job, event.job + event.count)
     seqs = range(world.next_seq, world.next_seq + event.count)
@@ -69,11 +95,25 @@ def _submitted(world: World, _job: None, event: Submitted) -> None:
         Job(number, uid, user, spec, wall, seq, phase, priority)
         for number, seq in zip(ids, seqs, strict=True)
     ]
+    if event.tasks or event.held or event.begin or event.needs:
+        for job in jobs:
+            job.array, job.tasks = (job.id, event.tasks) if event.tasks else (0, None)
+            job.held, job.begin, job.needs = event.held, event.begin, event.needs
     world.next_id, world.next_seq = ids.stop, seqs.stop
     by_id = dict(zip(ids, jobs, strict=True))
-    world.jobs.update(by_id)
-    world.changed.update(by_id)
+    world.add(by_id)
     world.enqueue(jobs)
+
+
+def _split(world: World, job: Job, event: Split) -> None:
+    assert job.tasks is not None  # noqa: S101 - only array records are split
+    world.dequeue(job)
+    child = replace(job, id=event.child, tasks=event.tasks)
+    job.tasks = job.tasks.without(event.tasks)
+    world.next_id = max(world.next_id, event.child + 1)
+    world.add({child.id: child})
+    _wait(world, job)
+    world.enqueue([child])
 
 
 def _started(world: World, job: Job, event: Started) -> None:
@@ -94,7 +134,7 @@ def _launched_too_late(world: World, job: Job, event: Launched) -> None:
     phase = job.phase
     assert isinstance(phase, Stopping)  # noqa: S101 - the table says so
     job.deferrals = 0
-    job.phase = Stopping(phase.gpus, phase.by, event.at, event.pid, event.ticks)
+    job.phase = replace(phase, started=event.at, pid=event.pid, ticks=event.ticks)
     world.touch(job)
 
 
@@ -113,6 +153,14 @@ def _stopped(world: World, job: Job, event: CancelRequested) -> None:
     world.touch(job)
 
 
+def _cancelled_instead(world: World, job: Job, event: CancelRequested) -> None:
+    """It was to be switched out; now it is to end."""
+    phase = job.phase
+    assert isinstance(phase, Stopping)  # noqa: S101 - the table says so
+    job.phase = replace(phase, by=event.uid, preempted=0)
+    world.touch(job)
+
+
 def _deferred(world: World, job: Job, event: Deferred) -> None:
     world.displace(job)
     job.deferrals += event.counted
@@ -121,22 +169,83 @@ def _deferred(world: World, job: Job, event: Deferred) -> None:
 
 
 def _requeued(world: World, job: Job, event: Requeued) -> None:
-    world.displace(job)
-    job.deferrals = 0
+    _put_back(world, job, event.at.wall)
     job.restarts += 1
+    if event.state == states.PREEMPTED:  # it did nothing to lose its place
+        job.phase = Pending(job.submitted)
+    else:
+        _to_the_end(world, job)
+    _wait(world, job)
+
+
+def _retried(world: World, job: Job, event: Retried) -> None:
+    _put_back(world, job, event.at.wall)
+    job.restarts += 1
+    job.failures += 1
+    job.phase = Pending(event.at.wall, event.eligible, Reason.BEGIN_TIME, "failed")
+    _to_the_end(world, job)
+    _wait(world, job)
+
+
+def _put_back(world: World, job: Job, wall: float) -> None:
+    """Out of its attempt, which is paid for."""
+    world.charge(job, wall)
+    world.displace(job)
+    job.deferrals = job.extension = 0
+    job.phase = Pending(wall)
+
+
+def _to_the_end(world: World, job: Job) -> None:
     job.seq = world.next_seq
     world.next_seq += 1
-    job.phase = Pending(event.at.wall)
-    _wait(world, job)
 
 
 def _finished(world: World, job: Job, event: Finished) -> None:
     gpus, started = job.gpus, _started_wall(job)
+    world.charge(job, event.at.wall)
     world.displace(job)
     # The wall clock may have been set back meanwhile; a duration is never negative.
     ended = max(event.at.wall, job.submitted if started is None else started)
     job.phase = Ended(event.state, ended, started, event.code, event.signal, event.detail, gpus)
     world.touch(job)
+
+
+def _refused(world: World, job: Job, event: Refused) -> None:
+    world.dequeue(job)
+    detail = f"{event.reason}: {event.detail}" if event.detail else event.reason
+    job.phase = Ended(states.CANCELLED, max(event.at.wall, job.submitted), detail=detail)
+    world.touch(job)
+
+
+def _preempted(world: World, job: Job, event: Preempted) -> None:
+    phase = job.phase
+    assert isinstance(phase, Running)  # noqa: S101 - the table says so
+    known = (phase.started, phase.pid, phase.ticks)
+    job.phase = Stopping(phase.gpus, 0, *known, preempted=event.by)
+    world.touch(job)
+
+
+def _extended(world: World, job: Job, event: Extended) -> None:
+    job.extension = event.extension
+    world.touch(job)
+
+
+def _held(world: World, job: Job, event: Held) -> None:
+    world.dequeue(job)
+    job.held = event.held
+    _wait(world, job)
+
+
+def _released(world: World, job: Job, event: Released) -> None:
+    world.dequeue(job)
+    job.held, job.begin = "", event.begin
+    _wait(world, job)
+
+
+def _depends(world: World, job: Job, event: DependencyChanged) -> None:
+    world.dequeue(job)
+    job.needs = event.needs
+    _wait(world, job)
 
 
 def _moved(world: World, job: Job, event: PriorityChanged) -> None:
@@ -167,6 +276,11 @@ TRANSITIONS: Final[Mapping[tuple[type, type], Callable[[World, Any, Any], None]]
     (Pending, Started): _started,
     (Pending, CancelRequested): _cancelled,
     (Pending, PriorityChanged): _moved,
+    (Pending, Split): _split,
+    (Pending, Held): _held,
+    (Pending, Released): _released,
+    (Pending, DependencyChanged): _depends,
+    (Pending, Refused): _refused,
     (Starting, Launched): _launched,
     (Starting, CancelRequested): _stopped,
     (Starting, Deferred): _deferred,
@@ -174,7 +288,12 @@ TRANSITIONS: Final[Mapping[tuple[type, type], Callable[[World, Any, Any], None]]
     (Starting, Finished): _finished,
     (Running, CancelRequested): _stopped,
     (Running, Requeued): _requeued,
+    (Running, Retried): _retried,
     (Running, Finished): _finished,
+    (Running, Preempted): _preempted,
+    (Running, Extended): _extended,
+    (Stopping, CancelRequested): _cancelled_instead,
+    (Stopping, Requeued): _requeued,
     (Stopping, Launched): _launched_too_late,
     (Stopping, Finished): _finished,
 }

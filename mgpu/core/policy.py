@@ -24,6 +24,8 @@ class Policy:
     max_user_priority: int = 1000
     start_retries: int = 5
     max_gpuless: int = 64  # jobs without GPUs that run at once; 0: no bound
+    order: str = "fairshare"  # or "fifo"
+    backfill: str = "reserve"  # or "none" (nobody passes), "greedy" (no reservation)
 
 
 def effective_limit(spec: JobSpec, policy: Policy) -> int:

@@ -12,9 +12,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
 from mgpu.core.placement import Need, need_of
-from mgpu.model.job import Job, JobSpec, Pending
+from mgpu.model.job import Job, JobSpec, Pending, Shape
 
-Shape = tuple[int, int | None, bool, int | None]
 Rank = tuple[int, int]
 
 

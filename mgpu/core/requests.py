@@ -6,15 +6,22 @@ say that the role table lets the caller act on other people's jobs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from mgpu.model.dependency import Dependency
 from mgpu.model.job import JobSpec
+from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Put ``count`` jobs of one spec into the queue."""
+    """Put ``count`` jobs of one spec into the queue, or one array of ``tasks``.
+
+    ``max_concurrent`` bounds the tasks that run at once (0: no bound). ``known`` has the outcome
+    of jobs that it depends on and that are over. ``groups`` are those of the caller.
+    """
 
     uid: int
     user: str
@@ -22,6 +29,13 @@ class Submit:
     priority: int = 0
     count: int = 1
     admin: bool = False
+    tasks: Tasks | None = None
+    max_concurrent: int = 0
+    held: str = ""
+    begin: float = 0.0
+    needs: Dependency | None = None
+    known: Mapping[int, str] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

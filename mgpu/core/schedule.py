@@ -16,16 +16,21 @@ from mgpu.core.placement import Need, Room, choose, fits, need_of, would_fit
 from mgpu.core.policy import Policy, effective_limit, shorter_limit
 from mgpu.core.queue import Bucket
 from mgpu.core.world import World
-from mgpu.model.events import Started
+from mgpu.model.events import Event, Started
 from mgpu.model.job import Job, Running, Starting
 from mgpu.model.time import Now
 
 
 class Plan(NamedTuple):
-    """The starts to commit and evolve now, and what the pass learned."""
+    """The events to commit and evolve now, and what the pass learned."""
 
-    starts: list[Started]
+    events: list[Event]
     outlook: Outlook
+
+    @property
+    def starts(self) -> list[Started]:
+        """Those of the events that start jobs."""
+        return [event for event in self.events if isinstance(event, Started)]
 
 
 class Holding(NamedTuple):
@@ -48,7 +53,7 @@ def schedule(world: World, now: Now) -> Plan:
     run = _Pass(world, now)
     run.walk()
     world.outlook = run.outlook
-    return Plan(run.starts, run.outlook)
+    return Plan(run.events, run.outlook)
 
 
 def outlook(world: World, now: Now) -> Outlook:
@@ -95,7 +100,7 @@ class _Pass:
     def __init__(self, world: World, now: Now) -> None:
         self.world = world
         self.now = now
-        self.starts: list[Started] = []
+        self.events: list[Event] = []
         self.outlook = Outlook(world.generation, world.ledger.gpuless, world.rooms())
         self._fresh: list[Holding] = []
 
@@ -113,7 +118,7 @@ class _Pass:
 
     def _start(self, job: Job, need: Need, rooms: list[Room], end: float) -> None:
         gpus = tuple(room.uuid for room in rooms)
-        self.starts.append(Started(self.now, job.id, job.attempt + 1, gpus))
+        self.events.append(Started(self.now, job.id, job.attempt + 1, gpus))
         self._fresh.append(Holding(end, self.now.boot, job.id, need, gpus))
         for room in rooms:
             room.take(job.id, need)

@@ -49,7 +49,9 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     _check_memory(world, wish.spec)
     _check_pending(world, wish)
     first = world.next_id
-    event = Submitted(now, first, wish.count, wish.uid, wish.user, wish.spec, wish.priority)
+    who = (wish.uid, wish.user, wish.spec, wish.priority)
+    rest = (wish.tasks, wish.held, wish.begin, wish.needs)
+    event = Submitted(now, first, wish.count, *who, *rest)
     return [event], Accepted(first, wish.count)
 
 

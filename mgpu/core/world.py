@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mgpu.core.book import Book
 from mgpu.core.ledger import Ledger
 from mgpu.core.outlook import Outlook
 from mgpu.core.placement import Room
@@ -14,6 +15,7 @@ from mgpu.core.policy import Policy
 from mgpu.core.queue import Queue
 from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.job import Ended, Job, Pending
+from mgpu.model.records import Record
 
 NO_GPUS = Inventory("none", ())
 
@@ -23,6 +25,8 @@ class World:
 
     ``jobs`` holds the active ones by id, ``placed`` those of them with an attempt under way.
     ``generation`` grows with every change, so that what was derived can be recognised as old.
+    ``records`` are reservations, quotas and the like; ``over`` the jobs that ended and whose
+    consequences for others are not drawn yet (see ``core.settle``).
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class World:
         jobs: Iterable[Job] = (),
         next_id: int = 1,
         next_seq: int = 1,
+        records: Iterable[Record] = (),
     ) -> None:
         self.policy = policy
         self.backend = inventory.backend
@@ -47,6 +52,8 @@ class World:
         self.generation = 0
         self.outlook: Outlook | None = None
         self.changed: dict[int, Job] = {}
+        self.over: list[Job] = []
+        self.records = Book(tuple(records))
         self.set_inventory(inventory)
         self._load(list(jobs))
 
@@ -93,6 +100,14 @@ class World:
         self.changed.clear()
         return changed
 
+    def add(self, jobs: dict[int, Job]) -> None:
+        """Take in new jobs, by id; ``enqueue`` them next."""
+        self.jobs.update(jobs)
+        self.changed.update(jobs)
+
+    def charge(self, job: Job, wall: float) -> None:
+        """Count what the attempt that ends at ``wall`` (Unix time) used, before it is displaced."""
+
     def enqueue(self, jobs: list[Job]) -> None:
         """Index jobs that wait from now on."""
         for job in jobs:
@@ -124,3 +139,4 @@ class World:
         self.changed[job.id] = job
         if isinstance(job.phase, Ended):
             self.jobs.pop(job.id, None)
+            self.over.append(job)

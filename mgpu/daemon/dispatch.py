@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from mgpu import __version__
 from mgpu.core import requests as core
 from mgpu.core.access import allowed
-from mgpu.daemon import selection, views
+from mgpu.daemon import selection, submission, views
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.engine import Ask, Engine
 from mgpu.daemon.server import Server
 from mgpu.daemon.waiters import Waiters
 from mgpu.model.errors import MgpuError
-from mgpu.model.job import Ended, Job, JobSpec
+from mgpu.model.job import Ended, Job
 from mgpu.model.time import Now
 from mgpu.protocol import messages, names
 from mgpu.store.base import JobFilter, Store
@@ -175,20 +175,7 @@ class Dispatcher:
             _audit(conn, "submit", error)
             self._fail(conn, error, now)
             return
-        fields = request.spec
-        spec = JobSpec(
-            spec_id=0,
-            name=fields.name,
-            command=fields.command,
-            cwd=fields.cwd,
-            gpus=fields.gpus,
-            gpu_mem=fields.gpu_mem,
-            exclusive=fields.exclusive,
-            time_limit=fields.time_limit or None,
-            requeue=fields.requeue,
-            signal=fields.signal,
-        )
-        submit = core.Submit(account.uid, account.user, spec, fields.priority, request.count)
+        submit = submission.wish(self._engine.world, request, account)
         ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
         self._change(conn, "submit", ask)
 

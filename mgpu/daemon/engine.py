@@ -18,6 +18,7 @@ from mgpu.core.lifecycle import evolve, forget_boot
 from mgpu.core.policy import Policy
 from mgpu.core.requests import Report, Request, Submit
 from mgpu.core.schedule import next_deadline, schedule
+from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
@@ -111,6 +112,7 @@ class Engine:
             jobs=loaded.jobs,
             next_id=loaded.next_id,
             next_seq=loaded.next_seq,
+            records=loaded.records,
         )
         self._new_boot = loaded.boot_id != self._boot_id
         self.rebooted = self._new_boot and loaded.boot_id != ""
@@ -180,7 +182,9 @@ class Engine:
         for ask in asks:
             self._answer(turn, ask, now)
         if self.running:
-            self._apply(turn, list(schedule(self.world, now).starts))
+            while events := settle(self.world, now):
+                self._apply(turn, events)
+            self._apply(turn, schedule(self.world, now).events)
         ended = self._store_turn(turn, now)
         del self._reports[: len(reports)]
         self._finish(turn, ended, now)
@@ -241,6 +245,7 @@ class Engine:
                 at=now.wall,
                 events=turn.events,
                 jobs=changed,
+                records=self.world.records.take_changed(),
                 payloads=turn.payloads,
                 answers=[(uid, key, reply) for (uid, key), reply in turn.answers.items()],
                 meta={"boot_id": self._boot_id} if new_boot else {},

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mgpu.model.dependency import Dependency
 from mgpu.model.job import JobSpec
+from mgpu.model.records import Record
+from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """``count`` jobs with consecutive ids from ``job`` and one spec entered the queue."""
+    """``count`` jobs with consecutive ids from ``job`` and one spec entered the queue.
+
+    With ``tasks`` it is one array, whose id is ``job``. The rest as in :class:`mgpu.model.job.Job`.
+    """
 
     at: Now
     job: int
@@ -22,6 +28,10 @@ class Submitted:
     user: str
     spec: JobSpec
     priority: int
+    tasks: Tasks | None = None
+    held: str = ""
+    begin: float = 0.0
+    needs: Dependency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,108 @@ class PriorityChanged:
     priority: int
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The new record ``child`` takes over ``tasks`` of the waiting array record ``job``."""
+
+    at: Now
+    job: int
+    child: int
+    tasks: Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """``uid`` holds a waiting job back, as its ``user`` or as ``admin``."""
+
+    at: Now
+    job: int
+    uid: int
+    held: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """``uid`` lets a held job go on, not before ``begin`` (Unix time, 0 is at once)."""
+
+    at: Now
+    job: int
+    uid: int
+    begin: float
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyChanged:
+    """Something that a waiting job depends on has happened; ``needs`` is what is left."""
+
+    at: Now
+    job: int
+    needs: Dependency | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A waiting job can never run and ends: ``reason`` is a word of states.Reason."""
+
+    at: Now
+    job: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preempted:
+    """The attempt is to give its GPUs to ``by`` (a job, or minus the id of a reservation)."""
+
+    at: Now
+    job: int
+    attempt: int
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The run failed and the job waits to run again, not before ``eligible`` (boot time)."""
+
+    at: Now
+    job: int
+    attempt: int
+    code: int | None
+    signal: int | None
+    eligible: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The attempt may run ``extension`` seconds beyond its limit in all."""
+
+    at: Now
+    job: int
+    attempt: int
+    extension: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """``uid`` (0: the scheduler) put ``record`` in the place of the one with its key."""
+
+    at: Now
+    uid: int
+    record: Record
+    job: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """``uid`` (0: the scheduler) removed the record of this ``kind`` (a class name) and key."""
+
+    at: Now
+    uid: int
+    kind: str
+    key: str
+    job: int = 0
+
+
 Event = (
     Submitted
     | Started
@@ -113,4 +225,14 @@ Event = (
     | Requeued
     | Finished
     | PriorityChanged
+    | Split
+    | Held
+    | Released
+    | DependencyChanged
+    | Refused
+    | Preempted
+    | Retried
+    | Extended
+    | Recorded
+    | Erased
 )

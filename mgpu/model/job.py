@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mgpu.model import states
+from mgpu.model.dependency import Dependency
+from mgpu.model.sweep import Sweep
+from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
+
+
+#: GPUs, MiB on each, exclusive, time limit, type, UUIDs, least size, capability, CPUs, host MiB.
+Shape = tuple[
+    int, int | None, bool, int | None, str, tuple[str, ...], int, tuple[int, int], int, int
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +25,11 @@ class JobSpec:
     None means: the machine's. ``signal`` is (number, seconds before the limit). What only the
     job's own process needs (environment, script, log paths) is the launch payload, kept apart
     in the store and never held by the scheduler.
+
+    ``qos`` names a class of the policy ("": the default one). ``gpu_type`` is part of a GPU's
+    name, ``gpu_uuids`` are the only GPUs it may have, ``min_gpu_total`` is the least memory of a
+    whole GPU. ``cpus`` and ``host_mem`` are 0 where the job names none. ``deadline`` (Unix time)
+    is when it must be over. ``retries`` is how often it runs again after a failure.
     """
 
     spec_id: int
@@ -28,6 +42,19 @@ class JobSpec:
     time_limit: int | None = None
     requeue: bool = True
     signal: tuple[int, int] | None = None
+    project: str = ""
+    qos: str = ""
+    gpu_type: str = ""
+    gpu_uuids: tuple[str, ...] = ()
+    min_gpu_total: int = 0
+    min_capability: tuple[int, int] = (0, 0)
+    cpus: int = 0
+    host_mem: int = 0
+    deadline: float | None = None
+    retries: int = 0
+    kill_on_invalid_dep: bool = True
+    sweep: Sweep | None = None
+    name_template: str = ""
 
     @property
     def shares(self) -> bool:
@@ -35,9 +62,20 @@ class JobSpec:
         return self.gpu_mem is not None and not self.exclusive
 
     @property
-    def shape(self) -> tuple[int, int | None, bool, int | None]:
+    def shape(self) -> Shape:
         """What placement looks at: jobs of one shape wait in one bucket."""
-        return (self.gpus, self.gpu_mem, self.exclusive, self.time_limit)
+        return (
+            self.gpus,
+            self.gpu_mem,
+            self.exclusive,
+            self.time_limit,
+            self.gpu_type,
+            self.gpu_uuids,
+            self.min_gpu_total,
+            self.min_capability,
+            self.cpus,
+            self.host_mem,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +111,17 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """To be ended by order of ``by`` (a uid); ``started`` is None if it never was seen to run."""
+    """To be ended by order of ``by`` (a uid); ``started`` is None if it never was seen to run.
+
+    ``preempted`` is the job that takes its place, 0 when it is cancelled.
+    """
 
     gpus: tuple[str, ...]
     by: int
     started: Now | None
     pid: int = 0
     ticks: int = 0
+    preempted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +148,14 @@ class Job:
     """One job. ``attempt`` counts starts (0: none yet); ``seq`` is its place in the queue.
 
     ``restarts`` counts the times it was put back after it ran (MGPU_RESTART_COUNT);
-    ``deferrals`` the starts in a row that failed for a passing cause.
+    ``deferrals`` the starts in a row that failed for a passing cause, ``failures`` the runs that
+    failed and were tried again.
+
+    ``array`` is the id of the array it belongs to (0: none). A waiting record of an array stands
+    for all ``tasks`` named in it; one with an attempt has exactly one. ``held`` is who holds it
+    back ("", ``user`` or ``admin``), ``begin`` (Unix time) when it may start at the earliest,
+    ``needs`` what is left of its dependency. ``extension`` are seconds that this attempt may run
+    beyond the machine's limit.
     """
 
     id: int
@@ -120,6 +169,13 @@ class Job:
     attempt: int = 0
     restarts: int = 0
     deferrals: int = 0
+    failures: int = 0
+    array: int = 0
+    tasks: Tasks | None = None
+    held: str = ""
+    begin: float = 0.0
+    needs: Dependency | None = None
+    extension: int = 0
 
     @property
     def state(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mgpu.model.units import MAX_MEMORY, MAX_SECONDS, quoted
 from mgpu.protocol.codec import pack
+from mgpu.protocol.extras import Extras, parse_extras
 from mgpu.protocol.fields import Fields, as_blob, as_integer, refuse, too_large
 
 
@@ -53,6 +54,7 @@ class SpecFields:
     requeue: bool
     signal: tuple[int, int] | None
     priority: int
+    extras: Extras
 
 
 def parse_spec(
@@ -78,6 +80,7 @@ def _scheduling(fields: Fields, limits: Limits, payload: dict[str, object]) -> S
         requeue=fields.boolean("requeue", default=True),
         signal=_signal(fields),
         priority=fields.integer("priority", -limits.priority, limits.priority, default=0),
+        extras=parse_extras(fields),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Job
+from mgpu.model.records import Record
 
 #: Answers to requests are kept for this long, and about this many for each user.
 ANSWER_AGE: Final = 7 * 86400.0
@@ -55,7 +56,8 @@ class Batch:
     ``jobs`` are the full records after ``events``; the spec of a :class:`Submitted` is stored
     with it. ``payloads`` are launch payloads by spec id, ``drop_payloads`` the specs whose last
     active job has ended (an environment can hold secrets: it is not kept longer). ``answers``
-    are (uid, request key, reply). ``at`` is the Unix time of the turn.
+    are (uid, request key, reply). ``records`` are by class name and key; None removes one.
+    ``at`` is the Unix time of the turn.
     """
 
     at: float
@@ -65,6 +67,7 @@ class Batch:
     answers: Sequence[tuple[int, str, Mapping[str, Any]]] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
     drop_payloads: Sequence[int] = ()
+    records: Mapping[tuple[str, str], Record | None] = field(default_factory=dict)
 
     @property
     def new_work(self) -> bool:
@@ -84,6 +87,7 @@ class Loaded:
     next_id: int
     next_seq: int
     boot_id: str
+    records: list[Record] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

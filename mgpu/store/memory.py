@@ -7,6 +7,7 @@ from typing import Any
 
 from mgpu.model.events import Event
 from mgpu.model.job import Ended, Job
+from mgpu.model.records import Record
 from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Loaded
 from mgpu.store.records import corrupt
 
@@ -20,13 +21,15 @@ class MemoryStore:
         self._events: list[Event] = []
         self._answers: dict[int, dict[str, dict[str, Any]]] = {}
         self._meta: dict[str, str] = {}
+        self._records: dict[tuple[str, str], Record] = {}
 
     def load(self) -> Loaded:
         """Everything that is active. Jobs of one submission share their spec object."""
         jobs = [copy.copy(job) for job in self._jobs.values() if not isinstance(job.phase, Ended)]
         next_seq = max((job.seq for job in jobs), default=0) + 1
         next_id = max(self._jobs, default=0) + 1
-        return Loaded(sorted(jobs, key=_id), next_id, next_seq, self._meta.get("boot_id", ""))
+        boot_id, kept = self._meta.get("boot_id", ""), sorted(self._records.items())
+        return Loaded(sorted(jobs, key=_id), next_id, next_seq, boot_id, [r for _, r in kept])
 
     def commit(self, batch: Batch) -> None:
         """Make the batch visible to later questions."""
@@ -34,6 +37,9 @@ class MemoryStore:
         self._jobs.update((job.id, copy.copy(job)) for job in batch.jobs)
         self._payloads.update(batch.payloads)
         self._meta.update(batch.meta)
+        self._records |= {name: r for name, r in batch.records.items() if r is not None}
+        for name in [name for name, record in batch.records.items() if record is None]:
+            self._records.pop(name, None)
         for spec_id in batch.drop_payloads:
             self._payloads.pop(spec_id, None)
         for uid, key, reply in batch.answers:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Ended, Job, JobSpec, Phase
+from mgpu.model.records import Record
 from mgpu.store.base import JobFilter
 from mgpu.store.records import (
+    More,
     Specs,
     check_uid,
     corrupt,
     pack_event,
+    pack_more,
     pack_phase,
+    pack_record,
     pack_spec,
+    unpack_more,
     unpack_phase,
 )
 
 SELECT_JOBS: Final = (
-    "SELECT id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals, phase"
-    " FROM jobs"
+    "SELECT id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals, phase,"
+    " array, more FROM jobs"
 )
 
 
@@ -40,7 +45,23 @@ def of_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Any, ...]]:
             packed, ended = pack_phase(phase), phase.ended if isinstance(phase, Ended) else None
         head = (job.id, check_uid(job.uid), job.user, job.spec.spec_id, job.submitted, job.seq)
         counts = (job.priority, job.attempt, job.restarts, job.deferrals)
-        yield (*head, *counts, job.state, ended, packed)
+        task = job.tasks.first if job.tasks is not None and len(job.tasks) == 1 else None
+        yield (*head, *counts, job.state, ended, packed, job.array, task, _more(job))
+
+
+def _more(job: Job) -> bytes | None:
+    more = More(job.failures, job.tasks, job.held, job.begin, job.needs, job.extension)
+    return pack_more(more)
+
+
+def of_records(records: Mapping[tuple[str, str], Record | None]) -> list[tuple[str, str, bytes]]:
+    """The rows of the records that are there."""
+    return [(kind, key, pack_record(r)) for (kind, key), r in records.items() if r is not None]
+
+
+def of_gone(records: Mapping[tuple[str, str], Record | None]) -> list[tuple[str, str]]:
+    """The kind and key of the records that are gone."""
+    return [name for name, record in records.items() if record is None]
 
 
 def of_event(event: Event) -> tuple[Any, ...]:
@@ -61,7 +82,9 @@ class Reader:
 
     def job(self, row: Sequence[Any]) -> Job:
         """The job of a row of :data:`SELECT_JOBS`; raises StoreCorrupt naming the row."""
-        number, uid, user, spec_id, submitted, seq, priority, attempt, restarts, late, packed = row
+        number, uid, user, spec_id, submitted, seq, priority, attempt, restarts, late, packed = row[
+            :11
+        ]
         where = f"jobs row {number}"
         try:
             check_uid(uid)
@@ -69,8 +92,9 @@ class Reader:
             raise corrupt(where, str(error)) from error
         spec, phase = self._spec(spec_id), self._phase(packed, where)
         user = self._users.setdefault(user, user)
-        counts = (priority, attempt, restarts, late)
-        return Job(number, uid, user, spec, submitted, seq, phase, *counts)
+        more = unpack_more(row[12], where)
+        counts = (priority, attempt, restarts, late, more.failures, row[11])
+        return Job(number, uid, user, spec, submitted, seq, phase, *counts, *more[1:])
 
     def _spec(self, spec_id: int) -> JobSpec:
         spec = self._specs.get(spec_id)

@@ -10,7 +10,14 @@ from mgpu.store.base import StoreCorrupt, StoreNewer
 
 #: Written into the file's header, so that another program's database is not taken for ours.
 APPLICATION_ID: Final = 0x6D677075
-VERSION: Final = 1
+VERSION: Final = 2
+
+_RECORDS: Final = """CREATE TABLE records (
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) STRICT, WITHOUT ROWID"""
 
 TABLES: Final = (
     """CREATE TABLE specs (
@@ -30,11 +37,15 @@ TABLES: Final = (
         deferrals INTEGER NOT NULL,
         state TEXT NOT NULL,
         ended REAL,
-        phase BLOB NOT NULL
+        phase BLOB NOT NULL,
+        array INTEGER NOT NULL DEFAULT 0,
+        task INTEGER,
+        more BLOB
     ) STRICT""",
     "CREATE INDEX jobs_active ON jobs(id) WHERE ended IS NULL",
     "CREATE INDEX jobs_ended ON jobs(ended) WHERE ended IS NOT NULL",
     "CREATE INDEX jobs_ended_of ON jobs(uid, ended) WHERE ended IS NOT NULL",
+    "CREATE INDEX jobs_of_array ON jobs(array, task) WHERE array > 0",
     "CREATE TABLE payloads (spec INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT",
     """CREATE TABLE events (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -54,10 +65,19 @@ TABLES: Final = (
         UNIQUE (uid, key)
     ) STRICT""",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    _RECORDS,
 )
 
 #: version -> the statements that make the next version of it.
-STEPS: Final[Mapping[int, Sequence[str]]] = {}
+STEPS: Final[Mapping[int, Sequence[str]]] = {
+    1: (
+        "ALTER TABLE jobs ADD COLUMN array INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN task INTEGER",
+        "ALTER TABLE jobs ADD COLUMN more BLOB",
+        "CREATE INDEX jobs_of_array ON jobs(array, task) WHERE array > 0",
+        _RECORDS,
+    )
+}
 
 
 def version_of(connection: sqlite3.Connection) -> int:

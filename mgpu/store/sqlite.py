@@ -12,6 +12,7 @@ import msgpack
 
 from mgpu.model.events import Event
 from mgpu.model.job import Job, JobSpec
+from mgpu.model.records import Record
 from mgpu.store import files, records, rows, schema
 from mgpu.store.base import (
     ANSWER_AGE,
@@ -29,11 +30,12 @@ from mgpu.store.rows import SELECT_JOBS
 
 _PUT_JOB: Final = """
     INSERT INTO jobs(id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals,
-                     state, ended, phase)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     state, ended, phase, array, task, more)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT(id) DO UPDATE SET seq = excluded.seq, priority = excluded.priority,
         attempt = excluded.attempt, restarts = excluded.restarts, deferrals = excluded.deferrals,
-        state = excluded.state, ended = excluded.ended, phase = excluded.phase"""
+        state = excluded.state, ended = excluded.ended, phase = excluded.phase,
+        task = excluded.task, more = excluded.more"""
 _PUT_EVENT: Final = (
     "INSERT INTO events(at, kind, job, attempt, uid, body) VALUES (?, ?, ?, ?, ?, ?)"
 )
@@ -41,6 +43,8 @@ _PUT_SPEC: Final = "INSERT INTO specs(id, body) VALUES (?, ?)"
 _PUT_PAYLOAD: Final = "INSERT OR REPLACE INTO payloads(spec, body) VALUES (?, ?)"
 _PUT_ANSWER: Final = "INSERT OR REPLACE INTO answers(uid, key, at, body) VALUES (?, ?, ?, ?)"
 _PUT_META: Final = "INSERT OR REPLACE INTO meta(name, value) VALUES (?, ?)"
+_PUT_RECORD: Final = "INSERT OR REPLACE INTO records(kind, key, body) VALUES (?, ?, ?)"
+_DROP_RECORD: Final = "DELETE FROM records WHERE kind = ? AND key = ?"
 _DROP_PAYLOAD: Final = "DELETE FROM payloads WHERE spec = ?"
 _ACTIVE: Final = SELECT_JOBS + " WHERE ended IS NULL ORDER BY id"
 _ACTIVE_SPECS: Final = (
@@ -51,6 +55,7 @@ _FORGET_ANSWERS: Final = """
     DELETE FROM answers WHERE uid = :uid AND id <= (
         SELECT id FROM answers WHERE uid = :uid ORDER BY id DESC LIMIT 1 OFFSET :kept)"""
 
+_RECORDS: Final = "SELECT kind, key, body FROM records ORDER BY kind, key"
 _FORGET_OLD: Final = "DELETE FROM answers WHERE at < ?"
 
 
@@ -70,8 +75,9 @@ class SqliteStore:
             jobs = [reader.job(row) for row in self._db.execute(_ACTIVE)]
             last = self._value("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'") or 0
             boot_id = self._value("SELECT value FROM meta WHERE name = 'boot_id'") or ""
+            kept = [_record(*row) for row in self._db.execute(_RECORDS)]
         next_seq = max((job.seq for job in jobs), default=0) + 1
-        return Loaded(jobs, last + 1, next_seq, boot_id)
+        return Loaded(jobs, last + 1, next_seq, boot_id, kept)
 
     def commit(self, batch: Batch) -> None:
         """Make the batch durable, or raise and store nothing of it."""
@@ -142,6 +148,8 @@ class SqliteStore:
         many(_PUT_JOB, rows.of_jobs(batch.jobs))
         many(_PUT_EVENT, map(rows.of_event, batch.events))
         many(_PUT_META, batch.meta.items())
+        many(_PUT_RECORD, rows.of_records(batch.records))
+        many(_DROP_RECORD, rows.of_gone(batch.records))
         many(_DROP_PAYLOAD, [(spec_id,) for spec_id in batch.drop_payloads])
         if batch.answers:
             self._put_answers(batch)
@@ -238,6 +246,10 @@ def _errors() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise as_store_error(error) from error
+
+
+def _record(kind: str, key: str, body: bytes) -> Record:
+    return records.unpack_record(body, f"records row {kind} {key}")
 
 
 def _spec(spec_id: int, body: bytes) -> JobSpec:

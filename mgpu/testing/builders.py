@@ -21,6 +21,7 @@ from mgpu.core.requests import (
     Submit,
 )
 from mgpu.core.schedule import schedule
+from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted
 from mgpu.core.world import World
 from mgpu.model.events import Event
@@ -108,8 +109,10 @@ class Desk:
 
     def run(self) -> dict[int, tuple[int, ...]]:
         """One pass; the jobs it started and the indices of their GPUs."""
+        while events := settle(self.world, self.now):
+            self.apply(*events)
         plan = schedule(self.world, self.now)
-        self.apply(*plan.starts)
+        self.apply(*plan.events)
         index = {uuid: gpu.index for uuid, gpu in self.world.gpus.items()}
         return {start.job: tuple(index[uuid] for uuid in start.gpus) for start in plan.starts}
 

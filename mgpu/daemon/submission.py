@@ -1,0 +1,53 @@
+"""What a client's submission means to the core: texts parsed, indices turned into UUIDs."""
+
+from __future__ import annotations
+
+from mgpu.core.requests import Submit
+from mgpu.core.world import World
+from mgpu.daemon.accounts import Account
+from mgpu.model.job import JobSpec
+from mgpu.protocol import messages
+from mgpu.protocol.spec import SpecFields
+
+
+def wish(_world: World, request: messages.Submit, account: Account) -> Submit:
+    """The wish of ``account``; raises MgpuError where it makes no sense."""
+    fields = request.spec
+    extras = fields.extras
+    return Submit(
+        account.uid,
+        account.user,
+        _spec(fields),
+        fields.priority,
+        request.count,
+        held="user" if extras.hold else "",
+        begin=extras.begin,
+    )
+
+
+def _spec(fields: SpecFields) -> JobSpec:
+    extras = fields.extras
+    return JobSpec(
+        spec_id=0,
+        name=fields.name,
+        command=fields.command,
+        cwd=fields.cwd,
+        gpus=fields.gpus,
+        gpu_mem=fields.gpu_mem,
+        exclusive=fields.exclusive,
+        time_limit=fields.time_limit or None,
+        requeue=fields.requeue,
+        signal=fields.signal,
+        project=extras.project,
+        qos=extras.qos,
+        gpu_type=extras.gpu_type,
+        min_gpu_total=extras.min_gpu_total,
+        min_capability=extras.min_capability,
+        cpus=extras.cpus,
+        host_mem=extras.host_mem,
+        deadline=extras.deadline,
+        retries=extras.retries,
+        kill_on_invalid_dep=extras.kill_on_invalid_dep,
+        sweep=extras.sweep,
+        name_template=extras.name_template,
+    )

@@ -1,0 +1,123 @@
+"""What the scheduler keeps beside jobs: one frozen value each, replaced as a whole.
+
+Each has a ``key``, unique among its kind. Times are Unix times, durations seconds, memory MiB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array of jobs: ``done`` and ``failed`` count tasks that ended, well and otherwise.
+
+    At most ``max_concurrent`` of its tasks run at once; 0 is no bound.
+    """
+
+    id: int
+    uid: int
+    total: int
+    max_concurrent: int = 0
+    done: int = 0
+    failed: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its id."""
+        return str(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """GPU-seconds that ``account`` used, decayed to the time ``at``."""
+
+    account: str
+    gpu_seconds: float
+    at: float
+
+    @property
+    def key(self) -> str:
+        """Whose usage it is, as ``user:1000`` or ``project:vision``."""
+        return self.account
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """GPUs kept for some people from ``start`` for ``duration`` seconds.
+
+    ``gpus`` are UUIDs; with ``count`` they are chosen by the scheduler. ``cron`` repeats it in
+    ``zone``: ``start`` is then the next or present occurrence. ``preempt`` switches out jobs that
+    run on its GPUs when it begins.
+    """
+
+    id: int
+    name: str
+    by: int
+    start: float
+    duration: int
+    count: int = 0
+    gpus: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    cron: str = ""
+    zone: str = ""
+    preempt: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its id."""
+        return str(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Bounds of one ``subject``: ``user:ada``, ``group:lab``, ``project:x`` or ``default:user``.
+
+    None is no bound. ``gpu_hours`` are counted over ``period`` seconds.
+    """
+
+    subject: str
+    running_gpus: int | None = None
+    running_jobs: int | None = None
+    gpu_memory: int | None = None
+    queued_jobs: int | None = None
+    gpu_hours: float | None = None
+    period: int = 30 * 86400
+
+    @property
+    def key(self) -> str:
+        """Its subject."""
+        return self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """A job that is submitted again and again: ``spec_id`` names its spec and payload.
+
+    ``next`` is when it is due (0: paused for good). ``active`` is the job of the last run.
+    ``overlap`` says what happens while that is active (``skip`` or ``queue``), ``missed`` what
+    happens to runs that fell into a stop of the service (``drop`` or ``once``).
+    """
+
+    id: int
+    uid: int
+    user: str
+    spec_id: int
+    cron: str
+    zone: str
+    next: float
+    paused: bool = False
+    overlap: str = "skip"
+    missed: str = "drop"
+    active: int = 0
+    priority: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its id."""
+        return str(self.id)
+
+
+Record = Array | Usage | Reservation | Quota | Recurring

@@ -6,6 +6,7 @@ Only ``core.lifecycle`` changes jobs; it keeps the indices right through the met
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from mgpu.core.book import Book
 from mgpu.core.ledger import Ledger
@@ -15,7 +16,7 @@ from mgpu.core.policy import Policy
 from mgpu.core.queue import Queue
 from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.job import Ended, Job, Pending
-from mgpu.model.records import Record
+from mgpu.model.records import Membership, Record
 
 NO_GPUS = Inventory("none", ())
 
@@ -26,7 +27,8 @@ class World:
     ``jobs`` holds the active ones by id, ``placed`` those of them with an attempt under way.
     ``generation`` grows with every change, so that what was derived can be recognised as old.
     ``records`` are reservations, quotas and the like; ``over`` the jobs that ended and whose
-    consequences for others are not drawn yet (see ``core.settle``).
+    consequences for others are not drawn yet (see ``core.settle``). ``derived`` is what modules
+    of the core remember of what they derived from it.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class World:
         self.changed: dict[int, Job] = {}
         self.over: list[Job] = []
         self.records = Book(tuple(records))
+        self.derived: dict[str, Any] = {}
         self.set_inventory(inventory)
         self._load(list(jobs))
 
@@ -79,6 +82,11 @@ class World:
         """Take over other rules; what runs keeps the limits it was started with."""
         self.policy = policy
         self.generation += 1
+
+    def groups_of(self, uid: int) -> tuple[str, ...]:
+        """The names of a user's groups, as they were when they last submitted."""
+        known = self.records.get(Membership, uid)
+        return known.groups if known is not None else ()
 
     def rooms(self) -> list[Room]:
         """What each GPU can take now, in index order; the caller may fill them."""

@@ -48,7 +48,7 @@ class Reservation:
 
     ``gpus`` are UUIDs; with ``count`` they are chosen by the scheduler. ``cron`` repeats it in
     ``zone``: ``start`` is then the next or present occurrence. ``preempt`` switches out jobs that
-    run on its GPUs when it begins.
+    run on its GPUs when it begins. One for nobody keeps its GPUs idle.
     """
 
     id: int
@@ -69,6 +69,11 @@ class Reservation:
     def key(self) -> str:
         """Its id."""
         return str(self.id)
+
+    @property
+    def end(self) -> float:
+        """When this occurrence is over."""
+        return self.start + self.duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +125,17 @@ class Recurring:
         return str(self.id)
 
 
-Record = Array | Usage | Reservation | Quota | Recurring
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The names of the groups that ``uid`` was in at its last submission."""
+
+    uid: int
+    groups: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Whose they are."""
+        return str(self.uid)
+
+
+Record = Array | Usage | Reservation | Quota | Recurring | Membership

@@ -354,6 +354,7 @@ RECORDS: Final = (
             ("priority", _integer),
         ),
     ),
+    Kind(6, kept.Membership, (_UID, ("groups", _texts))),
 )
 
 

@@ -1,0 +1,225 @@
+"""Who may use which GPU when: reservations as a pass, a forecast and a reason see them.
+
+A reservation claims GPUs for a while: the ones it names, or ``count`` that are chosen here. A job
+of somebody whom it is not for may run there only if it is over by then, or if the reservation
+switches it out when it begins. Inside, only those whom it is for start; GPUs on which their jobs
+run already count towards it. When it is over, what runs goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from mgpu.core.policy import Policy, effective_limit
+from mgpu.core.world import World
+from mgpu.model.job import Job, Running, Starting
+from mgpu.model.records import Reservation
+from mgpu.model.time import Now
+
+Claims = Mapping[str, "tuple[Claim, ...]"]
+Rights = frozenset[int]
+Chosen = dict[int, tuple[str, ...]]
+
+NO_CLAIMS: Final[Claims] = {}
+NO_RIGHTS: Final[Rights] = frozenset()
+
+#: Seconds by which the wall clock may differ from what was derived before it is derived anew.
+_DRIFT = 0.01
+
+
+class Claim(NamedTuple):
+    """A reservation has a GPU from ``start`` to ``end`` (boot times)."""
+
+    start: float
+    end: float
+    reservation: int
+    preempt: bool
+
+
+class Derived(NamedTuple):
+    """What follows from the reservations of a world until ``until`` (boot time).
+
+    ``chosen`` are the UUIDs that each reservation has. The rest says of which world it is true.
+    """
+
+    claims: Claims
+    chosen: Chosen
+    until: float
+    generation: int
+    offset: float
+
+
+def claims(world: World, now: Now) -> Claims:
+    """The claims on each GPU (by UUID), in the order of their starts; the same object until
+    something changes. A GPU that nobody has reserved is not in it."""
+    return derive(world, now).claims
+
+
+def entitled(world: World, user: str, groups: Sequence[str], project: str) -> Rights:
+    """The ids of the reservations that are for these jobs."""
+    found = [
+        kept.id
+        for kept in world.records.all(Reservation)
+        if user in kept.users
+        or (project and project in kept.projects)
+        or not set(groups).isdisjoint(kept.groups)
+    ]
+    return frozenset(found) if found else NO_RIGHTS
+
+
+def rights_of(world: World, job: Job) -> Rights:
+    """As :func:`entitled`, for one job."""
+    return entitled(world, job.user, world.groups_of(job.uid), job.spec.project)
+
+
+def barrier(
+    on_gpu: Iterable[Claim], rights: Rights, now: float, end: float, *, requeue: bool
+) -> Claim | None:
+    """The first claim that keeps a job off a GPU, or None where it may start.
+
+    ``on_gpu`` are the GPU's claims, ``now`` the boot time of the start, ``end`` that at which
+    the job is over at the latest (infinite without a limit); ``requeue`` says that it may be
+    switched out.
+    """
+    for claim in on_gpu:
+        if claim.end <= now or claim.reservation in rights or end <= claim.start:
+            continue
+        if claim.start <= now or not (claim.preempt and requeue):
+            return claim
+    return None
+
+
+def opens_at(
+    on_gpu: Sequence[Claim], rights: Rights, ready: float, length: float, *, requeue: bool
+) -> float:
+    """The first boot time from ``ready`` on at which a job of ``length`` seconds may start."""
+    at = ready
+    while claim := barrier(on_gpu, rights, at, at + length, requeue=requeue):
+        at = claim.end
+    return at
+
+
+def next_change(world: World) -> float | None:
+    """The boot time at which a reservation begins or ends next, as of the last :func:`claims`."""
+    known = world.derived.get("reservations")
+    return known.until if known is not None and known.until < math.inf else None
+
+
+def derive(world: World, now: Now) -> Derived:
+    """The claims and what they were made from; made anew only when something has changed."""
+    known: Any = world.derived.get("reservations")
+    if known is None or not _holds(known, world, now):
+        known = world.derived["reservations"] = _derive(world, now)
+    return known  # type: ignore[no-any-return]
+
+
+def _holds(known: Derived, world: World, now: Now) -> bool:
+    same = known.generation == world.generation and now.boot < known.until
+    return same and abs(known.offset - (now.boot - now.wall)) < _DRIFT
+
+
+def _derive(world: World, now: Now) -> Derived:
+    offset = now.boot - now.wall
+    kept = [r for r in world.records.all(Reservation) if r.end > now.wall]
+    if not kept:
+        return Derived(NO_CLAIMS, {}, math.inf, world.generation, offset)
+    chosen = choose(world, kept, now)
+    made: dict[str, list[Claim]] = {}
+    for one in kept:
+        claim = Claim(one.start + offset, one.end + offset, one.id, one.preempt)
+        for uuid in chosen[one.id]:
+            made.setdefault(uuid, []).append(claim)
+    edges = [edge + offset for one in kept for edge in (one.start, one.end)]
+    until = min((edge for edge in edges if edge > now.boot), default=math.inf)
+    result = {uuid: tuple(sorted(row)) for uuid, row in made.items()}
+    return Derived(result, chosen, until, world.generation, offset)
+
+
+# -- which GPUs a count means ----------------------------------------------------------------------
+
+#: How badly a GPU suits a reservation: the smaller, the better.
+Cost = Callable[[Reservation, str], tuple[float, ...]]
+
+
+def choose(world: World, kept: Sequence[Reservation], now: Now) -> Chosen:
+    """The GPUs of each reservation: where it disturbs least, then by index.
+
+    What is chosen depends on the world of now alone. As nothing that would disturb it is started
+    on what it has, a choice without conflict stays one.
+    """
+    gpus = [gpu.uuid for gpu in world.gpus.values() if gpu.available]
+    chosen = assign(kept, gpus, _Conflicts(world, kept, now))
+    if missing(kept, chosen):  # the choice of one may be in another's way
+        plain = assign(kept, gpus)
+        if missing(kept, plain) < missing(kept, chosen):
+            return plain
+    return chosen
+
+
+def assign(
+    kept: Sequence[Reservation], gpus: Sequence[str], cost: Cost = lambda _r, _uuid: ()
+) -> Chosen:
+    """Give each reservation its GPUs: named ones first, then counts in the order of their starts.
+
+    No GPU goes to two at a time; one that finds too few gets what there is.
+    """
+    taken: dict[str, list[Reservation]] = {}
+    chosen: Chosen = {}
+    for one in sorted(kept, key=lambda one: (bool(one.count), one.start, one.id)):
+        if one.count:
+            free = [uuid for uuid in gpus if not _meets(one, taken.get(uuid, ()))]
+            free.sort(key=lambda uuid, one=one: cost(one, uuid))  # type: ignore[misc]
+            chosen[one.id] = tuple(free[: one.count])
+        else:
+            chosen[one.id] = one.gpus
+        for uuid in chosen[one.id]:
+            taken.setdefault(uuid, []).append(one)
+    return chosen
+
+
+def missing(kept: Iterable[Reservation], chosen: Chosen) -> int:
+    """How many GPUs the reservations lack in all."""
+    return sum(max(0, one.count - len(chosen[one.id])) for one in kept)
+
+
+def _meets(one: Reservation, others: Iterable[Reservation]) -> bool:
+    return any(one.start < other.end and other.start < one.end for other in others)
+
+
+class _Conflicts:
+    """The cost of a GPU: jobs in the way, worst those that stay longest."""
+
+    def __init__(self, world: World, kept: Sequence[Reservation], now: Now) -> None:
+        self._world = world
+        self._now = now
+        self._rights: dict[tuple[int, str], Rights] = {}
+
+    def __call__(self, one: Reservation, uuid: str) -> tuple[float, ...]:
+        start = max(self._now.boot, one.start + self._now.boot - self._now.wall)
+        staying = [
+            job
+            for job in self._world.ledger.on(uuid)
+            if latest_end(job, self._world.policy, self._now) > start
+        ]
+        guests = [job for job in staying if one.id not in self._rights_of(job)]
+        rest = [job for job in guests if not (one.preempt and job.spec.requeue)]
+        until = max((latest_end(j, self._world.policy, self._now) for j in rest), default=0.0)
+        return (bool(guests) + bool(rest), until, not staying)
+
+    def _rights_of(self, job: Job) -> Rights:
+        key = (job.uid, job.spec.project)
+        if key not in self._rights:
+            self._rights[key] = rights_of(self._world, job)
+        return self._rights[key]
+
+
+def latest_end(job: Job, policy: Policy, now: Now) -> float:
+    """The boot time at which a job that holds GPUs gives them back at the latest."""
+    phase = job.phase
+    if not isinstance(phase, Starting | Running):
+        return now.boot  # it is being ended
+    limit = effective_limit(job.spec, policy)
+    begun = phase.decided if isinstance(phase, Starting) else phase.started
+    return max(now.boot, begun.boot + limit + job.extension) if limit else math.inf

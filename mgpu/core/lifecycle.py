@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from mgpu.core import quotas
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import (
@@ -190,6 +191,7 @@ def _retried(world: World, job: Job, event: Retried) -> None:
 def _put_back(world: World, job: Job, wall: float) -> None:
     """Out of its attempt, which is paid for."""
     world.charge(job, wall)
+    quotas.charge(world, job, wall)
     world.displace(job)
     job.deferrals = job.extension = 0
     job.phase = Pending(wall)
@@ -203,6 +205,7 @@ def _to_the_end(world: World, job: Job) -> None:
 def _finished(world: World, job: Job, event: Finished) -> None:
     gpus, started = job.gpus, _started_wall(job)
     world.charge(job, event.at.wall)
+    quotas.charge(world, job, event.at.wall)
     world.displace(job)
     # The wall clock may have been set back meanwhile; a duration is never negative.
     ended = max(event.at.wall, job.submitted if started is None else started)

@@ -14,6 +14,7 @@ from mgpu.core.outlook import Outlook
 from mgpu.core.placement import Room
 from mgpu.core.policy import Policy
 from mgpu.core.queue import Queue
+from mgpu.core.tally import Tally, memory_of
 from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.job import Ended, Job, Pending
 from mgpu.model.records import Membership, Record
@@ -48,6 +49,7 @@ class World:
         self.placed: dict[int, Job] = {}
         self.queue = Queue()
         self.ledger = Ledger()
+        self.tally = Tally()
         self.pending_of: dict[int, int] = {}
         self.next_id = next_id
         self.next_seq = next_seq
@@ -75,6 +77,9 @@ class World:
         if gpus == self.gpus and inventory.backend == self.backend:
             return False
         self.gpus, self.backend = gpus, inventory.backend
+        for job in self.placed.values():  # what a job has of a GPU follows from the GPU's size
+            self.tally.give(job)
+            self.tally.take(job, self._memory(job))
         self.generation += 1
         return True
 
@@ -120,6 +125,7 @@ class World:
         """Index jobs that wait from now on."""
         for job in jobs:
             self.pending_of[job.uid] = self.pending_of.get(job.uid, 0) + 1
+            self.tally.queue(job)
         if len(jobs) == 1:
             self.queue.add(jobs[0])
         else:
@@ -128,6 +134,7 @@ class World:
     def dequeue(self, job: Job) -> None:
         """Forget the place of a waiting job, before its phase or place changes."""
         self.queue.remove(job)
+        self.tally.unqueue(job)
         self.pending_of[job.uid] -= 1
         if not self.pending_of[job.uid]:
             del self.pending_of[job.uid]
@@ -136,11 +143,16 @@ class World:
         """Index a job that has an attempt under way from now on."""
         self.placed[job.id] = job
         self.ledger.take(job)
+        self.tally.take(job, self._memory(job))
 
     def displace(self, job: Job) -> None:
         """Give back what a job holds, before its phase changes."""
         del self.placed[job.id]
         self.ledger.give(job)
+        self.tally.give(job)
+
+    def _memory(self, job: Job) -> int:
+        return memory_of(job.spec, [self.gpus[u].total for u in job.gpus if u in self.gpus])
 
     def touch(self, job: Job) -> None:
         """Note that a job changed; an ended one leaves."""

@@ -80,7 +80,7 @@ class Reservation:
 class Quota:
     """Bounds of one ``subject``: ``user:ada``, ``group:lab``, ``project:x`` or ``default:user``.
 
-    None is no bound. ``gpu_hours`` are counted over ``period`` seconds.
+    None is no bound. ``gpu_hours`` are counted over ``period`` seconds, from ``since`` on.
     """
 
     subject: str
@@ -90,6 +90,7 @@ class Quota:
     queued_jobs: int | None = None
     gpu_hours: float | None = None
     period: int = 30 * 86400
+    since: float = 0.0
 
     @property
     def key(self) -> str:
@@ -138,4 +139,18 @@ class Membership:
         return str(self.uid)
 
 
-Record = Array | Usage | Reservation | Quota | Recurring | Membership
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """GPU-seconds that ``subject`` used, counted for its quota in the period from ``since`` on."""
+
+    subject: str
+    since: float
+    gpu_seconds: float
+
+    @property
+    def key(self) -> str:
+        """Its subject."""
+        return self.subject
+
+
+Record = Array | Usage | Reservation | Quota | Recurring | Membership | Spending

@@ -335,6 +335,7 @@ RECORDS: Final = (
             ("queued_jobs", _or_none(_integer)),
             ("gpu_hours", _or_none(_number)),
             ("period", _integer),
+            ("since", _number),
         ),
     ),
     Kind(
@@ -355,6 +356,11 @@ RECORDS: Final = (
         ),
     ),
     Kind(6, kept.Membership, (_UID, ("groups", _texts))),
+    Kind(
+        7,
+        kept.Spending,
+        (("subject", _text), ("since", _number), ("gpu_seconds", _number)),
+    ),
 )
 
 

@@ -1,0 +1,185 @@
+"""Bounds of what users, groups and projects may hold, queue and use up.
+
+A quota of a user binds all jobs of the user together, one of a group those of all its members,
+one of a project those that name it. ``default:user`` binds each user without a quota of their
+own, ``default:project`` each project without one. Over a bound of what runs a job waits; over
+the bound of what waits a submission is refused.
+
+GPU-hours are counted in windows of ``period`` seconds, the first of which began when the bound
+was set. No job starts once they are used up; what runs then goes on and is counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mgpu.core.tally import Owner, Tally, memory_of, owner_of
+from mgpu.core.world import World
+from mgpu.model.job import Job, JobSpec, Running, Starting, Stopping
+from mgpu.model.records import Quota, Spending
+from mgpu.model.states import Reason
+from mgpu.model.time import Now
+
+Explained = tuple[str, str]
+Bound = tuple[str, Quota]
+
+HOUR: Final = 3600.0
+DEFAULT_USER: Final = "default:user"
+DEFAULT_PROJECT: Final = "default:project"
+
+
+def blocking(
+    world: World, now: Now, owner: Owner, gpus: int, memory: int, starts: Tally
+) -> Explained | None:
+    """The reason why a job of ``owner`` may not start, with the figures, or None.
+
+    It needs ``gpus`` and ``memory`` MiB of them in all (see :func:`least_memory` and
+    :func:`memory_on`). ``starts`` are the starts of this pass, which the world does not know yet.
+    """
+    for subject, quota in bounds(world, owner, world.groups_of(owner.uid)):
+        found = _over_held(world, subject, quota, gpus, memory, starts)
+        found = found or _over_hours(world, now, subject, quota, gpus)
+        if found is not None:
+            return found
+    return None
+
+
+def bounds(world: World, owner: Owner, groups: Sequence[str]) -> list[Bound]:
+    """The quotas that bind a job of ``owner``, each with the subject that it is counted for."""
+    if not world.records.all(Quota):
+        return []
+    found = [_bound(world, f"user:{owner.user}", DEFAULT_USER)]
+    found += [_bound(world, f"group:{group}") for group in groups]
+    if owner.project:
+        found.append(_bound(world, f"project:{owner.project}", DEFAULT_PROJECT))
+    return [bound for bound in found if bound is not None]
+
+
+def _bound(world: World, subject: str, default: str = "") -> Bound | None:
+    quota = world.records.get(Quota, subject) or world.records.get(Quota, default)
+    return (subject, quota) if quota is not None else None
+
+
+def counts(world: World, subject: str, member: int = -1) -> Callable[[Owner], bool]:
+    """Whose jobs are counted for ``subject``; ``member`` is a uid that is in the group."""
+    kind, _, name = subject.partition(":")
+    if kind == "user":
+        return lambda owner: owner.user == name
+    if kind == "project":
+        return lambda owner: owner.project == name
+    return lambda owner: owner.uid == member or name in world.groups_of(owner.uid)
+
+
+def named(subject: str) -> str:
+    """``user ada`` for ``user:ada``."""
+    return subject.replace(":", " ", 1)
+
+
+# -- what runs ------------------------------------------------------------------------------------
+
+
+def least_memory(world: World, spec: JobSpec) -> int:
+    """The fewest MiB that a job with ``spec`` can hold on GPUs of this machine."""
+    sizes = [gpu.total for gpu in world.gpus.values() if gpu.total >= (spec.gpu_mem or 0)]
+    return memory_of(spec, sorted(sizes)[: spec.gpus])
+
+
+def memory_on(world: World, spec: JobSpec, gpus: Sequence[str]) -> int:
+    """The MiB that a job with ``spec`` holds on these GPUs."""
+    return memory_of(spec, [world.gpus[uuid].total for uuid in gpus if uuid in world.gpus])
+
+
+def _over_held(
+    world: World, subject: str, quota: Quota, gpus: int, memory: int, starts: Tally
+) -> Explained | None:
+    mine = counts(world, subject)
+    held = world.tally.load(mine).plus(starts.load(mine))
+    who = named(subject)
+    if quota.running_jobs is not None and held.jobs + 1 > quota.running_jobs:
+        return Reason.QUOTA_JOBS, f"{who}: {held.jobs} of at most {quota.running_jobs} jobs run"
+    if quota.running_gpus is not None and gpus and held.gpus + gpus > quota.running_gpus:
+        have = f"{who}: {held.gpus} of at most {quota.running_gpus} GPUs held"
+        return Reason.QUOTA_GPUS, f"{have}; this job needs {gpus}"
+    if quota.gpu_memory is not None and memory and held.memory + memory > quota.gpu_memory:
+        have = f"{who}: {held.memory} of at most {quota.gpu_memory} MiB held"
+        return Reason.QUOTA_MEMORY, f"{have}; this job needs {memory}"
+    return None
+
+
+# -- what waits -----------------------------------------------------------------------------------
+
+
+def over_queue(world: World, owner: Owner, groups: Sequence[str], count: int) -> str:
+    """What keeps ``count`` more jobs out of the queue, with the figures; empty if nothing does."""
+    for subject, quota in bounds(world, owner, groups):
+        waiting = world.tally.waiting(counts(world, subject, owner.uid))
+        if quota.queued_jobs is not None and waiting + count > quota.queued_jobs:
+            have = f"{named(subject)}: {waiting} of at most {quota.queued_jobs} queued jobs wait"
+            return f"{have}; {count} more are too many"
+    return ""
+
+
+# -- GPU-hours ------------------------------------------------------------------------------------
+
+
+def window(quota: Quota, wall: float) -> float:
+    """When the period began in which ``wall`` lies (Unix times)."""
+    return quota.since + math.floor((wall - quota.since) / quota.period) * quota.period
+
+
+def used(world: World, now: Now, subject: str, quota: Quota) -> float:
+    """The GPU-seconds of ``subject`` in the present period; what runs counts up to now."""
+    begun = window(quota, now.wall)
+    kept = world.records.get(Spending, subject)
+    seconds = kept.gpu_seconds if kept is not None and kept.since == begun else 0.0
+    mine = counts(world, subject)
+    for job in world.placed.values():
+        if job.spec.gpus and mine(owner_of(job)):
+            seconds += job.spec.gpus * min(_elapsed(job, now), now.wall - begun)
+    return seconds
+
+
+def charge(world: World, job: Job, wall: float) -> None:
+    """Keep what an attempt that ends at ``wall`` used; only ``core.lifecycle`` may call this."""
+    phase = job.phase
+    started = phase.started if isinstance(phase, Running | Stopping) else None
+    if started is None or not job.spec.gpus:
+        return
+    for subject, quota in bounds(world, owner_of(job), world.groups_of(job.uid)):
+        if quota.gpu_hours is not None:
+            begun = window(quota, wall)
+            kept = world.records.get(Spending, subject)
+            before = kept.gpu_seconds if kept is not None and kept.since == begun else 0.0
+            seconds = job.spec.gpus * max(0.0, wall - max(started.wall, begun))
+            world.records.put(Spending(subject, begun, before + seconds))
+
+
+def next_change(world: World, now: Now) -> float:
+    """The boot time at which the next period of a quota begins; infinite without any."""
+    ends = [
+        window(quota, now.wall) + quota.period
+        for quota in world.records.all(Quota)
+        if quota.gpu_hours is not None
+    ]
+    return min(ends, default=math.inf) + now.boot - now.wall
+
+
+def _over_hours(world: World, now: Now, subject: str, quota: Quota, gpus: int) -> Explained | None:
+    if quota.gpu_hours is None or not gpus:
+        return None
+    seconds = used(world, now, subject, quota)
+    if seconds < quota.gpu_hours * HOUR:
+        return None
+    left = math.ceil(window(quota, now.wall) + quota.period - now.wall)
+    have = f"{named(subject)}: {seconds / HOUR:.1f} of at most {quota.gpu_hours:g} GPU-hours used"
+    return Reason.QUOTA_HOURS, f"{have}; counted anew in {left} s"
+
+
+def _elapsed(job: Job, now: Now) -> float:
+    phase = job.phase
+    if isinstance(phase, Starting):
+        return 0.0
+    started = phase.started if isinstance(phase, Running | Stopping) else None
+    return max(0.0, now.boot - started.boot) if started is not None else 0.0

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mgpu.core import quotas
 from mgpu.core.placement import large_enough, need_of
 from mgpu.core.requests import Cancel, SetPriority, Submit
+from mgpu.core.tally import Owner
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
-from mgpu.model.events import CancelRequested, Event, PriorityChanged, Submitted
+from mgpu.model.events import CancelRequested, Event, PriorityChanged, Recorded, Submitted
 from mgpu.model.job import Ended, Job, JobSpec, Pending, Stopping
+from mgpu.model.records import Membership
 from mgpu.model.time import Now
 
 #: What became of one job of a request. A job of somebody else is ``unknown``: ids tell nothing.
@@ -48,11 +51,12 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     _check_gpus(world, wish.spec)
     _check_memory(world, wish.spec)
     _check_pending(world, wish)
+    _check_quotas(world, wish)
     first = world.next_id
     who = (wish.uid, wish.user, wish.spec, wish.priority)
     rest = (wish.tasks, wish.held, wish.begin, wish.needs)
     event = Submitted(now, first, wish.count, *who, *rest)
-    return [event], Accepted(first, wish.count)
+    return [*_joined(world, wish, now), event], Accepted(first, wish.count)
 
 
 def cancel(world: World, wish: Cancel, now: Now) -> Judged:
@@ -126,6 +130,22 @@ def _check_pending(world: World, wish: Submit) -> None:
             path="count",
             hint="wait until some have started, or cancel some",
         )
+
+
+def _check_quotas(world: World, wish: Submit) -> None:
+    owner = Owner(wish.uid, wish.user, wish.spec.project)
+    count = wish.count if wish.tasks is None else len(wish.tasks)
+    problem = quotas.over_queue(world, owner, wish.groups, count)
+    if problem:
+        hint = "wait until some have started, or cancel some; mgpu_ctl quota list shows the bounds"
+        raise MgpuError("LimitReached", problem, path="count", hint=hint)
+
+
+def _joined(world: World, wish: Submit, now: Now) -> list[Event]:
+    """Note the groups of the caller where they are new."""
+    if wish.groups == world.groups_of(wish.uid):
+        return []
+    return [Recorded(now, 0, Membership(wish.uid, wish.groups))]
 
 
 def _gpus(count: int) -> str:

@@ -23,6 +23,7 @@ class Account(NamedTuple):
     uid: int
     user: str
     problem: str
+    groups: tuple[str, ...] = ()
 
 
 Then = Callable[[Account | MgpuError, Now], None]
@@ -49,7 +50,8 @@ class Accounts:
 
     def answered(self, message: dict[str, Any], now: Now) -> None:
         """The launcher's answer has come."""
-        account = Account(message["uid"], message["user"], message["problem"])
+        groups = tuple(message.get("group_names", ()))
+        account = Account(message["uid"], message["user"], message["problem"], groups)
         if account.user:
             self._known[account.uid] = (account, now.boot)
             self._finish(account.uid, account, now)

@@ -22,6 +22,7 @@ def wish(_world: World, request: messages.Submit, account: Account) -> Submit:
         request.count,
         held="user" if extras.hold else "",
         begin=extras.begin,
+        groups=account.groups,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from mgpu.core.tally import Owner, Tally, memory_of, owner_of
 from mgpu.core.world import World
+from mgpu.model.events import Event
 from mgpu.model.job import Job, JobSpec, Running, Starting, Stopping
 from mgpu.model.records import Quota, Spending
 from mgpu.model.states import Reason
@@ -156,14 +157,21 @@ def charge(world: World, job: Job, wall: float) -> None:
             world.records.put(Spending(subject, begun, before + seconds))
 
 
-def next_change(world: World, now: Now) -> float:
-    """The boot time at which the next period of a quota begins; infinite without any."""
+def settle(world: World, now: Now) -> list[Event]:
+    """Nothing follows by itself; but a new period lets jobs go on, so note when that begins."""
     ends = [
         window(quota, now.wall) + quota.period
         for quota in world.records.all(Quota)
         if quota.gpu_hours is not None
     ]
-    return min(ends, default=math.inf) + now.boot - now.wall
+    world.derived["quotas"] = min(ends) + now.boot - now.wall if ends else None
+    return []
+
+
+def next_change(world: World) -> float | None:
+    """The boot time at which the next period of a quota begins, as of the last :func:`settle`."""
+    known: float | None = world.derived.get("quotas")
+    return known
 
 
 def _over_hours(world: World, now: Now, subject: str, quota: Quota, gpus: int) -> Explained | None:

@@ -9,11 +9,15 @@ run already count towards it. When it is over, what runs goes on.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from mgpu.core.policy import Policy, effective_limit
 from mgpu.core.world import World
+from mgpu.model.events import Erased, Event, Preempted, Recorded
 from mgpu.model.job import Job, Running, Starting
 from mgpu.model.records import Reservation
 from mgpu.model.time import Now
@@ -101,6 +105,38 @@ def opens_at(
     return at
 
 
+def settle(world: World, now: Now) -> list[Event]:
+    """What follows from a reservation that is over, or that has begun and switches jobs out."""
+    ended = [r for r in world.records.all(Reservation) if r.end <= now.wall]
+    return [_go_on(world, one, now) for one in ended] or _switch_out(world, now)
+
+
+def _go_on(world: World, one: Reservation, now: Now) -> Event:
+    if not one.cron or world.next_run is None:
+        return Erased(now, 0, Reservation.__name__, one.key)
+    # The first one that is not over yet: it may have begun while nobody looked.
+    start = world.next_run(one.cron, one.zone, now.wall - one.duration)
+    return Recorded(now, 0, replace(one, start=start))
+
+
+def _switch_out(world: World, now: Now) -> list[Event]:
+    leaving: dict[int, Event] = {}
+    for uuid, on_gpu in claims(world, now).items():
+        for claim in on_gpu:
+            if claim.preempt and claim.start <= now.boot < claim.end:
+                for job in world.ledger.on(uuid):
+                    if _must_leave(world, job, claim):
+                        gone = Preempted(now, job.id, job.attempt, -claim.reservation)
+                        leaving.setdefault(job.id, gone)
+    return list(leaving.values())
+
+
+def _must_leave(world: World, job: Job, claim: Claim) -> bool:
+    if not isinstance(job.phase, Running) or not job.spec.requeue:
+        return False
+    return claim.reservation not in rights_of(world, job)
+
+
 def next_change(world: World) -> float | None:
     """The boot time at which a reservation begins or ends next, as of the last :func:`claims`."""
     known = world.derived.get("reservations")
@@ -165,17 +201,17 @@ def assign(
 
     No GPU goes to two at a time; one that finds too few gets what there is.
     """
-    taken: dict[str, list[Reservation]] = {}
+    taken: dict[str, list[tuple[float, float]]] = {uuid: [] for uuid in gpus}
     chosen: Chosen = {}
     for one in sorted(kept, key=lambda one: (bool(one.count), one.start, one.id)):
         if one.count:
-            free = [uuid for uuid in gpus if not _meets(one, taken.get(uuid, ()))]
-            free.sort(key=lambda uuid, one=one: cost(one, uuid))  # type: ignore[misc]
+            free = [uuid for uuid in gpus if not _meets(one, taken[uuid])]
+            free.sort(key=partial(cost, one))
             chosen[one.id] = tuple(free[: one.count])
         else:
             chosen[one.id] = one.gpus
         for uuid in chosen[one.id]:
-            taken.setdefault(uuid, []).append(one)
+            insort(taken.setdefault(uuid, []), (one.start, one.end))
     return chosen
 
 
@@ -184,8 +220,10 @@ def missing(kept: Iterable[Reservation], chosen: Chosen) -> int:
     return sum(max(0, one.count - len(chosen[one.id])) for one in kept)
 
 
-def _meets(one: Reservation, others: Iterable[Reservation]) -> bool:
-    return any(one.start < other.end and other.start < one.end for other in others)
+def _meets(one: Reservation, spans: list[tuple[float, float]]) -> bool:
+    """Whether it overlaps one of the spans, which are in order and do not overlap each other."""
+    before = bisect_left(spans, (one.end, one.end))
+    return before > 0 and spans[before - 1][1] > one.start
 
 
 class _Conflicts:

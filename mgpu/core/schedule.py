@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from mgpu.core import settle
 from mgpu.core.outlook import Outlook, Reservation
 from mgpu.core.placement import Need, Room, choose, fits, need_of, would_fit
 from mgpu.core.policy import Policy, effective_limit, shorter_limit
@@ -66,7 +67,8 @@ def outlook(world: World, now: Now) -> Outlook:
 
 def next_deadline(world: World) -> float | None:
     """The boot time at which another pass is due though nothing happened, or None."""
-    return world.queue.next_release()
+    known = (world.queue.next_release(), settle.next_deadline(world))
+    return min((at for at in known if at is not None), default=None)
 
 
 def find_gpus(outlook: Outlook, need: Need, end: float, policy: Policy) -> list[Room] | None:

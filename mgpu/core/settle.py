@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from mgpu.core import quotas, reservations
 from mgpu.core.world import World
 from mgpu.model.events import Event
 from mgpu.model.time import Now
@@ -16,7 +17,13 @@ from mgpu.model.time import Now
 Rule = Callable[[World, Now], Iterable[Event]]
 
 #: The rules, in the order in which they are asked.
-RULES: Final[tuple[Rule, ...]] = ()
+RULES: Final[tuple[Rule, ...]] = (reservations.settle, quotas.settle)
+
+#: When something follows though nothing happens (boot time), as of the last :func:`settle`.
+DEADLINES: Final[tuple[Callable[[World], float | None], ...]] = (
+    reservations.next_change,
+    quotas.next_change,
+)
 
 
 def settle(world: World, now: Now) -> list[Event]:
@@ -27,3 +34,9 @@ def settle(world: World, now: Now) -> list[Event]:
             return events
     world.over.clear()
     return []
+
+
+def next_deadline(world: World) -> float | None:
+    """The boot time at which the world is to be settled again though nothing happened."""
+    known = [deadline(world) for deadline in DEADLINES]
+    return min((at for at in known if at is not None), default=None)

@@ -5,7 +5,7 @@ Only ``core.lifecycle`` changes jobs; it keeps the indices right through the met
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mgpu.core.book import Book
@@ -19,6 +19,9 @@ from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.job import Ended, Job, Pending
 from mgpu.model.records import Membership, Record
 
+#: The first Unix time after a given one that a cron expression names in a time zone.
+NextRun = Callable[[str, str, float], float]
+
 NO_GPUS = Inventory("none", ())
 
 
@@ -29,7 +32,7 @@ class World:
     ``generation`` grows with every change, so that what was derived can be recognised as old.
     ``records`` are reservations, quotas and the like; ``over`` the jobs that ended and whose
     consequences for others are not drawn yet (see ``core.settle``). ``derived`` is what modules
-    of the core remember of what they derived from it.
+    of the core remember of what they derived from it. ``next_run`` knows the calendar.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class World:
         self.over: list[Job] = []
         self.records = Book(tuple(records))
         self.derived: dict[str, Any] = {}
+        self.next_run: NextRun | None = None
         self.set_inventory(inventory)
         self._load(list(jobs))
 

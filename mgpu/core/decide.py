@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mgpu.core import reports, wishes
+from mgpu.core import administration, reports, wishes
+from mgpu.core.orders import Kept, RemoveQuota, Reserve, SetQuota, Unreserve
 from mgpu.core.reports import Stale
 from mgpu.core.requests import (
     AttemptEnded,
@@ -25,7 +26,7 @@ from mgpu.core.world import World
 from mgpu.model.events import Event
 from mgpu.model.time import Now
 
-Reply = Accepted | Outcomes | Stale | None
+Reply = Accepted | Outcomes | Kept | Stale | None
 
 
 class Decision(NamedTuple):
@@ -49,10 +50,14 @@ def _judge_report(world: World, report: Any, now: Now) -> Decision:
     return Decision(events, None if events else reports.stale(world, report))
 
 
-_WISHES: Mapping[type[Request], Callable[..., tuple[list[Event], Accepted | Outcomes]]] = {
+_WISHES: Mapping[type[Request], Callable[..., tuple[list[Event], Accepted | Outcomes | Kept]]] = {
     Submit: wishes.submit,
     Cancel: wishes.cancel,
     SetPriority: wishes.set_priority,
+    Reserve: administration.reserve,
+    Unreserve: administration.unreserve,
+    SetQuota: administration.set_quota,
+    RemoveQuota: administration.remove_quota,
 }
 
 _REPORTS: Mapping[type[Report], Callable[..., list[Event]]] = {

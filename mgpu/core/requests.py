@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mgpu.core.orders import Order
 from mgpu.model.dependency import Dependency
 from mgpu.model.job import JobSpec
 from mgpu.model.tasks import Tasks
@@ -123,4 +124,4 @@ class Rebooted:
 
 
 Report = AttemptRunning | AttemptEnded | AttemptRefused | AttemptLost | AttemptVanished | Rebooted
-Request = Submit | Cancel | SetPriority | Report
+Request = Submit | Cancel | SetPriority | Order | Report

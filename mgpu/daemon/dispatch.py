@@ -51,11 +51,11 @@ class Dispatcher:
         rules: Rules,
         started: Now,
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self._store = store
         self._server = server
-        self._accounts = accounts
-        self._rules = rules
+        self.accounts = accounts
+        self.rules = rules
         self._started = started
         self._waiters = Waiters()
 
@@ -64,7 +64,7 @@ class Dispatcher:
         try:
             request = messages.parse_request(message)
         except MgpuError as error:
-            self._fail(conn, error, now)
+            self.fail(conn, error, now)
             return
         op, handler = HANDLERS[type(request)]
         try:
@@ -73,7 +73,7 @@ class Dispatcher:
         except MgpuError as error:
             if op in names.CHANGES:
                 _audit(conn, op, error)
-            self._fail(conn, error, now)
+            self.fail(conn, error, now)
 
     def forget(self, conn: Connection) -> None:
         """The connection is closed."""
@@ -84,14 +84,16 @@ class Dispatcher:
         for conn, done in self._waiters.ended(job.id):
             self._tell(conn, job, now)
             if done:
-                self._ok(conn, {}, now)
+                self.ok(conn, {}, now)
 
     # -- answers --------------------------------------------------------------------------------
 
-    def _ok(self, conn: Connection, body: dict[str, Any], now: Now) -> None:
+    def ok(self, conn: Connection, body: dict[str, Any], now: Now) -> None:
+        """End the reply with ``body``."""
         self._server().reply(conn, messages.ok(body), now)
 
-    def _fail(self, conn: Connection, error: MgpuError, now: Now) -> None:
+    def fail(self, conn: Connection, error: MgpuError, now: Now) -> None:
+        """End the reply with an error."""
         self._server().reply(conn, messages.error(error), now)
 
     def _tell(self, conn: Connection, job: Job, now: Now) -> None:
@@ -102,40 +104,40 @@ class Dispatcher:
         body: dict[str, object] = {"job": end}
         self._server().push(conn, messages.part(body), now)
 
-    def _change(self, conn: Connection, op: str, ask: Ask) -> None:
-        """Put a request that changes jobs to the engine, and its outcome into the log."""
-        if self._rules.recovery:
-            raise recovery_error(self._rules.recovery)
+    def change(self, conn: Connection, op: str, ask: Ask) -> None:
+        """Put a request that changes something to the engine, and its outcome into the log."""
+        if self.rules.recovery:
+            raise recovery_error(self.rules.recovery)
         then = ask.then
 
         def answered(result: Any, now: Now) -> None:
             _audit(conn, op, result, getattr(ask.request, "jobs", ()))
             if isinstance(result, MgpuError):
-                self._fail(conn, result, now)
+                self.fail(conn, result, now)
             else:
                 then(result, now)
 
         ask.then = answered
-        self._engine.ask(ask)
+        self.engine.ask(ask)
 
     # -- operations -----------------------------------------------------------------------------
 
     def ping(self, conn: Connection, _request: messages.Ping, now: Now) -> None:
         """How the scheduler is."""
-        recovery = self._rules.recovery
+        recovery = self.rules.recovery
         body = {
             "version": __version__,
             "uptime": now.boot - self._started.boot,
-            "backend": self._engine.world.backend,
+            "backend": self.engine.world.backend,
             "mode": "recovery" if recovery else "normal",
             "detail": recovery,
         }
-        self._ok(conn, body, now)
+        self.ok(conn, body, now)
 
     def submit(self, conn: Connection, request: messages.Submit, now: Now) -> None:
         """Take new jobs in, once the account behind the uid is known."""
-        if self._rules.recovery:
-            raise recovery_error(self._rules.recovery)
+        if self.rules.recovery:
+            raise recovery_error(self.rules.recovery)
         self._check_uid(conn.uid)
 
         def resolved(account: Account | MgpuError, at: Now) -> None:
@@ -143,23 +145,23 @@ class Dispatcher:
                 return
             if isinstance(account, MgpuError):
                 _audit(conn, "submit", account)
-                self._fail(conn, account, at)
+                self.fail(conn, account, at)
             else:
                 self._submit_as(conn, request, account, at)
 
-        self._accounts.lookup(conn.uid, resolved, now)
+        self.accounts.lookup(conn.uid, resolved, now)
 
     def _check_uid(self, uid: int) -> None:
-        if uid == 0 and not self._rules.allow_root:
+        if uid == 0 and not self.rules.allow_root:
             raise MgpuError(
                 "AccountRefused",
                 "root may not submit jobs",
                 hint="submit as an ordinary user, or set access.allow_root",
             )
-        if uid and uid < self._rules.min_uid:
+        if uid and uid < self.rules.min_uid:
             raise MgpuError(
                 "AccountRefused",
-                f"uid {uid} may not submit jobs: it is under {self._rules.min_uid}",
+                f"uid {uid} may not submit jobs: it is under {self.rules.min_uid}",
                 hint="system accounts are refused; see access.min_uid",
             )
 
@@ -173,42 +175,42 @@ class Dispatcher:
                 hint="ask the administrator about this account",
             )
             _audit(conn, "submit", error)
-            self._fail(conn, error, now)
+            self.fail(conn, error, now)
             return
-        submit = submission.wish(self._engine.world, request, account)
+        submit = submission.wish(self.engine.world, request, account)
         ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
-        self._change(conn, "submit", ask)
+        self.change(conn, "submit", ask)
 
     def cancel(self, conn: Connection, request: messages.Cancel, now: Now) -> None:
         """End jobs."""
-        may_any = self._any(conn, "cancel")
+        may_any = self.may_any(conn, "cancel")
         cancel = core.Cancel(request.jobs, conn.uid, may_any)
-        self._change(conn, "cancel", Ask(cancel, self._outcomes(conn, may_any=may_any), conn.uid))
+        self.change(conn, "cancel", Ask(cancel, self.outcomes(conn, may_any=may_any), conn.uid))
 
     def priority(self, conn: Connection, request: messages.SetPriority, now: Now) -> None:
         """Change the priority of waiting jobs."""
-        may_any = self._any(conn, "priority")
+        may_any = self.may_any(conn, "priority")
         change = core.SetPriority(request.jobs, request.priority, conn.uid, may_any)
-        self._change(conn, "priority", Ask(change, self._outcomes(conn, may_any=may_any), conn.uid))
+        self.change(conn, "priority", Ask(change, self.outcomes(conn, may_any=may_any), conn.uid))
 
     def info(self, conn: Connection, _request: messages.Info, now: Now) -> None:
         """The GPUs and who holds them."""
-        self._ok(
-            conn, views.info(self._engine.world, self._engine.world.backend, __version__, now), now
+        self.ok(
+            conn, views.info(self.engine.world, self.engine.world.backend, __version__, now), now
         )
 
     def jobs(self, conn: Connection, request: messages.ListJobs, now: Now) -> None:
         """List jobs."""
-        viewer = views.Viewer(conn.uid, self._any(conn, "jobs"), self._rules.open_queue)
+        viewer = views.Viewer(conn.uid, self.may_any(conn, "jobs"), self.rules.open_queue)
         chosen = self._choose(conn, request)
-        conn.stream(views.listing(self._engine.world, chosen, viewer, now))
+        conn.stream(views.listing(self.engine.world, chosen, viewer, now))
         self._server().finish(conn, now)
 
     def wait(self, conn: Connection, request: messages.Wait, now: Now) -> None:
         """Tell the end of each job as it comes."""
-        may_any = self._any(conn, "wait")
+        may_any = self.may_any(conn, "wait")
         own = None if may_any else conn.uid
-        active = self._engine.world.jobs
+        active = self.engine.world.jobs
         waiting = [n for n in dict.fromkeys(request.jobs) if n in active]
         ended = self._ended([n for n in request.jobs if n not in active], own)
         for job_id in request.jobs:
@@ -220,14 +222,14 @@ class Dispatcher:
         for job in ended.values():
             self._tell(conn, job, now)
         if not waiting:
-            self._ok(conn, {}, now)
+            self.ok(conn, {}, now)
 
     # -- helpers --------------------------------------------------------------------------------
 
     def _answer(self, conn: Connection) -> Callable[[Any, Now], None]:
-        return lambda reply, now: self._ok(conn, reply, now)
+        return lambda reply, now: self.ok(conn, reply, now)
 
-    def _outcomes(self, conn: Connection, *, may_any: bool) -> Callable[[Any, Now], None]:
+    def outcomes(self, conn: Connection, *, may_any: bool) -> Callable[[Any, Now], None]:
         """As :meth:`_answer`; the core knows active jobs alone, so ended ones are looked up."""
 
         def answer(reply: dict[str, Any], now: Now) -> None:
@@ -235,7 +237,7 @@ class Dispatcher:
             unknown = [job_id for job_id, how in told.items() if how == names.UNKNOWN]
             ended = self._ended(unknown, None if may_any else conn.uid)
             told |= dict.fromkeys(ended, names.ALREADY_ENDED)
-            self._ok(conn, {"jobs": [list(pair) for pair in told.items()]}, now)
+            self.ok(conn, {"jobs": [list(pair) for pair in told.items()]}, now)
 
         return answer
 
@@ -247,15 +249,15 @@ class Dispatcher:
         found = self._store.find(JobFilter(ids=job_ids, uids=uids, limit=len(job_ids)))
         return {job.id: job for job in found}
 
-    def _any(self, conn: Connection, op: str) -> bool:
+    def may_any(self, conn: Connection, op: str) -> bool:
         """Whether the caller may do ``op`` with jobs of others: on the admin socket only."""
         return conn.admin and allowed(op, owner=False, admin=True, root=conn.uid == 0)
 
     def _choose(self, conn: Connection, request: messages.ListJobs) -> Iterable[Job]:
         """The jobs that a listing names."""
-        scope = request.scope or self._rules.default_scope
+        scope = request.scope or self.rules.default_scope
         uids = [conn.uid] if scope == "me" and not (request.users or request.jobs) else None
-        return selection.choose(self._engine.world, self._store, request, uids)
+        return selection.choose(self.engine.world, self._store, request, uids)
 
 
 Handler = Callable[[Dispatcher, Connection, Any, Now], None]
@@ -299,6 +301,9 @@ def _audit(conn: Connection, op: str, result: Any, jobs: Sequence[int] = ()) -> 
     """One line for a request that would change something: who, what, which jobs, the result."""
     if isinstance(result, MgpuError):
         told = result.code
+    elif "key" in result:
+        log.info("request", action=op, uid=conn.uid, record=result["key"], result="ok")
+        return
     elif "first" in result:
         jobs, told = range(result["first"], result["first"] + result["count"]), "ok"
     else:

@@ -15,6 +15,7 @@ from typing import Any
 from mgpu.core.decide import decide
 from mgpu.core.effects import Effect, required_effects
 from mgpu.core.lifecycle import evolve, forget_boot
+from mgpu.core.orders import Kept
 from mgpu.core.policy import Policy
 from mgpu.core.requests import Report, Request, Submit
 from mgpu.core.schedule import next_deadline, schedule
@@ -69,6 +70,8 @@ def body_of(reply: object) -> dict[str, Any]:
         return {"first": reply.first, "count": reply.count}
     if isinstance(reply, Outcomes):
         return {"jobs": [list(outcome) for outcome in reply.jobs]}
+    if isinstance(reply, Kept):
+        return {"key": reply.key}
     raise TypeError(f"not the answer to a wish: {reply!r}")
 
 

@@ -12,6 +12,7 @@ EXIT_STATUS = {
     "TooLarge": 1,
     "Denied": 1,
     "UnknownJob": 1,
+    "Unknown": 1,
     "Refused": 1,
     "LimitReached": 1,
     "AccountRefused": 1,

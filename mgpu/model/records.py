@@ -153,4 +153,17 @@ class Spending:
         return self.subject
 
 
-Record = Array | Usage | Reservation | Quota | Recurring | Membership | Spending
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """The last number that was given to something called ``name``; none is given twice."""
+
+    name: str
+    last: int
+
+    @property
+    def key(self) -> str:
+        """What is numbered."""
+        return self.name
+
+
+Record = Array | Usage | Reservation | Quota | Recurring | Membership | Spending | Counter

@@ -361,6 +361,7 @@ RECORDS: Final = (
         kept.Spending,
         (("subject", _text), ("since", _number), ("gpu_seconds", _number)),
     ),
+    Kind(8, kept.Counter, (("name", _text), ("last", _integer))),
 )
 
 

@@ -13,6 +13,7 @@ ROOT: Final = "root"
 ROLES: Final = frozenset({OWNER, OTHER, ADMIN, ROOT})
 _ALL: Final = ROLES
 _NOT_OTHER: Final = ROLES - {OTHER}
+_ADMIN: Final = frozenset({ADMIN})
 
 #: operation -> the roles that may. Redaction (``core.redact``) limits what the readers see.
 TABLE: Final[Mapping[str, frozenset[str]]] = {
@@ -23,6 +24,12 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "wait": _NOT_OTHER,
     "cancel": _NOT_OTHER,
     "priority": _NOT_OTHER,
+    "reserve": _ADMIN,
+    "reservations": _ALL,
+    "unreserve": _ADMIN,
+    "quota_set": _ADMIN,
+    "quota_list": _ALL,
+    "quota_remove": _ADMIN,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mgpu import __version__
 from mgpu.core import requests as core
 from mgpu.core.access import allowed
-from mgpu.daemon import selection, submission, views
+from mgpu.daemon import handle_admin, selection, submission, views
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.engine import Ask, Engine
@@ -37,6 +37,7 @@ class Rules(NamedTuple):
     allow_root: bool
     min_uid: int
     recovery: str
+    zone: str = ""
 
 
 class Dispatcher:
@@ -271,6 +272,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     messages.Info: (names.INFO, Dispatcher.info),
     messages.Wait: (names.WAIT, Dispatcher.wait),
     messages.SetPriority: (names.PRIORITY, Dispatcher.priority),
+    **handle_admin.HANDLERS,
 }
 
 

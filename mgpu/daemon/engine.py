@@ -28,6 +28,7 @@ from mgpu.model.gpu import Inventory
 from mgpu.model.job import Ended, Job
 from mgpu.model.time import Now
 from mgpu.store.base import Batch, Store, StoreError, StoreFull, StoreReadOnly
+from mgpu.system import cron
 from mgpu.system.log import log
 
 Then = Callable[[Any, Now], None]
@@ -117,6 +118,7 @@ class Engine:
             next_seq=loaded.next_seq,
             records=loaded.records,
         )
+        world.next_run = cron.next_run
         self._new_boot = loaded.boot_id != self._boot_id
         self.rebooted = self._new_boot and loaded.boot_id != ""
         if self.rebooted:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mgpu.model import states
 from mgpu.model.errors import MgpuError
-from mgpu.protocol import names
+from mgpu.protocol import names, orders
 from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
 from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
 from mgpu.protocol.names import VERSIONS as VERSIONS
@@ -72,7 +72,7 @@ class SetPriority:
     priority: int
 
 
-Request = Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority
+Request = Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority | orders.Order
 
 
 def parse_hello(message: dict[str, object]) -> int:
@@ -180,6 +180,12 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.INFO: _info,
     names.WAIT: _wait,
     names.PRIORITY: _priority,
+    names.RESERVE: orders.parse_reserve,
+    names.RESERVATIONS: lambda _: orders.Reservations(),
+    names.UNRESERVE: orders.parse_unreserve,
+    names.QUOTA_SET: orders.parse_quota_set,
+    names.QUOTA_LIST: lambda _: orders.QuotaList(),
+    names.QUOTA_REMOVE: orders.parse_quota_remove,
 }
 
 

@@ -25,9 +25,18 @@ JOBS = "jobs"
 INFO = "info"
 WAIT = "wait"
 PRIORITY = "priority"
-OPERATIONS = (PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY)
+RESERVE = "reserve"
+RESERVATIONS = "reservations"
+UNRESERVE = "unreserve"
+QUOTA_SET = "quota_set"
+QUOTA_LIST = "quota_list"
+QUOTA_REMOVE = "quota_remove"
+OPERATIONS = (
+    PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY,
+    RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
+)  # fmt: skip
 #: Those that change something: each is one line in the log, allowed or denied.
-CHANGES = frozenset({SUBMIT, CANCEL, PRIORITY})
+CHANGES = frozenset({SUBMIT, CANCEL, PRIORITY, RESERVE, UNRESERVE, QUOTA_SET, QUOTA_REMOVE})
 
 #: The columns of a row of the ``jobs`` reply, in order.
 JOB_FIELDS = (

@@ -117,6 +117,10 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "cancel": {"jobs": [1]},
         "wait": {"jobs": [1]},
         "priority": {"jobs": [1], "priority": 1},
+        "reserve": {"key": "k", "duration": 60},
+        "unreserve": {"id": 1},
+        "quota_set": {"subject": "user:ada"},
+        "quota_remove": {"subject": "user:ada"},
     }
     with pytest.raises(MgpuError, match=f'unknown field "{field}"'):
         messages.parse_request({"op": op, field: value, **valid.get(op, {})})

@@ -1,0 +1,55 @@
+"""When a cron expression is due, on the clocks of a time zone.
+
+The expression is about what a clock on the wall shows. A time that a change to summer time leaves
+out comes as much later as the clock was moved; one that occurs twice counts the first time.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from mgpu.model.units import quoted
+
+_FIELDS = 5
+
+
+def check(cron: str, zone: str) -> None:
+    """Raise ValueError with what to do unless ``cron`` is due at some time in ``zone``."""
+    from croniter import croniter
+
+    check_zone(zone)
+    plain = cron.startswith("@") or len(cron.split()) == _FIELDS
+    if not plain or not croniter.is_valid(cron):
+        form = "write minute, hour, day, month and weekday, as 0 9 * * 1-5"
+        raise ValueError(f"{quoted(cron)} is no cron expression; {form}")
+    try:
+        next_run(cron, zone, 0.0)
+    except ValueError:
+        raise ValueError(f"{quoted(cron)} is never due") from None
+
+
+def check_zone(zone: str) -> None:
+    """Raise ValueError unless ``zone`` is empty (the machine's) or the name of a time zone."""
+    try:
+        zone_of(zone)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{quoted(zone)} is no time zone; write Europe/Berlin or UTC") from None
+
+
+def zone_of(zone: str) -> ZoneInfo | None:
+    """The time zone of this name; None for the machine's. Raises KeyError for an unknown one."""
+    return ZoneInfo(zone) if zone else None
+
+
+def next_run(cron: str, zone: str, after: float) -> float:
+    """The first Unix time after ``after`` at which ``cron`` is due. Raises ValueError if never."""
+    from croniter import croniter
+
+    info = zone_of(zone)
+    clock = datetime.fromtimestamp(after, info).replace(tzinfo=None)
+    due = croniter(cron, clock)
+    while True:
+        at = due.get_next(datetime).replace(tzinfo=info).timestamp()
+        if at > after:
+            return float(at)

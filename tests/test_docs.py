@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ import pytest
 from tests.lib.docs import ROOT, Example, examples, files, matches
 
 BIN = Path(sys.executable).parent
-PROGRAMS = ("mgpu", "mgpu_srun", "mgpu_queue", "mgpu_cancel", "mgpu_info", "mgpud")
+PROGRAMS = ("mgpu", "mgpu_srun", "mgpu_queue", "mgpu_cancel", "mgpu_info", "mgpu_ctl", "mgpud")
+#: How many words of a command line name the command, at most.
+WORDS = {"mgpu": 1, "mgpud": 1, "mgpu_ctl": 2}
 SHOWN = [example for file in files() for example in examples(file)]
 OURS = [example for example in SHOWN if example.command.split()[0] in PROGRAMS]
 
@@ -30,7 +33,8 @@ def help_of(*words: str) -> str:
 def test_options_shown_exist(example: Example) -> None:
     words = shlex.split(example.command, comments=True)
     own = words[: words.index("--")] if "--" in words else words
-    subcommand = [w for w in own[1:2] if own[0] in {"mgpu", "mgpud"} and not w.startswith("-")]
+    named = own[1 : 1 + WORDS.get(own[0], 0)]
+    subcommand = list(takewhile(lambda word: not word.startswith("-"), named))
     known = help_of(own[0], *subcommand)
     for option in (word.partition("=")[0] for word in own if word.startswith("-")):
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", known), option

@@ -14,7 +14,7 @@ from mgpu.model.errors import MgpuError
 from mgpu.model.units import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Sequence
 
     from mgpu.client import Client
 
@@ -62,6 +62,17 @@ def emit(text: str) -> None:
         sys.stdout.write(text + "\n")
     except OSError as error:
         raise OutputLost(error) from error  # click would take an OSError for its own
+
+
+def table(lines: Sequence[Sequence[str]], right: Container[str] = ()) -> list[str]:
+    """Lines of cells, the first of them the header, as text; columns in ``right`` end together."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    cells = zip(lines[0], widths, strict=True)
+    aligned = [(str.rjust if name in right else str.ljust, width) for name, width in cells]
+    return [
+        "  ".join(f(cell, w) for cell, (f, w) in zip(line, aligned, strict=True)).rstrip()
+        for line in lines
+    ]
 
 
 def finish(status: int) -> NoReturn:

@@ -179,6 +179,7 @@ def _reservation(
         "zone": one.zone,
         "preempt": one.preempt,
         "mine": mine,
+        "nobody": not (one.users or one.groups or one.projects),
         "starts": list(occurrences(world, one, now.wall + HORIZON)),
     }
 

@@ -12,6 +12,9 @@ import pytest
 
 from mgpu.cli import base, columns
 from mgpu.cli.cancel import cancel
+from mgpu.cli.ctl import ctl
+from mgpu.cli.ctl_quota import quota
+from mgpu.cli.ctl_reserve import reserve
 from mgpu.cli.info import info
 from mgpu.cli.main import COMMANDS, group
 from mgpu.cli.queue import queue
@@ -21,7 +24,9 @@ from tests.lib.golden import Golden
 from tests.unit.cli.conftest import Run, job, listing
 
 Capture = pytest.CaptureFixture[str]
-ALL = {"srun": srun, "queue": queue, "cancel": cancel, "info": info, "group": group}
+ALL = {"srun": srun, "queue": queue, "cancel": cancel, "info": info, "group": group, "ctl": ctl}
+ALL |= {f"ctl_reserve_{word}": command for word, command in reserve.commands.items()}
+ALL |= {f"ctl_quota_{word}": command for word, command in quota.commands.items()}
 
 
 def test_cancel(run: Run, server: FakeServer, golden: Golden, capsys: Capture) -> None:

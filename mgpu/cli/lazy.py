@@ -1,0 +1,50 @@
+"""A group of commands that loads only the one that is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+#: word -> (what it does, module, name of the command in it).
+Commands = dict[str, tuple[str, str, str]]
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and loads the one that is asked for."""
+
+    def __init__(self, *args: Any, known: Commands, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._known = known
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All words, in the order of use."""
+        return list(self._known)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None for an unknown word."""
+        if cmd_name not in self._known:
+            return None
+        _, module, name = self._known[cmd_name]
+        command = getattr(import_module(module), name)
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first word; an unknown one is an error with the nearest."""
+        if args and args[0] not in self._known:
+            raise click.UsageError(f"there is no command {args[0]!r}{self._nearest(args[0])}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(word, entry[0]) for word, entry in self._known.items()])
+
+    def _nearest(self, word: str) -> str:
+        from difflib import get_close_matches
+
+        found = get_close_matches(word, self._known, n=1)
+        return f"; did you mean {found[0]}?" if found else f"; known are {', '.join(self._known)}"

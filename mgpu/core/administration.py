@@ -157,15 +157,19 @@ def _short(
     made: Reservation,
 ) -> MgpuError:
     beside = {o.id for o, r in ahead if o is not one and _overlap(run, r)} - {made.id}
-    others = ", ".join(map(str, sorted(beside)))
+    others = [f"reservation {', '.join(map(str, sorted(beside)))}"] if beside else []
     have = f"{len(chosen[run.id])} of {len(world.gpus)} GPUs"
     later = format_duration(run.start - one.start)
     when = f", {later} after its first start" if run.start > one.start else ""
-    text = f"needs {one.count} GPUs; {have} are left{when}, beside reservation {others}"
-    if one is not made:
-        text = f"reservation {one.id} {text} and this one"
+    others += [] if one is made else ["this one"]
+    name = "" if one is made else f"reservation {one.id} "
+    text = f"{name}needs {_gpus(one.count)}; {have} are left{when}, beside {' and '.join(others)}"
     hint = "take fewer GPUs or another time; see mgpu_ctl reserve list --timeline"
     return MgpuError("Refused", text, path="count" if one is made else "", hint=hint)
+
+
+def _gpus(count: int) -> str:
+    return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
 def _overlap(one: Reservation, other: Reservation) -> bool:

@@ -26,6 +26,8 @@ from mgpu.model.time import Now
 Explained = tuple[str, str]
 Bound = tuple[str, Quota]
 
+#: While GPU-hours are bounded the wall clock is looked at so often: it can be set.
+LOOK_AT_WALL: Final = 60.0
 HOUR: Final = 3600.0
 DEFAULT_USER: Final = "default:user"
 DEFAULT_PROJECT: Final = "default:project"
@@ -164,12 +166,13 @@ def settle(world: World, now: Now) -> list[Event]:
         for quota in world.records.all(Quota)
         if quota.gpu_hours is not None
     ]
-    world.derived["quotas"] = min(ends) + now.boot - now.wall if ends else None
+    wait = min(min(ends, default=math.inf) - now.wall, LOOK_AT_WALL)
+    world.derived["quotas"] = now.boot + wait if ends else None
     return []
 
 
 def next_change(world: World) -> float | None:
-    """The boot time at which the next period of a quota begins, as of the last :func:`settle`."""
+    """The boot time at which a period of a quota may begin, as of the last :func:`settle`."""
     known: float | None = world.derived.get("quotas")
     return known
 

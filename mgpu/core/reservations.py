@@ -29,6 +29,8 @@ Chosen = dict[int, tuple[str, ...]]
 NO_CLAIMS: Final[Claims] = {}
 NO_RIGHTS: Final[Rights] = frozenset()
 
+#: While there are reservations the wall clock is looked at so often: it can be set.
+LOOK_AT_WALL: Final = 60.0
 #: Seconds by which the wall clock may differ from what was derived before it is derived anew.
 _DRIFT = 0.01
 
@@ -138,7 +140,7 @@ def _must_leave(world: World, job: Job, claim: Claim) -> bool:
 
 
 def next_change(world: World) -> float | None:
-    """The boot time at which a reservation begins or ends next, as of the last :func:`claims`."""
+    """The boot time at which a reservation may begin or end, as of the last :func:`claims`."""
     known = world.derived.get("reservations")
     return known.until if known is not None and known.until < math.inf else None
 
@@ -168,7 +170,7 @@ def _derive(world: World, now: Now) -> Derived:
         for uuid in chosen[one.id]:
             made.setdefault(uuid, []).append(claim)
     edges = [edge + offset for one in kept for edge in (one.start, one.end)]
-    until = min((edge for edge in edges if edge > now.boot), default=math.inf)
+    until = min(edge for edge in (*edges, now.boot + LOOK_AT_WALL) if edge > now.boot)
     result = {uuid: tuple(sorted(row)) for uuid, row in made.items()}
     return Derived(result, chosen, until, world.generation, offset)
 

@@ -80,7 +80,7 @@ def answers(request: Message) -> list[Message]:
     return [{"ok": BODY if request["op"] == "reservations" else {"key": "3"}}]
 
 
-CREATED = {
+CREATED: dict[str, Any] = {
     "name": "", "start": None, "end": None, "duration": None, "count": 0, "gpus": [],
     "for_users": [], "for_groups": [], "for_projects": [], "cron": "", "zone": "",
     "preempt": False, "op": "reserve",

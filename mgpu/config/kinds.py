@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
 
 from mgpu.model.units import parse_duration, parse_memory, quoted
 
@@ -105,6 +106,21 @@ class Text:
     def from_text(self, text: str) -> str:
         """The text itself."""
         return self.parse(text)
+
+
+class TimeZone(Text):
+    """The name of a time zone that this machine knows, or nothing."""
+
+    def __init__(self) -> None:
+        super().__init__('the name of a time zone, or ""', r"[A-Za-z0-9_+/-]{0,64}")
+
+    def parse(self, value: object) -> str:
+        """The name itself."""
+        name = super().parse(value)
+        try:
+            return ZoneInfo(name).key if name else ""
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{shown(name)} is no time zone; write Europe/Berlin or UTC") from None
 
 
 class Choice:

@@ -16,6 +16,7 @@ from mgpu.config.kinds import (
     Number,
     Path,
     Text,
+    TimeZone,
 )
 
 _GROUP: Final = Text("the name of a group", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
@@ -130,6 +131,12 @@ SETTINGS: Final = (
         Integer(0, 100),
         5,
         "How often a start that failed for a passing cause is tried again.",
+    ),
+    Setting(
+        "scheduling.time_zone",
+        TimeZone(),
+        "",
+        "Whose clocks times of day and cron expressions mean. Empty: the machine's.",
     ),
     Setting(
         "gpus.backend",

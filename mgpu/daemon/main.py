@@ -201,7 +201,7 @@ def rules(settings: Settings, recovery: str) -> Rules:
         allow_root=settings["access.allow_root"],
         min_uid=settings["access.min_uid"],
         recovery=recovery,
-        zone=settings.get("scheduling.time_zone", ""),
+        zone=settings["scheduling.time_zone"],
     )
 
 

@@ -101,6 +101,8 @@ TEXTS: list[tuple[str, str, Any]] = [
         [{"name": "A", "memory": 1024, "count": 2, "used": 0}],
     ),
     ("gpus.simulated", "[{}]\nx = 1", None),
+    ("scheduling.time_zone", "Europe/Berlin", "Europe/Berlin"),
+    ("scheduling.time_zone", "../../etc/passwd", None),
 ]
 
 
@@ -149,6 +151,10 @@ WRONG: list[tuple[str, str]] = [
         "[scheduling]\nmax_job_time = '1 day'\n",
         '2: scheduling.max_job_time: "1 day" is not a duration; '
         "write 600, 10m, 2h30m or 1-12:00:00",
+    ),
+    (
+        "[scheduling]\ntime_zone = 'Mars/Base'\n",
+        '2: scheduling.time_zone: "Mars/Base" is no time zone; write Europe/Berlin or UTC',
     ),
     (
         "[gpus]\nbackend = 'cuda'\n",

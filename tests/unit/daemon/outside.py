@@ -95,6 +95,7 @@ class Launcher:
     now: Callable[[], Now]
     knows_accounts: bool = True
     problem: str = ""
+    groups: dict[int, list[str]] = field(default_factory=dict)
     said: list[Map] = field(default_factory=list)
     started: dict[Key, Supervisor] = field(default_factory=dict)
 
@@ -139,6 +140,7 @@ class Launcher:
         elif message["op"] == "account" and self.knows_accounts:
             uid = message["uid"]
             known = {"uid": uid, "user": f"u{uid}", "problem": self.problem}
+            known["group_names"] = self.groups.get(uid, [])
             link.send(self.sock, {"op": "account", **known})
 
     def heard(self, op: str) -> list[Map]:

@@ -8,15 +8,28 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from mgpu.cli import submit_project
 from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
 from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mgpu.client import Client
 
 _AS_IS = "mgpu.as_is"
 _MOST_GPUS, _PRIORITY = 1024, 1000
 _SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
+
+
+#: Modules with ``OPTIONS`` and ``extras``, one for each group of finer points; in order of help.
+GROUPS = (submit_project,)
+
+
+def _extra_options(function: Callable[..., object]) -> Callable[..., object]:
+    for option in reversed([option for group in GROUPS for option in group.OPTIONS]):
+        function = option(function)
+    return function
 
 
 class SubmitCommand(click.Command):
@@ -106,6 +119,7 @@ class SubmitCommand(click.Command):
 @click.option("--venv", metavar="DIR", help="Virtual environment to activate.")
 @click.option("--conda-env", metavar="NAME", help="Conda environment to activate: name or folder.")
 @click.option("--no-activate", is_flag=True, help="Activate no environment.")
+@_extra_options
 @click.option("-W", "--wait", is_flag=True, help="Wait for the end and return the job's code.")
 @click.option("--parsable", is_flag=True, help="Print the bare id.")
 @common_options
@@ -146,8 +160,17 @@ def _submit(
         time_limit=_time_limit(options.pop("time_limit"), options.pop("slurm_time")),
         cwd=options.pop("chdir"),
         activate=not options.pop("no_activate"),
+        extras=_extras(options),
         **options,
     )
+
+
+def _extras(options: dict[str, Any]) -> dict[str, object]:
+    """What the options of the groups say on the wire; they are taken out of ``options``."""
+    fields: dict[str, object] = {}
+    for group in GROUPS:
+        fields |= group.extras(options)
+    return fields
 
 
 def _time_limit(seconds: int | None, slurm: int | None) -> int | None:

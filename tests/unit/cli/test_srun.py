@@ -75,6 +75,7 @@ def test_defaults(run: Run, server: FakeServer, folder: Path) -> None:
         (["--export", "NONE"], "env", []),
         (["--export", "A=1,B=2"], "env", [b"A=1", b"B=2"]),
         (["--no-requeue"], "requeue", False),
+        (["-P", "vision"], "project", "vision"),
         (["--signal", "USR1"], "signal", [10, 60]),
         (["--signal", "SIGTERM@30"], "signal", [15, 30]),
         (["--signal", "12@120"], "signal", [12, 120]),

@@ -8,10 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from mgpu.core.outlook import Outlook, Reservation
+from mgpu.core import arrays
+from mgpu.core.claims import barrier
+from mgpu.core.foresight import waits_for_jobs
+from mgpu.core.outlook import Ask, Outlook, Reservation
 from mgpu.core.placement import Need, Room, choose, fits, large_enough, need_of
 from mgpu.core.policy import effective_limit
-from mgpu.core.schedule import outlook, waits_for_jobs
+from mgpu.core.schedule import ask_of, bar_of_owner, outlook
+from mgpu.core.tally import Tally
 from mgpu.core.world import World
 from mgpu.model.job import Job, JobSpec, Pending
 from mgpu.model.states import Reason
@@ -27,12 +31,33 @@ def reason_of(world: World, job: Job, now: Now) -> Explained:
     phase = job.phase
     if not isinstance(phase, Pending):
         return "", ""
+    return _not_ready(world, job, phase, now) or _in_line(world, job, now)
+
+
+def _not_ready(world: World, job: Job, phase: Pending, now: Now) -> Explained | None:
+    """Why a job is not in the queue yet."""
+    if job.held:
+        admin = job.held == "admin"
+        return (Reason.HELD_ADMIN, "") if admin else (Reason.HELD_USER, "")
+    if job.needs is not None:
+        return Reason.DEPENDENCY, ""
     if phase.eligible > now.boot:
         return _backing_off(phase, now)
+    if job.begin > now.wall:
+        return Reason.BEGIN_TIME, f"begins in {math.ceil(job.begin - now.wall)} s"
+    return None
+
+
+def _in_line(world: World, job: Job, now: Now) -> Explained:
     seen = outlook(world, now)
     if job.id in seen.started:
         return Reason.NONE, "starts with the next pass"
-    return _blocked(world, seen, job, now)
+    if job.tasks is not None and not arrays.may_start(world, job, {}):
+        running = arrays.running(world, job.array)
+        return Reason.ARRAY_LIMIT, f"{running} tasks of array {job.array} run; no more at once"
+    running = world.placed_of.get(job.uid, 0)
+    barred = bar_of_owner(world, now, job, Tally(), running)
+    return barred or _blocked(world, seen, job, now)
 
 
 def needs(need: Need) -> str:
@@ -49,12 +74,33 @@ def _backing_off(phase: Pending, now: Now) -> Explained:
 
 
 def _blocked(world: World, seen: Outlook, job: Job, now: Now) -> Explained:
+    ask = ask_of(world, job, need_of(job.spec), now)
     reason, text = _shortage(world, seen, job.spec)
+    if not text and (claimed := _claimed(seen, ask, now)):
+        return Reason.RESERVATION, claimed
     held = seen.reservation
     if reason or held is None or held.job is job:
         return reason or Reason.RESOURCES, text
     first = f"behind job {held.job.id}"
     return Reason.PRIORITY, f"{first}; {text}" if text else first + _yields(world, held, job, now)
+
+
+def _claimed(seen: Outlook, ask: Ask, now: Now) -> str:
+    """The reservation that keeps a job off GPUs that are free, or nothing."""
+    rooms = seen.open_to(ask)
+    if not seen.claims or choose(rooms, ask.need) is not None:
+        return ""
+    open_ones = {room.uuid for room in rooms}
+    shut = [room for room in seen.rooms if room.uuid not in open_ones and fits(room, ask.need)]
+    texts = []
+    for room in shut:
+        claim = barrier(seen.claims[room.uuid], ask.rights, now.boot, ask.end, requeue=ask.requeue)
+        if claim is not None:
+            start = math.ceil(claim.start - now.boot)
+            begins = f"begins in {start} s, " if start > 0 else ""
+            until = f"{begins}ends in {math.ceil(claim.end - now.boot)} s"
+            texts.append(f"gpu{room.index} is kept by reservation {claim.reservation} ({until})")
+    return f"needs {needs(ask.need)}; {', '.join(texts)}"
 
 
 def _shortage(world: World, seen: Outlook, spec: JobSpec) -> Explained:
@@ -80,12 +126,14 @@ def _yields(world: World, held: Reservation, job: Job, now: Now) -> str:
     """Why a job that would fit now leaves the place to the reserved one."""
     limit = effective_limit(job.spec, world.policy)
     gpus = ", ".join(f"gpu{index}" for index in held.gpus)
-    if held.at == math.inf:
-        when = f"when job {held.after} ends"
-    else:
-        when = f"in {max(0, math.ceil(held.at - now.boot))} s at the latest"
     span = f"may run {limit} s" if limit else "has no time limit"
-    return f", which gets {gpus} {when}; this job {span}"
+    return f", which gets {gpus} {_when(held, now)}; this job {span}"
+
+
+def _when(held: Reservation, now: Now) -> str:
+    if held.at == math.inf:
+        return f"when job {held.after} ends"
+    return f"in {max(0, math.ceil(held.at - now.boot))} s at the latest"
 
 
 def _unusable(world: World, rooms: list[Room], need: Need, usable: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from mgpu.core.placement import need_of
-from mgpu.core.queue import eligible_at, rank
+from mgpu.core.queue import eligible_at, key_of, rank
 from mgpu.core.world import World
 from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
 
@@ -44,7 +44,8 @@ def _check_jobs(world: World) -> None:
 def _check_counters(world: World) -> None:
     jobs = world.jobs.values()
     seqs = [job.seq for job in jobs]
-    _require(len(set(seqs)) == len(seqs), "two jobs have the same place in the queue")
+    places = {(job.seq, job.array or job.id) for job in jobs}
+    _require(len(set(seqs)) == len(places), "two jobs have the same place in the queue")
     _require(max(seqs, default=0) < world.next_seq, "a place in the queue is given twice")
     _require(max(world.jobs, default=0) < world.next_id, "an id is given twice")
     waiting = Counter(job.uid for job in jobs if isinstance(job.phase, Pending))
@@ -52,17 +53,21 @@ def _check_counters(world: World) -> None:
 
 
 def _check_queue(world: World) -> None:
-    for shape, bucket in world.queue.buckets.items():
-        _require(bool(bucket.jobs), f"the bucket {shape} is empty")
-        _require(bucket.need == need_of(bucket.jobs[0].spec), f"the bucket {shape} needs more")
-        alike = all(job.spec.shape == shape == bucket.shape for job in bucket.jobs)
-        _require(alike, f"the bucket {shape} holds another shape")
-        _require(_rises(rank(job) for job in bucket.jobs), f"the bucket {shape} is out of order")
-    delayed = world.queue.delayed
-    _require(_rises((eligible_at(j), j.id) for j in delayed), "the delayed jobs are out of order")
-    buckets = [job for bucket in world.queue.buckets.values() for job in bucket.jobs]
+    queue = world.queue
+    for key, line in queue.lines.items():
+        _require(bool(line.jobs), f"the line {key} is empty")
+        _require(line.need == need_of(line.jobs[0].spec), f"the line {key} needs more")
+        alike = all(key_of(job) == key == line.key for job in line.jobs)
+        _require(alike, f"the line {key} holds another's jobs")
+        _require(_rises(rank(job) for job in line.jobs), f"the line {key} is out of order")
+        ready = not any(job.held or job.needs for job in line.jobs)
+        _require(ready, f"the line {key} holds jobs that may not start")
+    _require(_rises((eligible_at(j), j.id) for j in queue.delayed), "delayed jobs are out of order")
+    _require(_rises((j.begin, j.id) for j in queue.later), "later jobs are out of order")
+    apart = [*queue.delayed, *queue.later, *queue.parked.values()]
+    in_line = [job for line in queue.lines.values() for job in line.jobs]
     waiting = [job for job in world.jobs.values() if isinstance(job.phase, Pending)]
-    _require(_same([*buckets, *delayed], waiting), "the queue is not what waits")
+    _require(_same([*in_line, *apart], waiting), "the queue is not what waits")
 
 
 def _check_placed(world: World) -> None:
@@ -99,7 +104,7 @@ def _check_promises(world: World) -> None:
             _require(held <= gpu.total - world.policy.margin, f"{uuid}: {held} MiB are promised")
 
 
-def _rises(values: Iterable[tuple[float, int]]) -> bool:
+def _rises(values: Iterable[tuple[float, ...]]) -> bool:
     row = list(values)
     return all(one < two for one, two in pairwise(row))
 

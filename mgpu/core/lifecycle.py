@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from mgpu.core import quotas
+from mgpu.core import quotas, share
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import (
@@ -66,9 +66,14 @@ def forget_boot(world: World) -> None:
 
 
 def _is_current(world: World, job: Job | None, event: Event) -> bool:
-    """Whether the event speaks of the attempt that is under way, or of ids not yet given."""
+    """Whether the event speaks of the attempt that is under way, or of ids not yet given.
+
+    Of those that are being stopped only the ones that make room for others go on afterwards.
+    """
     if isinstance(event, Submitted):
         return event.job >= world.next_id and event.count >= 1
+    if isinstance(event, Requeued | CancelRequested) and job and isinstance(job.phase, Stopping):
+        return job.phase.preempted != 0 and getattr(event, "attempt", job.attempt) == job.attempt
     attempt = getattr(event, "attempt", None)
     if job is None or attempt is None:
         return job is not None
@@ -183,14 +188,21 @@ def _retried(world: World, job: Job, event: Retried) -> None:
     _put_back(world, job, event.at.wall)
     job.restarts += 1
     job.failures += 1
-    job.phase = Pending(event.at.wall, event.eligible, Reason.BEGIN_TIME, "failed")
+    detail = f"{_failure(event)} (retry {job.failures} of {job.spec.retries})"
+    job.phase = Pending(event.at.wall, event.eligible, Reason.BEGIN_TIME, detail)
     _to_the_end(world, job)
     _wait(world, job)
 
 
+def _failure(event: Retried) -> str:
+    if event.signal is not None:
+        return f"ended by signal {event.signal}"
+    return "failed" if event.code is None else f"failed with code {event.code}"
+
+
 def _put_back(world: World, job: Job, wall: float) -> None:
     """Out of its attempt, which is paid for."""
-    world.charge(job, wall)
+    share.charge(world, job, wall)
     quotas.charge(world, job, wall)
     world.displace(job)
     job.deferrals = job.extension = 0
@@ -204,7 +216,7 @@ def _to_the_end(world: World, job: Job) -> None:
 
 def _finished(world: World, job: Job, event: Finished) -> None:
     gpus, started = job.gpus, _started_wall(job)
-    world.charge(job, event.at.wall)
+    share.charge(world, job, event.at.wall)
     quotas.charge(world, job, event.at.wall)
     world.displace(job)
     # The wall clock may have been set back meanwhile; a duration is never negative.

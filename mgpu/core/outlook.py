@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from mgpu.core.placement import Room
+from mgpu.core.claims import NO_RIGHTS, Claims, Rights, barrier
+from mgpu.core.placement import Need, Room
 from mgpu.model.job import Job
+
+
+class Ask(NamedTuple):
+    """What a waiting job asks for, were it to start now: ``end`` is its latest end (boot time).
+
+    ``rights`` are the reservations that are for it; ``requeue`` says that it may be switched out.
+    """
+
+    need: Need
+    end: float
+    rights: Rights = NO_RIGHTS
+    requeue: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,23 @@ class Outlook:
     reservation: Reservation | None = None
     started: set[int] = field(default_factory=set)
     texts: dict[object, tuple[str, str]] = field(default_factory=dict)
+    claims: Claims = field(default_factory=dict)
+    boot: float = 0.0
+
+    def open_to(
+        self, ask: Ask, rooms: Sequence[Room] | None = None, at: float | None = None
+    ) -> Sequence[Room]:
+        """Those of ``rooms`` (None: all) that reservations leave to a job that starts ``at``."""
+        rooms = self.rooms if rooms is None else rooms
+        if not self.claims:
+            return rooms
+        begin = self.boot if at is None else at
+        end = ask.end - self.boot + begin
+        return [r for r in rooms if not self._barred(r.uuid, ask, begin, end)]
+
+    def _barred(self, uuid: str, ask: Ask, begin: float, end: float) -> bool:
+        on_gpu = self.claims.get(uuid, ())
+        return barrier(on_gpu, ask.rights, begin, end, requeue=ask.requeue) is not None
 
     def note_start(self, job: int, *, gpuless: bool) -> None:
         """Count a start that is to happen."""

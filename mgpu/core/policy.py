@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mgpu.model.job import JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class QosClass:
+    """A class of jobs (``--qos``): ``priority`` is added to that of its jobs.
+
+    A job of a ``preemptible`` class is switched out for one of a class with a higher priority,
+    not before it has run for ``min_run`` seconds.
+    """
+
+    name: str
+    priority: int = 0
+    preemptible: bool = False
+    min_run: int = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The machine's rules. Durations are seconds, memory is MiB; 0 means no bound where noted.
 
+    ``weights`` are those of fair share, by ``user:``, ``group:`` and ``project:`` names; the other
+    weights are those of ``core.order``. ``classes`` are by name, "" being the usual one.
     ``margin`` is kept free on each GPU; up to ``unmanaged_ignore`` of a GPU may be used by
     processes outside mgpu while it still counts as unused.
     """
@@ -24,8 +41,24 @@ class Policy:
     max_user_priority: int = 1000
     start_retries: int = 5
     max_gpuless: int = 64  # jobs without GPUs that run at once; 0: no bound
-    order: str = "fairshare"  # or "fifo"
+    order: str = "fifo"  # or "fairshare"
     backfill: str = "reserve"  # or "none" (nobody passes), "greedy" (no reservation)
+    half_life: float = 7 * 86400.0
+    patience: float = 14 * 86400.0  # 0: no such bound
+    weight_expansion: float = 1.0
+    weight_age: float = 0.0
+    weight_brevity: float = 0.0
+    weight_size: float = 0.5
+    weight_fairshare: float = 0.5
+    limit_floor: float = 600.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    max_running_per_user: int = 0  # 0: no bound
+    classes: Mapping[str, QosClass] = field(default_factory=lambda: {"": QosClass("normal")})
+    on_time_limit: str = "requeue"  # or "cancel", "extend-when-idle"
+
+    def class_of(self, qos: str) -> QosClass:
+        """The class that ``qos`` names; the usual one where it is not known any more."""
+        return self.classes.get(qos) or self.classes[""]
 
 
 def effective_limit(spec: JobSpec, policy: Policy) -> int:

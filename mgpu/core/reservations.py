@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
+from mgpu.core.claims import LOOK_AT_WALL, NO_CLAIMS
+from mgpu.core.claims import NO_RIGHTS as NO_RIGHTS
+from mgpu.core.claims import Claim as Claim
+from mgpu.core.claims import Claims as Claims
+from mgpu.core.claims import Rights as Rights
+from mgpu.core.claims import barrier as barrier
 from mgpu.core.policy import Policy, effective_limit
 from mgpu.core.world import World
 from mgpu.model.events import Erased, Event, Preempted, Recorded
@@ -22,26 +28,10 @@ from mgpu.model.job import Job, Running, Starting
 from mgpu.model.records import Reservation
 from mgpu.model.time import Now
 
-Claims = Mapping[str, "tuple[Claim, ...]"]
-Rights = frozenset[int]
 Chosen = dict[int, tuple[str, ...]]
 
-NO_CLAIMS: Final[Claims] = {}
-NO_RIGHTS: Final[Rights] = frozenset()
-
-#: While there are reservations the wall clock is looked at so often: it can be set.
-LOOK_AT_WALL: Final = 60.0
 #: Seconds by which the wall clock may differ from what was derived before it is derived anew.
 _DRIFT = 0.01
-
-
-class Claim(NamedTuple):
-    """A reservation has a GPU from ``start`` to ``end`` (boot times)."""
-
-    start: float
-    end: float
-    reservation: int
-    preempt: bool
 
 
 class Derived(NamedTuple):
@@ -78,23 +68,6 @@ def entitled(world: World, user: str, groups: Sequence[str], project: str) -> Ri
 def rights_of(world: World, job: Job) -> Rights:
     """As :func:`entitled`, for one job."""
     return entitled(world, job.user, world.groups_of(job.uid), job.spec.project)
-
-
-def barrier(
-    on_gpu: Iterable[Claim], rights: Rights, now: float, end: float, *, requeue: bool
-) -> Claim | None:
-    """The first claim that keeps a job off a GPU, or None where it may start.
-
-    ``on_gpu`` are the GPU's claims, ``now`` the boot time of the start, ``end`` that at which
-    the job is over at the latest (infinite without a limit); ``requeue`` says that it may be
-    switched out.
-    """
-    for claim in on_gpu:
-        if claim.end <= now or claim.reservation in rights or end <= claim.start:
-            continue
-        if claim.start <= now or not (claim.preempt and requeue):
-            return claim
-    return None
 
 
 def opens_at(

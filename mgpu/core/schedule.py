@@ -1,9 +1,9 @@
 """Which jobs start now.
 
-Order: priority, then the place in the queue. The first job that cannot start gets a reservation
-(EASY backfill): from the time limits of what runs follows when its GPUs are free at the latest.
-A job behind it starts only if it is over by then, or fits beside it. So the reserved job is
-never delayed, and every job becomes the first one at some time.
+Order: priority, then score (``core.order``). The first job that cannot start gets a reservation
+(EASY backfill; Lifka, JSSPP 1995): from the time limits of what runs follows when its GPUs are
+free at the latest. A job behind it starts only if it is over by then, or fits beside it. So the
+reserved job is never delayed, and every job becomes the first one at some time.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from mgpu.core import settle
-from mgpu.core.outlook import Outlook, Reservation
-from mgpu.core.placement import Need, Room, choose, fits, need_of, would_fit
-from mgpu.core.policy import Policy, effective_limit, shorter_limit
-from mgpu.core.queue import Bucket
+from mgpu.core import arrays, preemption, quotas, reservations, settle
+from mgpu.core.foresight import Holding, holdings, reserve, waits_for_jobs
+from mgpu.core.order import Scorer
+from mgpu.core.outlook import Ask, Outlook
+from mgpu.core.placement import Need, Room, choose
+from mgpu.core.policy import Policy, shorter_limit
+from mgpu.core.queue import Line, Walk
+from mgpu.core.tally import Owner, Tally
 from mgpu.core.world import World
-from mgpu.model.events import Event, Started
-from mgpu.model.job import Job, Running, Starting
+from mgpu.model.events import Event, Split, Started
+from mgpu.model.job import Job
+from mgpu.model.states import Reason
 from mgpu.model.time import Now
 
 
@@ -34,23 +38,9 @@ class Plan(NamedTuple):
         return [event for event in self.events if isinstance(event, Started)]
 
 
-class Holding(NamedTuple):
-    """A job that holds GPUs until ``end`` at the latest; sorted by when it gives them back.
-
-    Of jobs whose end is not known the oldest counts as the first. Later ones thus never push
-    the reserved job away from GPUs that it already waits for.
-    """
-
-    end: float
-    begun: float
-    job: int
-    need: Need
-    gpus: tuple[str, ...]
-
-
 def schedule(world: World, now: Now) -> Plan:
-    """One pass over the queue. It starts nothing by itself: evolve the starts."""
-    world.queue.release(now.boot)
+    """One pass over the queue. It starts nothing by itself: evolve the events."""
+    world.queue.release(now)
     run = _Pass(world, now)
     run.walk()
     world.outlook = run.outlook
@@ -71,24 +61,45 @@ def next_deadline(world: World) -> float | None:
     return min((at for at in known if at is not None), default=None)
 
 
-def find_gpus(outlook: Outlook, need: Need, end: float, policy: Policy) -> list[Room] | None:
-    """Where a job that runs until ``end`` may start now, or None. The scheduler's one question."""
+def find_gpus(outlook: Outlook, ask: Ask, policy: Policy) -> list[Room] | None:
+    """Where a job may start now, or None. The scheduler's one question."""
+    need = ask.need
     if need.gpus == 0:
         return [] if not policy.max_gpuless or outlook.gpuless < policy.max_gpuless else None
     held = outlook.reservation
-    late = held is not None and held.outlasted_by(end)
-    return choose(outlook.rooms, need, held.later if held is not None and late else None)
-
-
-def waits_for_jobs(rooms: list[Room], need: Need) -> bool:
-    """Whether ``need`` could be met once all jobs have ended, so that a reservation has a point."""
-    return sum(would_fit(room, need) for room in rooms) >= need.gpus
+    late = held is not None and held.outlasted_by(ask.end)
+    return choose(outlook.open_to(ask), need, held.later if held is not None and late else None)
 
 
 def latest_end(time_limit: int | None, policy: Policy, now: Now) -> float:
     """When a job that starts now is over at the latest; infinite without a limit."""
     limit = shorter_limit(time_limit, policy)
     return now.boot + limit if limit else math.inf
+
+
+def ask_of(world: World, job: Job, need: Need, now: Now) -> Ask:
+    """What a waiting job asks for now."""
+    spec = job.spec
+    rights = reservations.NO_RIGHTS
+    if reservations.claims(world, now):
+        rights = reservations.rights_of(world, job)
+    return Ask(need, latest_end(spec.time_limit, world.policy, now), rights, spec.requeue)
+
+
+def bar_of_owner(
+    world: World, now: Now, job: Job, starting: Tally, running: int
+) -> tuple[str, str] | None:
+    """Why nothing of this owner may start now, whatever is free; None where it may.
+
+    ``running`` are the owner's jobs that run or start, ``starting`` the starts of this pass.
+    """
+    bound = world.policy.max_running_per_user
+    if bound and running >= bound:
+        return Reason.QUOTA_JOBS, f"{running} of your jobs run; {bound} may run at once"
+    spec = job.spec
+    owner = Owner(job.uid, job.user, spec.project)
+    memory = quotas.least_memory(world, spec)
+    return quotas.blocking(world, now, owner, spec.gpus, memory, starting)
 
 
 def _is_due(world: World, now: Now) -> bool:
@@ -103,75 +114,100 @@ class _Pass:
         self.world = world
         self.now = now
         self.events: list[Event] = []
-        self.outlook = Outlook(world.generation, world.ledger.gpuless, world.rooms())
+        claims = reservations.claims(world, now)
+        self.outlook = Outlook(
+            world.generation, world.ledger.gpuless, world.rooms(), claims=claims, boot=now.boot
+        )
+        self._score = Scorer(world, now)
         self._fresh: list[Holding] = []
+        self._starting = Tally()
+        self._started_of: dict[int, int] = {}
+        self._tasks_of: dict[int, int] = {}
+        self._next_id = world.next_id
+        self._blocked: set[tuple[int, frozenset[int]]] = set()
+        self._walk: Walk
 
     def walk(self) -> None:
-        heads = self.world.queue.heads()
-        for bucket, job in heads:
-            end = latest_end(bucket.time_limit, self.world.policy, self.now)
-            rooms = find_gpus(self.outlook, bucket.need, end, self.world.policy)
-            if rooms is None:
-                self._block(bucket, job)
-                heads.drop()
-            else:
-                self._start(job, bucket.need, rooms, end)
-                heads.advance()
+        self._walk = self.world.queue.walk(self.now.boot, self._score)
+        for line, job in self._walk:
+            if self._is_barred(line, job):
+                continue
+            ask = ask_of(self.world, job, line.need, self.now)
+            if (line.kind, ask.rights) in self._blocked:
+                continue
+            rooms = find_gpus(self.outlook, ask, self.world.policy)
+            if rooms is not None:
+                self._start(line, job, ask, rooms)
+            elif self._block(line, job, ask):
+                return
 
-    def _start(self, job: Job, need: Need, rooms: list[Room], end: float) -> None:
+    def _is_barred(self, line: Line, job: Job) -> bool:
+        """Whether the job waits for something else than GPUs; others may go before it then."""
+        world = self.world
+        if job.tasks is not None and not arrays.may_start(world, job, self._tasks_of):
+            self._walk.pass_over(line)
+            return True
+        if not world.policy.max_running_per_user and not world.has_quotas:
+            return False
+        running = world.placed_of.get(job.uid, 0) + self._started_of.get(job.uid, 0)
+        return bar_of_owner(world, self.now, job, self._starting, running) is not None
+
+    def _start(self, line: Line, job: Job, ask: Ask, rooms: list[Room]) -> None:
         gpus = tuple(room.uuid for room in rooms)
-        self.events.append(Started(self.now, job.id, job.attempt + 1, gpus))
-        self._fresh.append(Holding(end, self.now.boot, job.id, need, gpus))
+        number, stays = self._split(job)
+        self.events.append(Started(self.now, number, job.attempt + 1, gpus))
+        self._fresh.append(Holding(ask.end, self.now.boot, number, ask.need, gpus))
         for room in rooms:
-            room.take(job.id, need)
+            room.take(number, ask.need)
         held = self.outlook.reservation
-        if held is not None and held.outlasted_by(end):
+        if held is not None and held.outlasted_by(ask.end):
             for uuid in gpus:
-                held.later[uuid].take(job.id, need)
-        self.outlook.note_start(job.id, gpuless=not gpus)
+                held.later[uuid].take(number, ask.need)
+        self.outlook.note_start(number, gpuless=not gpus)
+        self._count(job, gpus)
+        self._walk.take(line, stays=stays)
 
-    def _block(self, bucket: Bucket, job: Job) -> None:
+    def _split(self, job: Job) -> tuple[int, bool]:
+        """The record that starts, and whether the array's own has more tasks to start."""
+        if job.tasks is None:
+            return job.id, False
+        taken = self._tasks_of.get(job.id, 0)
+        self._tasks_of[job.id] = taken + 1
+        if taken + 1 == len(job.tasks):
+            return job.id, False
+        child, self._next_id = self._next_id, self._next_id + 1
+        self.events.append(Split(self.now, job.id, child, job.tasks.only(job.tasks[taken])))
+        return child, True
+
+    def _count(self, job: Job, gpus: tuple[str, ...]) -> None:
+        self._score.started(job)
+        self._started_of[job.uid] = self._started_of.get(job.uid, 0) + 1
+        if self.world.has_quotas:
+            self._starting.add(job, quotas.memory_on(self.world, job.spec, gpus))
+
+    def _block(self, line: Line, job: Job, ask: Ask) -> bool:
+        """Leave out all that asks for the same, and reserve. True: nobody may pass."""
+        mode, first = self.world.policy.backfill, self.outlook.reservation is None
+        if self.outlook.claims:
+            self._blocked.add((line.kind, ask.rights))
+        else:
+            self._walk.skipped.add(line.kind)
+        if ask.need.gpus and first and mode == "reserve":
+            self._reserve(job, ask)
+        return mode == "none" and waits_for_jobs(self.outlook.rooms, ask.need)
+
+    def _reserve(self, job: Job, ask: Ask) -> None:
         """Reserve for the first blocked job, if the end of jobs is all that it waits for."""
-        need, rooms = bucket.need, self.outlook.rooms
-        if self.outlook.reservation is None and need.gpus and waits_for_jobs(rooms, need):
-            holdings = [*_holdings(self.world, self.now), *self._fresh]
-            self.outlook.reservation = _reserve(job, need, rooms, holdings)
-
-
-def _reserve(job: Job, need: Need, rooms: list[Room], holdings: list[Holding]) -> Reservation:
-    """Let the jobs end one after the other until ``job`` fits, and put it there."""
-    later = {room.uuid: room.copy() for room in rooms}
-    fitting = {uuid for uuid, room in later.items() if fits(room, need)}
-    for holding in sorted(holdings):
-        fitting |= _vacate(later, holding, need)
-        if len(fitting) >= need.gpus:
-            gpus = choose(later.values(), need) or []
-            for room in gpus:
-                room.take(job.id, need)
-            return Reservation(
-                job, tuple(room.index for room in gpus), holding.end, holding.job, later
-            )
-    raise AssertionError(f"job {job.id} fits on an empty machine, but not when all have ended")
-
-
-def _vacate(later: dict[str, Room], holding: Holding, need: Need) -> set[str]:
-    """Take a job away; which of its GPUs suit ``need`` then."""
-    rooms = [later[uuid] for uuid in holding.gpus if uuid in later]
-    for room in rooms:
-        room.give(holding.job, holding.need)
-    return {room.uuid for room in rooms if fits(room, need)}
-
-
-def _holdings(world: World, now: Now) -> list[Holding]:
-    return [_holding(job, world.policy, now) for job in world.placed.values() if job.gpus]
-
-
-def _holding(job: Job, policy: Policy, now: Now) -> Holding:
-    phase = job.phase
-    limit = effective_limit(job.spec, policy)
-    begun = now.boot
-    end = now.boot  # one that is being stopped, or is past its limit, can end at any moment
-    if isinstance(phase, Starting | Running):
-        begun = (phase.decided if isinstance(phase, Starting) else phase.started).boot
-        end = max(end, begun + limit) if limit else math.inf
-    return Holding(end, begun, job.id, need_of(job.spec), job.gpus)
+        rooms = self.outlook.rooms
+        if not waits_for_jobs(rooms, ask.need):
+            return
+        held = [*holdings(self.world, self.now), *self._fresh]
+        found = reserve(job, ask, self.outlook, held)
+        if found is None or found.at > self.now.boot:
+            gone = preemption.choose(self.world, self.now, job, ask, self.outlook)
+            if gone:
+                self.events += gone
+                leaving = {event.job for event in gone}
+                held = [h._replace(end=self.now.boot) if h.job in leaving else h for h in held]
+                found = reserve(job, ask, self.outlook, held)
+        self.outlook.reservation = found

@@ -56,6 +56,12 @@ class Tally:
         else:
             del self.running[owner]
 
+    def add(self, job: Job, memory: int) -> None:
+        """Count a start that is to happen; it is never given back."""
+        owner = owner_of(job)
+        load = Load(1, job.spec.gpus, memory)
+        self.running[owner] = self.running.get(owner, Load()).plus(load)
+
     def queue(self, job: Job) -> None:
         """``job`` waits from now on."""
         owner = owner_of(job)

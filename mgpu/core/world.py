@@ -14,10 +14,11 @@ from mgpu.core.outlook import Outlook
 from mgpu.core.placement import Room
 from mgpu.core.policy import Policy
 from mgpu.core.queue import Queue
+from mgpu.core.share import commitment
 from mgpu.core.tally import Tally, memory_of
 from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.job import Ended, Job, Pending
-from mgpu.model.records import Membership, Record
+from mgpu.model.records import Membership, Quota, Record
 
 #: The first Unix time after a given one that a cron expression names in a time zone.
 NextRun = Callable[[str, str, float], float]
@@ -53,7 +54,10 @@ class World:
         self.queue = Queue()
         self.ledger = Ledger()
         self.tally = Tally()
+        self.committed: dict[int, float] = {}
         self.pending_of: dict[int, int] = {}
+        self.placed_of: dict[int, int] = {}
+        self.records_by_array: dict[int, dict[int, Job]] = {}
         self.next_id = next_id
         self.next_seq = next_seq
         self.generation = 0
@@ -67,8 +71,9 @@ class World:
         self._load(list(jobs))
 
     def _load(self, jobs: list[Job]) -> None:
+        self.add({job.id: job for job in jobs})
+        self.changed.clear()
         for job in jobs:
-            self.jobs[job.id] = job
             if not isinstance(job.phase, Pending):
                 self.place(job)
         self.enqueue([job for job in jobs if isinstance(job.phase, Pending)])
@@ -89,8 +94,19 @@ class World:
 
     def set_policy(self, policy: Policy) -> None:
         """Take over other rules; what runs keeps the limits it was started with."""
+        placed = list(self.placed.values())
+        for job in placed:
+            self._commit(job, -1)
         self.policy = policy
+        for job in placed:
+            self._commit(job, 1)
+        self.queue.forget_ranks()
         self.generation += 1
+
+    @property
+    def has_quotas(self) -> bool:
+        """Whether any quota is set."""
+        return bool(self.records.all(Quota))
 
     def groups_of(self, uid: int) -> tuple[str, ...]:
         """The names of a user's groups, as they were when they last submitted."""
@@ -120,10 +136,10 @@ class World:
     def add(self, jobs: dict[int, Job]) -> None:
         """Take in new jobs, by id; ``enqueue`` them next."""
         self.jobs.update(jobs)
+        for job in jobs.values():
+            if job.array:
+                self.records_by_array.setdefault(job.array, {})[job.id] = job
         self.changed.update(jobs)
-
-    def charge(self, job: Job, wall: float) -> None:
-        """Count what the attempt that ends at ``wall`` (Unix time) used, before it is displaced."""
 
     def enqueue(self, jobs: list[Job]) -> None:
         """Index jobs that wait from now on."""
@@ -146,14 +162,27 @@ class World:
     def place(self, job: Job) -> None:
         """Index a job that has an attempt under way from now on."""
         self.placed[job.id] = job
+        self.placed_of[job.uid] = self.placed_of.get(job.uid, 0) + 1
+        self._commit(job, 1)
         self.ledger.take(job)
         self.tally.take(job, self._memory(job))
 
     def displace(self, job: Job) -> None:
         """Give back what a job holds, before its phase changes."""
         del self.placed[job.id]
+        self.placed_of[job.uid] -= 1
+        if not self.placed_of[job.uid]:
+            del self.placed_of[job.uid]
+        self._commit(job, -1)
         self.ledger.give(job)
         self.tally.give(job)
+
+    def _commit(self, job: Job, sign: int) -> None:
+        left = self.committed.get(job.uid, 0.0) + sign * commitment(job.spec, self.policy)
+        if left > 0:
+            self.committed[job.uid] = left
+        else:
+            self.committed.pop(job.uid, None)
 
     def _memory(self, job: Job) -> int:
         return memory_of(job.spec, [self.gpus[u].total for u in job.gpus if u in self.gpus])
@@ -164,3 +193,11 @@ class World:
         if isinstance(job.phase, Ended):
             self.jobs.pop(job.id, None)
             self.over.append(job)
+            if job.array:
+                self._leave_array(job)
+
+    def _leave_array(self, job: Job) -> None:
+        others = self.records_by_array.get(job.array, {})
+        others.pop(job.id, None)
+        if not others:
+            self.records_by_array.pop(job.array, None)

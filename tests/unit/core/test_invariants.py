@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mgpu.core.invariants import check_invariants
+from mgpu.core.queue import Line
 from mgpu.core.world import World
 from mgpu.model.job import Ended, Job, Pending, Starting
 from mgpu.testing.builders import EPOCH, Desk, a_job, a_spec, at
@@ -43,6 +44,11 @@ def shrink(world: World) -> None:
     world.gpus = desk.world.gpus
 
 
+def line(world: World, gpus: int) -> Line:
+    (found,) = (line for line in world.queue.lines.values() if line.need.gpus == gpus)
+    return found
+
+
 def swap(jobs: list[Job]) -> None:
     jobs[0], jobs[1] = jobs[1], jobs[0]
 
@@ -65,11 +71,12 @@ DAMAGE: dict[str, tuple[Callable[[World], object], str]] = {
     "seq": (lambda w: setattr(w, "next_seq", 9), "place in the queue is given twice"),
     "id": (lambda w: setattr(w, "next_id", 9), "id is given twice"),
     "count": (lambda w: w.pending_of.update({1000: 9}), "waiting per user"),
-    "order": (lambda w: swap(w.queue.buckets[a_spec(2).shape].jobs), "out of order"),
+    "order": (lambda w: swap(line(w, 2).jobs), "out of order"),
     "delayed": (lambda w: swap(w.queue.delayed), "delayed jobs are out of order"),
-    "shape": (attribute(5, "spec", a_spec(1, 7)), "another shape"),
-    "need": (lambda w: setattr(w.queue.buckets[a_spec(2).shape], "need", None), "needs more"),
-    "empty": (lambda w: w.queue.buckets[a_spec(1).shape].jobs.clear(), "is empty"),
+    "shape": (attribute(5, "spec", a_spec(1, 7)), "another's jobs"),
+    "need": (lambda w: setattr(line(w, 2), "need", None), "needs more"),
+    "empty": (lambda w: line(w, 1).jobs.clear(), "is empty"),
+    "held": (attribute(5, "held", "user"), "may not start"),
     "forgotten": (lambda w: w.queue.remove(w.jobs[6]), "queue is not what waits"),
     "forgotten delay": (lambda w: w.queue.delayed.pop(), "queue is not what waits"),
     "placed": (lambda w: w.placed.pop(1), "not what runs"),

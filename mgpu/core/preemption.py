@@ -1,0 +1,107 @@
+"""Which jobs are switched out so that one that outranks them can start.
+
+Only jobs of preemptible classes leave, and only for a job of a class with a higher priority. Those
+leave whose going loses the least work. Nobody leaves before its class's minimum run time, so that
+two jobs never throw each other out in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mgpu.core.outlook import Ask, Outlook
+from mgpu.core.placement import Room, fits, need_of, would_fit
+from mgpu.core.placement import choose as place
+from mgpu.core.world import World
+from mgpu.model.events import Preempted
+from mgpu.model.job import Job, Running
+from mgpu.model.time import Now
+
+
+def choose(world: World, now: Now, job: Job, ask: Ask, seen: Outlook) -> list[Preempted]:
+    """Who has to leave so that ``job`` can start; empty where that would not help."""
+    losses = {one.id: _loss(one, now) for one in _candidates(world, now, job)}
+    if not losses:
+        return []
+    rooms = {room.uuid: room.copy() for room in seen.open_to(ask)}
+    leaving: dict[int, Job] = {}
+    while (gpus := place(list(rooms.values()), ask.need)) is None:
+        cheapest = _next(world, ask, rooms.values(), losses)
+        if cheapest is None:
+            return []
+        for number in cheapest:
+            leaving[number] = world.jobs[number]
+            _vacate(world.jobs[number], rooms)
+            del losses[number]
+    used = {room.uuid for room in gpus}
+    return [
+        Preempted(now, one.id, one.attempt, job.id)
+        for one in leaving.values()
+        if used.intersection(one.gpus)
+    ]
+
+
+def may_leave(world: World, now: Now, victim: Job, rank: int) -> bool:
+    """Whether a running job may be switched out now for one whose class has priority ``rank``."""
+    phase = victim.phase
+    its = world.policy.class_of(victim.spec.qos)
+    if not isinstance(phase, Running) or not victim.spec.requeue or not its.preemptible:
+        return False
+    return its.priority < rank and now.boot - phase.started.boot >= its.min_run
+
+
+def next_change(world: World, now: Now) -> float | None:
+    """When (boot time) the next running job has had its minimum run time."""
+    times = [
+        job.phase.started.boot + its.min_run
+        for job in world.placed.values()
+        if isinstance(job.phase, Running)
+        and (its := world.policy.class_of(job.spec.qos)).preemptible
+        and job.phase.started.boot + its.min_run > now.boot
+    ]
+    return min(times, default=None)
+
+
+def _candidates(world: World, now: Now, job: Job) -> list[Job]:
+    rank = world.policy.class_of(job.spec.qos).priority
+    if not any(c.preemptible and c.priority < rank for c in world.policy.classes.values()):
+        return []
+    return [one for one in world.placed.values() if may_leave(world, now, one, rank)]
+
+
+def _loss(job: Job, now: Now) -> float:
+    """The GPU-seconds of this attempt."""
+    phase = job.phase
+    begun = phase.started.boot if isinstance(phase, Running) else now.boot
+    return (now.boot - begun) * max(1, job.spec.gpus)
+
+
+def _next(
+    world: World, ask: Ask, rooms: Iterable[Room], losses: dict[int, float]
+) -> list[int] | None:
+    """The cheapest set of jobs whose going makes one more GPU fit."""
+    sets = [
+        cleared
+        for room in rooms
+        if would_fit(room, ask.need)
+        and not fits(room, ask.need)
+        and (cleared := _to_clear(world, room, ask, losses))
+    ]
+    return min(sets, key=lambda jobs: (sum(losses[n] for n in jobs), jobs), default=None)
+
+
+def _to_clear(world: World, room: Room, ask: Ask, losses: dict[int, float]) -> list[int]:
+    trial = room.copy()
+    cleared: list[int] = []
+    for number in sorted((n for n in room.jobs if n in losses), key=lambda n: (losses[n], n)):
+        trial.give(number, need_of(world.jobs[number].spec))
+        cleared.append(number)
+        if fits(trial, ask.need):
+            return cleared
+    return []
+
+
+def _vacate(job: Job, rooms: dict[str, Room]) -> None:
+    for uuid in job.gpus:
+        if uuid in rooms:
+            rooms[uuid].give(job.id, need_of(job.spec))

@@ -6,6 +6,7 @@ Each event names the job; those about a run name its attempt. ``at`` is when it 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mgpu.model.dependency import Dependency
 from mgpu.model.job import JobSpec
@@ -202,7 +203,7 @@ class Recorded:
     at: Now
     uid: int
     record: Record
-    job: int = 0
+    job: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ class Erased:
     uid: int
     kind: str
     key: str
-    job: int = 0
+    job: ClassVar[int] = 0
 
 
 Event = (

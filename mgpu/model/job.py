@@ -10,7 +10,6 @@ from mgpu.model.sweep import Sweep
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 
-
 #: GPUs, MiB on each, exclusive, time limit, type, UUIDs, least size, capability, CPUs, host MiB.
 Shape = tuple[
     int, int | None, bool, int | None, str, tuple[str, ...], int, tuple[int, int], int, int

@@ -9,7 +9,7 @@ from mgpu.model.events import Event
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Record
 from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Loaded
-from mgpu.store.records import corrupt
+from mgpu.store.codec import corrupt
 
 
 class MemoryStore:

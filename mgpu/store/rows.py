@@ -10,11 +10,8 @@ from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Ended, Job, JobSpec, Phase
 from mgpu.model.records import Record
 from mgpu.store.base import JobFilter
+from mgpu.store.codec import Specs, check_uid, corrupt
 from mgpu.store.records import (
-    More,
-    Specs,
-    check_uid,
-    corrupt,
     pack_event,
     pack_more,
     pack_phase,
@@ -23,6 +20,7 @@ from mgpu.store.records import (
     unpack_more,
     unpack_phase,
 )
+from mgpu.store.tables import More
 
 SELECT_JOBS: Final = (
     "SELECT id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals, phase,"

@@ -25,6 +25,7 @@ from mgpu.store.base import (
     StoreFull,
     StoreNewer,
 )
+from mgpu.store.codec import corrupt
 from mgpu.store.faults import CORRUPT_HINT, FULL, as_store_error
 from mgpu.store.rows import SELECT_JOBS
 
@@ -96,7 +97,7 @@ class SqliteStore:
         """The launch payload of a spec; raises :class:`StoreCorrupt` where there is none."""
         body = self._value("SELECT body FROM payloads WHERE spec = ?", spec_id)
         if body is None:
-            raise records.corrupt(f"payloads row {spec_id}", "missing")
+            raise corrupt(f"payloads row {spec_id}", "missing")
         payload: bytes = body
         return payload
 
@@ -178,7 +179,7 @@ class SqliteStore:
     def _spec(self, spec_id: int) -> JobSpec:
         body = self._value("SELECT body FROM specs WHERE id = ?", spec_id)
         if body is None:
-            raise records.corrupt(f"specs row {spec_id}", "missing")
+            raise corrupt(f"specs row {spec_id}", "missing")
         return _spec(spec_id, body)
 
 

@@ -9,10 +9,22 @@ import pytest
 
 from mgpu.model.events import CancelRequested, Finished, Started
 from mgpu.model.job import Ended, Job
+from mgpu.model.records import Quota
+from mgpu.model.tasks import Tasks
 from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Store, StoreCorrupt
 from mgpu.store.memory import MemoryStore
 from mgpu.store.sqlite import open_store
-from tests.lib.samples import EVENTS, NOW, PHASES, job, spec, submitted
+from tests.lib.samples import (
+    EVENTS,
+    NEEDS,
+    NOW,
+    PHASES,
+    RECORDS,
+    TASKS,
+    job,
+    spec,
+    submitted,
+)
 
 AT = NOW.wall
 
@@ -48,6 +60,33 @@ def test_a_job_comes_back_as_it_was(store: Store, name: str) -> None:
     assert store.job(5) == kept
     active = [] if isinstance(kept.phase, Ended) else [kept]
     assert store.load().jobs == active
+
+
+def test_what_few_jobs_have_comes_back(store: Store) -> None:
+    rare = [
+        job(1, array=1, tasks=TASKS, held="admin", begin=99.5, needs=NEEDS),
+        job(2, PHASES["Running"], array=1, tasks=Tasks(((6, 6, 1),)), extension=60),
+        job(3, Ended("FAILED", 20.0), failures=3),
+    ]
+    submit(store, *rare)
+    assert [store.job(one.id) for one in rare] == rare
+    assert store.load().jobs == rare[:2]
+    assert store.find(JobFilter()) == rare[2:]
+
+
+def test_records_come_back_by_kind_and_key(store: Store) -> None:
+    kept = {(type(one).__name__, one.key): one for one in RECORDS.values()}
+    store.commit(Batch(AT, records=kept))
+    assert store.load().records == [kept[name] for name in sorted(kept)]
+
+
+def test_a_record_is_replaced_and_removed(store: Store) -> None:
+    first, second, third = Quota("user:a", 1), Quota("user:a", 2), Quota("user:b", 3)
+    store.commit(Batch(AT, records={("Quota", "user:a"): first, ("Quota", "user:b"): third}))
+    store.commit(Batch(AT, records={("Quota", "user:a"): second, ("Quota", "user:b"): None}))
+    assert store.load().records == [second]
+    store.commit(Batch(AT, records={("Quota", "none"): None}))
+    assert store.load().records == [second]
 
 
 def test_active_jobs_load_in_order_of_their_ids(store: Store) -> None:

@@ -1,15 +1,23 @@
-"""Jobs, specs and one event of each kind, for tests that store or send them."""
+"""Jobs, specs and one event and record of each kind, for tests that store or send them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from mgpu.model import events as ev
+from mgpu.model import records as kept
+from mgpu.model.dependency import Condition, Dependency
 from mgpu.model.job import Ended, Job, JobSpec, Pending, Phase, Running, Starting, Stopping
+from mgpu.model.sweep import Sweep
+from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 
 NOW = Now(1_700_000_000.5, 100.25)
 GPUS = ("GPU-1", "GPU-2")
+
+
+TASKS = Tasks(((0, 0, 1), (6, 32, 2)))
+NEEDS = Dependency((Condition("afterok", 12), Condition("after", 42, 7, 600, 1.5e9)), any_of=True)
 
 
 def spec(spec_id: int = 1, **fields: Any) -> JobSpec:
@@ -30,6 +38,25 @@ def submitted(first: Job, count: int = 1, at: Now = NOW) -> ev.Submitted:
     return ev.Submitted(at, first.id, count, first.uid, first.user, first.spec, first.priority)
 
 
+#: A spec that names all there is to name.
+SWEPT = spec(
+    3,
+    gpus=2,
+    project="vision",
+    qos="low",
+    gpu_type="A100",
+    gpu_uuids=GPUS,
+    min_gpu_total=40000,
+    min_capability=(8, 0),
+    cpus=4,
+    host_mem=16000,
+    deadline=1_700_009_999.5,
+    retries=3,
+    kill_on_invalid_dep=False,
+    sweep=Sweep(((("lr", "seed"), (("0.1", "1"), ("0.01", "2"))),)),
+    name_template="{name}-{lr}",
+)
+
 PHASES: dict[str, Phase] = {
     "Pending": Pending(10.0),
     "Pending-deferred": Pending(10.0, 55.5, "SystemFailure", "fork: EAGAIN"),
@@ -40,10 +67,13 @@ PHASES: dict[str, Phase] = {
     "Ended": Ended("COMPLETED", 20.5, 11.0, 0, None, "", GPUS),
     "Ended-signal": Ended("FAILED", 20.5, 11.0, None, 9, "killed \x1b[31m", GPUS),
     "Ended-unstarted": Ended("CANCELLED", 20.5),
+    "Stopping-preempted": Stopping(GPUS, 0, NOW, 4242, 987654, 8),
 }
 
+SAMPLE = spec(7, gpu_mem=8000, signal=(10, 60))
+
 EVENTS: dict[str, ev.Event] = {
-    "Submitted": submitted(job(7, spec=spec(7, gpu_mem=8000, signal=(10, 60))), count=3),
+    "Submitted": submitted(job(7, spec=SAMPLE), count=3),
     "Started": ev.Started(NOW, 7, 1, GPUS),
     "Launched": ev.Launched(NOW, 7, 1, 4242, 987654),
     "CancelRequested": ev.CancelRequested(NOW, 7, 1001),
@@ -51,4 +81,44 @@ EVENTS: dict[str, ev.Event] = {
     "Requeued": ev.Requeued(NOW, 7, 1, "TIMEOUT"),
     "Finished": ev.Finished(NOW, 7, 2, "FAILED", None, 9, "out of luck"),
     "PriorityChanged": ev.PriorityChanged(NOW, 7, 1001, -5),
+    "Submitted-array": ev.Submitted(
+        NOW, 7, 1, 1001, "alice", SWEPT, 0, TASKS, "user", 1_700_000_100.5, NEEDS
+    ),
+    "Split": ev.Split(NOW, 7, 8, Tasks(((6, 6, 1),))),
+    "Held": ev.Held(NOW, 7, 1001, "admin"),
+    "Released": ev.Released(NOW, 7, 1001, 1_700_000_100.5),
+    "DependencyChanged": ev.DependencyChanged(NOW, 7, NEEDS),
+    "Refused": ev.Refused(NOW, 7, "DependencyNeverSatisfied", "job 3 (FAILED)"),
+    "Preempted": ev.Preempted(NOW, 7, 1, -3),
+    "Retried": ev.Retried(NOW, 7, 1, None, 9, 55.5),
+    "Extended": ev.Extended(NOW, 7, 1, 600),
+    "Recorded": ev.Recorded(NOW, 1001, kept.Quota("user:alice", running_gpus=2)),
+    "Erased": ev.Erased(NOW, 1001, "Quota", "user:alice"),
+}
+
+RECORDS: dict[str, kept.Record] = {
+    "Array": kept.Array(42, 1001, 100_000, 4, 17, 3),
+    "Usage": kept.Usage("user:1001", 1234.5, NOW.wall),
+    "Reservation": kept.Reservation(
+        5,
+        "course",
+        0,
+        NOW.wall,
+        3600,
+        2,
+        GPUS,
+        ("alice",),
+        ("lab",),
+        ("vision",),
+        "0 9 * * 1",
+        "Europe/Berlin",
+        True,
+    ),
+    "Quota": kept.Quota("user:alice", 1, 2, 3000, 4, 5.5, 86400, NOW.wall),
+    "Recurring": kept.Recurring(
+        9, 1001, "alice", 7, "0 2 * * 1-5", "UTC", NOW.wall, True, "queue", "once", 42, 5
+    ),
+    "Membership": kept.Membership(1001, ("alice", "lab")),
+    "Spending": kept.Spending("user:alice", NOW.wall, 99.5),
+    "Counter": kept.Counter("reservation", 5),
 }

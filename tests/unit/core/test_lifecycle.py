@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mgpu.core.invariants import check_invariants
 from mgpu.core.lifecycle import TRANSITIONS, IllegalTransition, evolve, forget_boot
 from mgpu.core.policy import Policy
 from mgpu.core.world import World
+from mgpu.model.dependency import Condition, Dependency
 from mgpu.model.events import (
     CancelRequested,
     Deferred,
+    DependencyChanged,
+    Erased,
     Event,
+    Extended,
     Finished,
+    Held,
     Launched,
+    Preempted,
     PriorityChanged,
+    Recorded,
+    Refused,
+    Released,
     Requeued,
+    Retried,
+    Split,
     Started,
     Submitted,
 )
 from mgpu.model.job import Ended, Job, Pending, Phase, Running, Starting, Stopping
+from mgpu.model.records import Array, Quota
+from mgpu.model.tasks import Tasks
 from mgpu.testing.builders import EPOCH, UID, Desk, a_job, a_spec, an_inventory, at
 
 GPUS = ("GPU-0",)
-SPEC = a_spec(1, 500)
+SPEC = replace(a_spec(1, 500), retries=3)
 NOBODY = type(None)
+NEEDS = Dependency((Condition("afterok", 3),))
+TASKS = Tasks(((0, 3, 1),))
+
+
+class MakingRoom(Stopping):
+    """Being stopped for the sake of another job, after which it waits again."""
+
 
 PHASES: dict[type, Phase | None] = {
     NOBODY: None,
@@ -32,6 +54,7 @@ PHASES: dict[type, Phase | None] = {
     Starting: Starting(GPUS, at(1)),
     Running: Running(GPUS, at(2), 4001, 77),
     Stopping: Stopping(GPUS, UID, at(2), 4001, 77),
+    MakingRoom: Stopping(GPUS, 0, at(2), 4001, 77, preempted=9),
 }
 EVENTS: dict[type, Event] = {
     Submitted: Submitted(at(5), 7, 1, UID, "u", SPEC, 0),
@@ -42,12 +65,25 @@ EVENTS: dict[type, Event] = {
     Requeued: Requeued(at(5), 7, 3, "TIMEOUT"),
     Finished: Finished(at(5), 7, 3, "FAILED", 1, 9, "why"),
     PriorityChanged: PriorityChanged(at(5), 7, UID, 42),
+    Split: Split(at(5), 7, 8, Tasks(((1, 2, 1),))),
+    Held: Held(at(5), 7, UID, "user"),
+    Released: Released(at(5), 7, UID, 0.0),
+    DependencyChanged: DependencyChanged(at(5), 7, NEEDS),
+    Refused: Refused(at(5), 7, "DeadLine", "too late"),
+    Preempted: Preempted(at(5), 7, 3, 9),
+    Retried: Retried(at(5), 7, 3, 1, None, 1035.0),
+    Extended: Extended(at(5), 7, 3, 600),
 }
 AFTER: dict[tuple[type, type], Phase] = {
     (NOBODY, Submitted): Pending(at(5).wall),
     (Pending, Started): Starting(GPUS, at(5)),
     (Pending, CancelRequested): Ended("CANCELLED", at(5).wall),
     (Pending, PriorityChanged): Pending(EPOCH),
+    (Pending, Split): Pending(EPOCH),
+    (Pending, Held): Pending(EPOCH),
+    (Pending, Released): Pending(EPOCH),
+    (Pending, DependencyChanged): Pending(EPOCH),
+    (Pending, Refused): Ended("CANCELLED", at(5).wall, detail="DeadLine: too late"),
     (Starting, Launched): Running(GPUS, at(5), 4002, 78),
     (Starting, CancelRequested): Stopping(GPUS, 1001, None),
     (Starting, Deferred): Pending(at(5).wall, 1010.0, "BeginTime", "why"),
@@ -55,9 +91,18 @@ AFTER: dict[tuple[type, type], Phase] = {
     (Starting, Finished): Ended("FAILED", at(5).wall, None, 1, 9, "why", GPUS),
     (Running, CancelRequested): Stopping(GPUS, 1001, at(2), 4001, 77),
     (Running, Requeued): Pending(at(5).wall),
+    (Running, Retried): Pending(
+        at(5).wall, 1035.0, "BeginTime", "failed with code 1 (retry 1 of 3)"
+    ),
     (Running, Finished): Ended("FAILED", at(5).wall, at(2).wall, 1, 9, "why", GPUS),
+    (Running, Preempted): Stopping(GPUS, 0, at(2), 4001, 77, preempted=9),
+    (Running, Extended): Running(GPUS, at(2), 4001, 77),
     (Stopping, Launched): Stopping(GPUS, UID, at(5), 4002, 78),
     (Stopping, Finished): Ended("FAILED", at(5).wall, at(2).wall, 1, 9, "why", GPUS),
+    (MakingRoom, CancelRequested): Stopping(GPUS, 1001, at(2), 4001, 77),
+    (MakingRoom, Requeued): Pending(at(5).wall),
+    (MakingRoom, Launched): Stopping(GPUS, 0, at(5), 4002, 78, preempted=9),
+    (MakingRoom, Finished): Ended("FAILED", at(5).wall, at(2).wall, 1, 9, "why", GPUS),
 }
 ALL = [(phase, event) for phase in PHASES for event in EVENTS]
 
@@ -69,12 +114,15 @@ def a_world(phase: type) -> World:
     if state is not None:
         job = a_job(7, state, SPEC, attempt=3)
         job.restarts, job.deferrals = 1, 1
+        if phase is Pending:
+            job.array, job.tasks = 7, TASKS
         jobs.append(job)
     return World(Policy(), an_inventory(1000), jobs=jobs)
 
 
 def test_the_table_and_this_specification_name_the_same_pairs() -> None:
-    assert set(TRANSITIONS) == set(AFTER)
+    named = {(Stopping if phase is MakingRoom else phase, event) for phase, event in AFTER}
+    assert set(TRANSITIONS) == named
     assert {event for _, event in TRANSITIONS} == set(EVENTS)
 
 
@@ -84,8 +132,10 @@ def test_what_may_happen(phase: type, event: type) -> None:
     generation = world.generation
     evolve(world, EVENTS[event])
     check_invariants(world)
-    [job] = world.take_changed()
+    changed = {job.id: job for job in world.take_changed()}
+    job = changed.pop(7)
     assert job.phase == AFTER[phase, event]
+    assert set(changed) == ({8} if event is Split else set())
     assert world.generation == generation + 1
     assert (7 in world.jobs) == (not isinstance(job.phase, Ended))
     assert world.take_changed() == []
@@ -111,6 +161,10 @@ def test_what_cannot_happen(phase: type, event: type) -> None:
         *((Starting, Deferred(at(5), 7, n, 0.0, "", "", counted=False)) for n in (2, 4)),
         *((Running, Requeued(at(5), 7, attempt, "TIMEOUT")) for attempt in (2, 4)),
         *((Running, Finished(at(5), 7, attempt, "FAILED")) for attempt in (2, 4)),
+        *((Running, Preempted(at(5), 7, attempt, 9)) for attempt in (2, 4)),
+        *((Running, Retried(at(5), 7, attempt, 1, None, 0.0)) for attempt in (2, 4)),
+        *((Running, Extended(at(5), 7, attempt, 60)) for attempt in (2, 4)),
+        *((MakingRoom, Requeued(at(5), 7, attempt, "PREEMPTED")) for attempt in (2, 4)),
         (NOBODY, Submitted(at(5), 7, 0, UID, "u", SPEC, 0)),
     ],
 )
@@ -164,6 +218,85 @@ def test_a_launch_ends_the_row_of_failed_starts(phase: type) -> None:
     world = a_world(phase)
     evolve(world, EVENTS[Launched])
     assert world.jobs[7].deferrals == 0
+
+
+def test_a_job_that_made_room_keeps_its_place_and_its_age() -> None:
+    world = a_world(MakingRoom)
+    evolve(world, Requeued(at(5), 7, 3, "PREEMPTED"))
+    job = world.jobs[7]
+    assert (job.seq, job.restarts, job.phase) == (7, 2, Pending(EPOCH))
+
+
+def test_a_retried_job_goes_to_the_end_and_counts_the_failure_and_the_restart() -> None:
+    world = a_world(Running)
+    evolve(world, EVENTS[Retried])
+    job = world.jobs[7]
+    assert (job.seq, job.failures, job.restarts, job.attempt, job.deferrals) == (8, 1, 2, 3, 0)
+    assert world.queue.next_release() == 1035.0
+
+
+@pytest.mark.parametrize(
+    ("code", "signal", "words"),
+    [(None, 9, "ended by signal 9 (retry 1 of 3)"), (None, None, "failed (retry 1 of 3)")],
+)
+def test_a_retried_job_says_how_it_failed(code: int | None, signal: int | None, words: str) -> None:
+    world = a_world(Running)
+    evolve(world, Retried(at(5), 7, 3, code, signal, 1035.0))
+    assert world.jobs[7].phase == Pending(at(5).wall, 1035.0, "BeginTime", words)
+
+
+def test_a_split_moves_tasks_to_a_record_of_their_own() -> None:
+    world = a_world(Pending)
+    evolve(world, EVENTS[Split])
+    old, new = world.jobs[7], world.jobs[8]
+    assert old.tasks == Tasks(((0, 0, 1), (3, 3, 1)))
+    assert (new.array, new.tasks, new.seq, new.spec) == (7, Tasks(((1, 2, 1),)), 7, old.spec)
+    assert world.next_id == 9
+
+
+def test_a_hold_and_a_release_are_noted() -> None:
+    world = a_world(Pending)
+    evolve(world, EVENTS[Held])
+    assert world.jobs[7].held == "user"
+    evolve(world, Released(at(6), 7, UID, EPOCH + 60))
+    assert (world.jobs[7].held, world.jobs[7].begin) == ("", EPOCH + 60)
+
+
+def test_what_is_left_of_a_dependency_is_noted() -> None:
+    world = a_world(Pending)
+    evolve(world, EVENTS[DependencyChanged])
+    assert world.jobs[7].needs == NEEDS
+    evolve(world, DependencyChanged(at(6), 7, None))
+    assert world.jobs[7].needs is None
+
+
+def test_an_extension_lasts_until_the_attempt_is_over() -> None:
+    world = a_world(Running)
+    evolve(world, EVENTS[Extended])
+    assert world.jobs[7].extension == 600
+    evolve(world, EVENTS[Requeued])
+    assert world.jobs[7].extension == 0
+
+
+def test_a_submission_brings_all_that_it_says() -> None:
+    world = World(Policy(), an_inventory(1000))
+    array = Submitted(at(5), 1, 1, UID, "u", SPEC, 0, TASKS, "user", EPOCH + 9, NEEDS)
+    evolve(world, array)
+    job = world.jobs[1]
+    assert (job.array, job.tasks, job.held, job.begin) == (1, TASKS, "user", EPOCH + 9)
+    assert job.needs == NEEDS
+    assert world.records.get(Array, 1) == Array(1, UID, 4)
+    check_invariants(world)
+
+
+def test_records_are_kept_and_dropped() -> None:
+    world = World(Policy())
+    quota = Quota("user:ada", running_gpus=2)
+    evolve(world, Recorded(at(1), 0, quota))
+    assert world.records.get(Quota, "user:ada") == quota
+    evolve(world, Erased(at(2), 0, "Quota", "user:ada"))
+    assert world.records.all(Quota) == []
+    assert world.records.take_changed() == {("Quota", "user:ada"): None}
 
 
 def test_a_start_gives_the_gpus_and_an_end_takes_them_back() -> None:

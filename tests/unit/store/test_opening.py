@@ -78,7 +78,7 @@ def test_the_log_is_synced_at_every_commit(home: Path) -> None:
 def test_a_newer_state_is_refused_and_left_alone(home: Path) -> None:
     change(home, f"PRAGMA user_version = {schema.VERSION + 1}")
     before = digest(home)
-    with pytest.raises(StoreNewer, match="version 2") as caught:
+    with pytest.raises(StoreNewer, match=f"version {schema.VERSION + 1}") as caught:
         open_store(home, AT)
     assert caught.value.hint
     assert digest(home) == before
@@ -95,13 +95,14 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_an_older_state_is_upgraded_after_a_backup(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "VERSION", 2)
-    monkeypatch.setattr(schema, "STEPS", {1: ("ALTER TABLE jobs ADD COLUMN extra TEXT",)})
+    now, new = schema.VERSION, schema.VERSION + 1
+    monkeypatch.setattr(schema, "VERSION", new)
+    monkeypatch.setattr(schema, "STEPS", {now: ("ALTER TABLE jobs ADD COLUMN extra TEXT",)})
     store = open_store(home, AT)
     assert len(store.load().jobs) == JOBS
-    assert store._db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert store._db.execute("PRAGMA user_version").fetchone() == (new,)
     store.close()
-    backup = home / "mgpu.db.v1.20231114T221320Z"
+    backup = home / f"mgpu.db.v{now}.20231114T221320Z"
     assert backup.stat().st_mode & 0o777 == 0o600
     rows = sqlite3.connect(backup).execute("SELECT count(*) FROM jobs").fetchone()
     assert rows == (JOBS,)
@@ -110,9 +111,10 @@ def test_an_older_state_is_upgraded_after_a_backup(
 def test_an_upgrade_that_fails_leaves_the_old_state(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "VERSION", 2)
+    now = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", now + 1)
     steps = ("ALTER TABLE jobs ADD COLUMN extra TEXT", "SELECT no_such_function()")
-    monkeypatch.setattr(schema, "STEPS", {1: steps})
+    monkeypatch.setattr(schema, "STEPS", {now: steps})
     with pytest.raises(StoreError):
         open_store(home, AT)
     monkeypatch.undo()

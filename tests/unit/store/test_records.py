@@ -1,8 +1,9 @@
-"""The stored form of specs, phases and events: pinned, checked on the way in."""
+"""The stored form of specs, phases, events and records: pinned, checked on the way in."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgpack
@@ -12,27 +13,33 @@ from hypothesis import strategies as st
 
 from mgpu.model import events as ev
 from mgpu.model import job as jobs
-from mgpu.store import records
+from mgpu.model import records as kept
+from mgpu.store import records, tables
 from mgpu.store.base import StoreCorrupt
-from tests.lib.golden import Golden
-from tests.lib.samples import EVENTS, PHASES, spec
+from mgpu.store.codec import Kind, check_uid
+from tests.lib.golden import FOLDER, Golden
+from tests.lib.samples import EVENTS, NEEDS, PHASES, RECORDS, SAMPLE, SWEPT, TASKS, spec
 
 SPECS = {
     "plain": spec(1),
     "full": spec(2, gpus=4, gpu_mem=8000, exclusive=True, time_limit=60, signal=(10, 60)),
+    "swept": SWEPT,
 }
+MORES = {
+    "array": tables.More(0, TASKS, "user", 1_700_000_100.5, NEEDS, 0),
+    "tried": tables.More(failures=2, extension=600),
+}
+TABLES = (tables.PHASES, tables.EVENTS, tables.SPEC, tables.MORE, tables.RECORDS)
 
 
 def lookup(spec_id: int) -> jobs.JobSpec:
-    assert spec_id == 7
-    found = EVENTS["Submitted"]
-    assert isinstance(found, ev.Submitted)
-    return found.spec
+    return {SAMPLE.spec_id: SAMPLE, SWEPT.spec_id: SWEPT}[spec_id]
 
 
 def test_every_kind_of_phase_and_event_has_a_sample() -> None:
     assert {type(phase) for phase in PHASES.values()} == set(jobs.Phase.__args__)
     assert {type(event) for event in EVENTS.values()} == set(ev.Event.__args__)
+    assert {type(record) for record in RECORDS.values()} == set(kept.Record.__args__)
 
 
 @pytest.mark.parametrize("name", sorted(PHASES))
@@ -56,14 +63,67 @@ def test_a_spec_comes_back(name: str, golden: Golden) -> None:
     assert records.unpack_spec(data, "here") == SPECS[name]
 
 
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_a_record_comes_back(name: str, golden: Golden) -> None:
+    data = records.pack_record(RECORDS[name])
+    golden.check(f"state/record-{name}.msgpack", data)
+    assert records.unpack_record(data, "here") == RECORDS[name]
+
+
+@pytest.mark.parametrize("name", sorted(MORES))
+def test_what_few_jobs_have_comes_back(name: str, golden: Golden) -> None:
+    data = records.pack_more(MORES[name])
+    assert data is not None
+    golden.check(f"state/more-{name}.msgpack", data)
+    assert records.unpack_more(data, "here") == MORES[name]
+
+
+def test_what_no_job_has_is_not_stored() -> None:
+    assert records.pack_more(tables.More()) is None
+    assert records.unpack_more(None, "here") == tables.More()
+
+
+def before(name: str) -> bytes:
+    """What an earlier version stored for a sample: it is read, and never written again."""
+    return (FOLDER / "state" / f"{name}-1.msgpack").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["Stopping", "Stopping-early"])
+def test_a_phase_of_before_is_read(name: str) -> None:
+    assert records.unpack_phase(before(f"phase-{name}"), "here") == PHASES[name]
+
+
+def test_a_submission_of_before_is_read() -> None:
+    event = records.unpack_event(before("event-Submitted"), "here", lookup)
+    assert event == EVENTS["Submitted"]
+
+
+@pytest.mark.parametrize("name", ["plain", "full"])
+def test_a_spec_of_before_is_read(name: str) -> None:
+    assert records.unpack_spec(before(f"spec-{name}"), "here") == SPECS[name]
+
+
 def test_numbers_of_kinds_are_unique() -> None:
-    for kinds in (records.PHASES, records.EVENTS, records.SPEC):
+    for kinds in TABLES:
         assert len({kind.number for kind in kinds}) == len(kinds)
 
 
-@pytest.mark.parametrize("kind", [*records.PHASES, *records.EVENTS, *records.SPEC])
-def test_a_kind_stores_every_field_of_its_class_in_order(kind: records.Kind) -> None:
-    assert [name for name, _ in kind.fields] == list(kind.cls.__dataclass_fields__)
+def fields_of(kind: Kind) -> list[str]:
+    if is_dataclass(kind.cls):
+        return [field.name for field in fields(kind.cls)]
+    return list(kind.cls._fields)
+
+
+@pytest.mark.parametrize("kind", [kind for kinds in TABLES for kind in kinds])
+def test_a_kind_stores_fields_of_its_class_in_order(kind: Kind) -> None:
+    stored = [name for name, _ in kind.fields]
+    assert stored == fields_of(kind)[: len(stored)]
+
+
+@pytest.mark.parametrize("kinds", TABLES)
+def test_the_kind_that_is_written_stores_every_field(kinds: tuple[Kind, ...]) -> None:
+    for kind in {kind.cls: kind for kind in kinds}.values():
+        assert len(kind.fields) == len(fields_of(kind))
 
 
 BAD_PHASES: list[tuple[Any, str]] = [
@@ -84,6 +144,7 @@ BAD_PHASES: list[tuple[Any, str]] = [
     ([1, 2, ["GPU-1"], [1.0]], "jobs row 5"),
     ([1, 3, [], [1.0, 2.0], True, 1], "expected an integer, got True"),
     ([1, 4, [], -1, None, 0, 0], "-1 is no uid"),
+    ([1, 6, [], 0, None, 0, 0, "9"], "expected an integer, got '9'"),
     ([1, 5, "RUNNING", 1.0, None, None, None, "", []], "'RUNNING' is no state"),
     ([1, 5, ["x"], 1.0, None, None, None, "", []], "jobs row 5"),
 ]
@@ -98,10 +159,25 @@ def test_a_damaged_record_is_refused_by_the_name_of_its_row(record: Any, words: 
     assert caught.value.hint
 
 
+BAD_MORES: list[tuple[Any, str]] = [
+    ([1, 1, 0, [[1, 2]], "", 0.0, None, 0], "jobs row 5"),
+    ([1, 1, 0, None, 7, 0.0, None, 0], "expected a text, got 7"),
+    ([1, 1, 0, None, "", 0.0, [1, []], 0], "expected true or false, got 1"),
+    ([1, 1, 0, None, "", 0.0, [False, [["after", "12", -1, 0, 0.0]]], 0], "an integer, got '12'"),
+]
+
+
+@pytest.mark.parametrize(("more", "words"), BAD_MORES)
+def test_damage_inside_a_field_is_refused(more: Any, words: str) -> None:
+    with pytest.raises(StoreCorrupt, match="jobs row 5") as caught:
+        records.unpack_more(msgpack.packb(more), "jobs row 5")
+    assert words in caught.value.message
+
+
 @pytest.mark.parametrize("uid", [-1, 2**32 - 1, 2**32, "0", True, None, 1.0])
 def test_what_is_no_uid_is_refused(uid: object) -> None:
     with pytest.raises(ValueError, match="is no uid"):
-        records.check_uid(uid)
+        check_uid(uid)
 
 
 def test_what_has_no_stored_form_cannot_be_packed() -> None:
@@ -114,14 +190,19 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-RECORDS = st.tuples(st.just(1), st.integers(0, 9)).flatmap(
+PACKED = st.tuples(st.just(1), st.integers(0, 9)).flatmap(
     lambda head: st.lists(PLAIN, max_size=9).map(lambda rest: msgpack.packb([*head, *rest]))
 )
 
 
-@given(st.binary(max_size=64) | RECORDS)
+@given(st.binary(max_size=64) | PACKED)
 def test_bytes_are_a_record_or_are_refused(data: bytes) -> None:
-    for unpack in (records.unpack_phase, records.unpack_spec):
+    for unpack in (
+        records.unpack_phase,
+        records.unpack_spec,
+        records.unpack_record,
+        records.unpack_more,
+    ):
         try:
             unpack(data, "row 1")
         except StoreCorrupt as error:

@@ -16,17 +16,36 @@ from mgpu.store.base import Batch, JobFilter, Store
 from mgpu.store.schema import VERSION
 from mgpu.store.sqlite import open_store
 from tests.lib.golden import FOLDER
-from tests.lib.samples import EVENTS, NOW, PHASES, job, spec
+from tests.lib.samples import EVENTS, NEEDS, NOW, PHASES, RECORDS, TASKS, job, spec
 
 AT = NOW.wall
 SPEC = spec(7, gpu_mem=8000, signal=(10, 60))
-JOBS = [job(n, phase, spec=SPEC, attempt=n) for n, phase in enumerate(PHASES.values(), start=7)]
+PLAIN = [job(n, phase, spec=SPEC, attempt=n) for n, phase in enumerate(PHASES.values(), start=7)]
+LATER = [
+    job(30, spec=SPEC, array=30, tasks=TASKS, held="user", begin=1_700_000_100.5, needs=NEEDS),
+    job(31, PHASES["Running"], spec=SPEC, attempt=2, failures=1, restarts=1, extension=600),
+]
+
+#: What the samples were when the file of a version was made: jobs and events.
+JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER]}
+HISTORY = {1: list(EVENTS.values())[:8], 2: list(EVENTS.values())}
+KEPT = {1: [], 2: sorted(RECORDS.values(), key=lambda one: type(one).__name__)}
 
 
 def fill(store: Store) -> None:
     answers = [(1001, "key", {"first": 7, "count": 3})]
-    events = list(EVENTS.values())
-    store.commit(Batch(AT, events, JOBS, {7: b"payload"}, answers, {"boot_id": "b"}))
+    kept = {(type(one).__name__, one.key): one for one in RECORDS.values()}
+    store.commit(
+        Batch(
+            AT,
+            HISTORY[VERSION],
+            JOBS[VERSION],
+            {7: b"payload"},
+            answers,
+            {"boot_id": "b"},
+            records=kept,
+        )
+    )
 
 
 @pytest.mark.parametrize("version", range(1, VERSION + 1))
@@ -34,12 +53,26 @@ def test_a_state_of_every_version_opens(version: int, tmp_path: Path) -> None:
     shutil.copy(FOLDER / "state" / f"v{version}.db", tmp_path / "mgpu.db")
     store = open_store(tmp_path, AT)
     loaded, found = store.load(), store.find(JobFilter())
-    assert sorted([*loaded.jobs, *found], key=lambda one: one.id) == JOBS
-    assert (loaded.next_id, loaded.boot_id) == (JOBS[-1].id + 1, "b")
-    assert [event for _, event in store.history()] == list(EVENTS.values())
+    jobs = JOBS[version]
+    assert sorted([*loaded.jobs, *found], key=lambda one: one.id) == jobs
+    assert (loaded.next_id, loaded.boot_id) == (jobs[-1].id + 1, "b")
+    assert [event for _, event in store.history()] == HISTORY[version]
+    assert loaded.records == KEPT[version]
     assert store.payload(7) == b"payload"
     assert store.answer(1001, "key") == {"first": 7, "count": 3}
     store.close()
+
+
+def test_an_old_state_goes_on_with_what_is_new(tmp_path: Path) -> None:
+    shutil.copy(FOLDER / "state" / "v1.db", tmp_path / "mgpu.db")
+    store = open_store(tmp_path, AT)
+    new, array = LATER[0], RECORDS["Array"]
+    store.commit(Batch(AT, jobs=[new], records={("Array", "42"): array}))
+    store.close()
+    again = open_store(tmp_path, AT)
+    assert again.job(new.id) == new
+    assert again.load().records == [array]
+    again.close()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,320 @@
+"""What is stored of each kind of value: its number, its class, its fields in stored order.
+
+Pinned byte for byte by ``tests/golden/state``. A number that was once given to a kind is never
+used for another one. Of several kinds of one class the last one is written; all are read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from mgpu.model import events as ev
+from mgpu.model import records as kept
+from mgpu.model.dependency import Condition, Dependency
+from mgpu.model.job import Ended, JobSpec, Pending, Running, Starting, Stopping
+from mgpu.model.sweep import Sweep
+from mgpu.model.tasks import Tasks
+from mgpu.store.codec import (
+    Codec,
+    Kind,
+    check_uid,
+    end_state,
+    flag,
+    integer,
+    now,
+    number,
+    or_none,
+    pair,
+    text,
+    texts,
+)
+
+
+def _tasks(value: Any) -> Tasks:
+    return Tasks(tuple((integer(a), integer(b), integer(c)) for a, b, c in value))
+
+
+def _sweep(value: Any) -> Sweep:
+    return Sweep(tuple((texts(names), tuple(texts(row) for row in rows)) for names, rows in value))
+
+
+def _dependency(value: Any) -> Dependency:
+    any_of, conditions = value
+    return Dependency(tuple(map(_condition, conditions)), flag(any_of))
+
+
+def _condition(value: Any) -> Condition:
+    kind, job, task, delay, ripe = value
+    return Condition(text(kind), integer(job), integer(task), integer(delay), number(ripe))
+
+
+def _record(value: Any) -> Any:
+    return RECORD_CODEC.unpack(value, "event")
+
+
+_AT: Final = ("at", now)
+_JOB: Final = ("job", integer)
+_ATTEMPT: Final = ("attempt", integer)
+_UID: Final = ("uid", check_uid)
+_GPUS: Final = ("gpus", texts)
+_CODE: Final = ("code", or_none(integer))
+_SIGNAL: Final = ("signal", or_none(integer))
+_DETAIL: Final = ("detail", text)
+_HELD: Final = ("held", text)
+_BEGIN: Final = ("begin", number)
+_NEEDS: Final = ("needs", or_none(_dependency))
+_TASKS: Final = ("tasks", or_none(_tasks))
+
+PHASES: Final = (
+    Kind(1, Pending, (("since", number), ("eligible", number), ("reason", text), _DETAIL)),
+    Kind(2, Starting, (_GPUS, ("decided", now))),
+    Kind(3, Running, (_GPUS, ("started", now), ("pid", integer), ("ticks", integer))),
+    Kind(
+        4,
+        Stopping,
+        (
+            _GPUS,
+            ("by", check_uid),
+            ("started", or_none(now)),
+            ("pid", integer),
+            ("ticks", integer),
+        ),
+    ),
+    Kind(
+        6,
+        Stopping,
+        (
+            _GPUS,
+            ("by", check_uid),
+            ("started", or_none(now)),
+            ("pid", integer),
+            ("ticks", integer),
+            ("preempted", integer),
+        ),
+    ),
+    Kind(
+        5,
+        Ended,
+        (
+            ("state", end_state),
+            ("ended", number),
+            ("started", or_none(number)),
+            _CODE,
+            _SIGNAL,
+            _DETAIL,
+            _GPUS,
+        ),
+    ),
+)
+
+EVENTS: Final = (
+    Kind(
+        1,
+        ev.Submitted,
+        (
+            _AT,
+            _JOB,
+            ("count", integer),
+            _UID,
+            ("user", text),
+            ("spec", integer),
+            ("priority", integer),
+        ),
+    ),
+    Kind(2, ev.Started, (_AT, _JOB, _ATTEMPT, _GPUS)),
+    Kind(3, ev.Launched, (_AT, _JOB, _ATTEMPT, ("pid", integer), ("ticks", integer))),
+    Kind(4, ev.CancelRequested, (_AT, _JOB, _UID)),
+    Kind(
+        5,
+        ev.Deferred,
+        (
+            _AT,
+            _JOB,
+            _ATTEMPT,
+            ("eligible", number),
+            ("reason", text),
+            _DETAIL,
+            ("counted", flag),
+        ),
+    ),
+    Kind(6, ev.Requeued, (_AT, _JOB, _ATTEMPT, ("state", end_state))),
+    Kind(7, ev.Finished, (_AT, _JOB, _ATTEMPT, ("state", end_state), _CODE, _SIGNAL, _DETAIL)),
+    Kind(8, ev.PriorityChanged, (_AT, _JOB, _UID, ("priority", integer))),
+    Kind(
+        9,
+        ev.Submitted,
+        (
+            _AT,
+            _JOB,
+            ("count", integer),
+            _UID,
+            ("user", text),
+            ("spec", integer),
+            ("priority", integer),
+            _TASKS,
+            _HELD,
+            _BEGIN,
+            _NEEDS,
+        ),
+    ),
+    Kind(10, ev.Split, (_AT, _JOB, ("child", integer), ("tasks", _tasks))),
+    Kind(11, ev.Held, (_AT, _JOB, _UID, _HELD)),
+    Kind(12, ev.Released, (_AT, _JOB, _UID, _BEGIN)),
+    Kind(13, ev.DependencyChanged, (_AT, _JOB, _NEEDS)),
+    Kind(14, ev.Refused, (_AT, _JOB, ("reason", text), _DETAIL)),
+    Kind(15, ev.Preempted, (_AT, _JOB, _ATTEMPT, ("by", integer))),
+    Kind(16, ev.Retried, (_AT, _JOB, _ATTEMPT, _CODE, _SIGNAL, ("eligible", number))),
+    Kind(17, ev.Extended, (_AT, _JOB, _ATTEMPT, ("extension", integer))),
+    Kind(18, ev.Recorded, (_AT, _UID, ("record", _record))),
+    Kind(19, ev.Erased, (_AT, _UID, ("kind", text), ("key", text))),
+)
+
+_SPEC_1: Final = (
+    ("spec_id", integer),
+    ("name", text),
+    ("command", text),
+    ("cwd", text),
+    ("gpus", integer),
+    ("gpu_mem", or_none(integer)),
+    ("exclusive", flag),
+    ("time_limit", or_none(integer)),
+    ("requeue", flag),
+    ("signal", or_none(pair)),
+)
+
+SPEC: Final = (
+    Kind(1, JobSpec, _SPEC_1),
+    Kind(
+        2,
+        JobSpec,
+        (
+            *_SPEC_1,
+            ("project", text),
+            ("qos", text),
+            ("gpu_type", text),
+            ("gpu_uuids", texts),
+            ("min_gpu_total", integer),
+            ("min_capability", pair),
+            ("cpus", integer),
+            ("host_mem", integer),
+            ("deadline", or_none(number)),
+            ("retries", integer),
+            ("kill_on_invalid_dep", flag),
+            ("sweep", or_none(_sweep)),
+            ("name_template", text),
+        ),
+    ),
+)
+
+
+class More(NamedTuple):
+    """What few jobs have, kept apart from the columns that all have."""
+
+    failures: int = 0
+    tasks: Tasks | None = None
+    held: str = ""
+    begin: float = 0.0
+    needs: Dependency | None = None
+    extension: int = 0
+
+
+MORE: Final = (
+    Kind(
+        1,
+        More,
+        (("failures", integer), _TASKS, _HELD, _BEGIN, _NEEDS, ("extension", integer)),
+    ),
+)
+
+_UIDS: Final = (("id", integer), _UID)
+RECORDS: Final = (
+    Kind(
+        1,
+        kept.Array,
+        (
+            *_UIDS,
+            ("total", integer),
+            ("max_concurrent", integer),
+            ("done", integer),
+            ("failed", integer),
+        ),
+    ),
+    Kind(2, kept.Usage, (("account", text), ("gpu_seconds", number), ("at", number))),
+    Kind(
+        3,
+        kept.Reservation,
+        (
+            ("id", integer),
+            ("name", text),
+            ("by", check_uid),
+            ("start", number),
+            ("duration", integer),
+            ("count", integer),
+            _GPUS,
+            ("users", texts),
+            ("groups", texts),
+            ("projects", texts),
+            ("cron", text),
+            ("zone", text),
+            ("preempt", flag),
+        ),
+    ),
+    Kind(
+        4,
+        kept.Quota,
+        (
+            ("subject", text),
+            ("running_gpus", or_none(integer)),
+            ("running_jobs", or_none(integer)),
+            ("gpu_memory", or_none(integer)),
+            ("queued_jobs", or_none(integer)),
+            ("gpu_hours", or_none(number)),
+            ("period", integer),
+            ("since", number),
+        ),
+    ),
+    Kind(
+        5,
+        kept.Recurring,
+        (
+            *_UIDS,
+            ("user", text),
+            ("spec_id", integer),
+            ("cron", text),
+            ("zone", text),
+            ("next", number),
+            ("paused", flag),
+            ("overlap", text),
+            ("missed", text),
+            ("active", integer),
+            ("priority", integer),
+        ),
+    ),
+    Kind(6, kept.Membership, (_UID, ("groups", texts))),
+    Kind(
+        7,
+        kept.Spending,
+        (("subject", text), ("since", number), ("gpu_seconds", number)),
+    ),
+    Kind(8, kept.Counter, (("name", text), ("last", integer))),
+)
+
+
+def plain(value: object) -> Any:
+    """What msgpack stores of a value inside another one; a spec is stored as its id."""
+    if isinstance(value, JobSpec):
+        return value.spec_id
+    if isinstance(value, Tasks):
+        return value.ranges
+    if isinstance(value, Sweep):
+        return value.axes
+    if isinstance(value, Dependency):
+        return [value.any_of, value.conditions]
+    if isinstance(value, Condition):
+        return [value.kind, value.job, value.task, value.delay, value.ripe]
+    if isinstance(value, kept.Record):
+        return RECORD_CODEC.pack(value)
+    raise TypeError(f"{value!r} cannot be stored")
+
+
+RECORD_CODEC: Final = Codec("record", RECORDS, plain)

@@ -107,6 +107,8 @@ class Queue:
         self.later: list[Job] = []
         self.delayed: list[Job] = []
         self._kinds: dict[tuple[Shape, str, bool], int] = {}
+        self._lines_of: dict[int, int] = {}
+        self.gpuless_lines = 0
         self._ranked: list[Entry] = []
         self._ranked_at: float | None = None
         self._stale: dict[Key, Line] = {}
@@ -178,6 +180,8 @@ class Queue:
         if line is None:
             kind = self._kinds.setdefault((key.shape, key.qos, key.requeue), len(self._kinds))
             line = self.lines[key] = Line(key, job.spec, kind)
+            self._lines_of[kind] = self._lines_of.get(kind, 0) + 1
+            self.gpuless_lines += not line.need.gpus
         self._stale[key] = line
         return line
 
@@ -189,6 +193,10 @@ class Queue:
         self._stale[line.key] = line
         if not line.jobs:
             del self.lines[line.key]
+            self.gpuless_lines -= not line.need.gpus
+            self._lines_of[line.kind] -= 1
+            if not self._lines_of[line.kind]:
+                del self._lines_of[line.kind]
 
     # -- the order ------------------------------------------------------------------------------
 
@@ -200,7 +208,7 @@ class Queue:
         else:
             self._rank_stale(score)
         self._stale.clear()
-        return Walk(self._ranked, score)
+        return Walk(self._ranked, score, len(self._lines_of))
 
     def forget_ranks(self) -> None:
         """Rank anew with the next pass: the rules have changed."""
@@ -232,9 +240,10 @@ def entry_of(line: Line, place: int, score: Score) -> Entry:
 class Walk:
     """Goes over lines in order. The caller takes the job, or skips the line or all of its kind."""
 
-    def __init__(self, ranked: list[Entry], score: Score) -> None:
+    def __init__(self, ranked: list[Entry], score: Score, kinds: int) -> None:
         self._ranked = ranked
         self._score = score
+        self._kinds = kinds
         self._again: list[tuple[Entry, int]] = []
         self._place = 0
         self._lowered: set[int] = set()
@@ -242,20 +251,24 @@ class Walk:
 
     def __iter__(self) -> Iterator[tuple[Line, Job]]:
         """The line whose turn it is and its job; lines of skipped kinds are left out."""
-        ranked, skipped, at = self._ranked, self.skipped, 0
-        while at < len(ranked) or self._again:
-            if at < len(ranked) and (not self._again or ranked[at] < self._again[0][0]):
-                line, self._place = ranked[at][4], 0
-                at += 1
-                if line.kind in skipped:
-                    continue
-                if line.key.uid in self._lowered and self._is_late(line, ranked, at):
-                    continue
-            else:
-                entry, self._place = heapq.heappop(self._again)
-                line = entry[4]
-                if line.kind in skipped:
-                    continue
+        again, skipped = self._again, self.skipped
+        for at, entry in enumerate(self._ranked, start=1):
+            while again and again[0][0] < entry:
+                yield from self._next_again()
+            line = entry[4]
+            if line.kind in skipped:
+                if len(skipped) == self._kinds:
+                    return
+            elif line.key.uid not in self._lowered or not self._is_late(line, at):
+                self._place = 0
+                yield line, line.jobs[0]
+        while again:
+            yield from self._next_again()
+
+    def _next_again(self) -> Iterator[tuple[Line, Job]]:
+        entry, self._place = heapq.heappop(self._again)
+        line = entry[4]
+        if line.kind not in self.skipped:
             yield line, line.jobs[self._place]
 
     def take(self, line: Line, *, stays: bool = False) -> None:
@@ -272,10 +285,10 @@ class Walk:
         if place < len(line.jobs):
             heapq.heappush(self._again, (entry_of(line, place, self._score), place))
 
-    def _is_late(self, line: Line, ranked: list[Entry], at: int) -> bool:
+    def _is_late(self, line: Line, at: int) -> bool:
         """Whether starts of this pass put another line before this one; it comes again then."""
         entry = entry_of(line, 0, self._score)
-        after = ranked[at] < entry if at < len(ranked) else False
+        after = at < len(self._ranked) and self._ranked[at] < entry
         if after or (self._again and self._again[0][0] < entry):
             heapq.heappush(self._again, (entry, 0))
             return True

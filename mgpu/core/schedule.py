@@ -194,7 +194,15 @@ class _Pass:
             self._walk.skipped.add(line.kind)
         if ask.need.gpus and first and mode == "reserve":
             self._reserve(job, ask)
-        return mode == "none" and waits_for_jobs(self.outlook.rooms, ask.need)
+        if mode == "none":
+            return waits_for_jobs(self.outlook.rooms, ask.need)
+        return bool(self.outlook.reservation) and self._is_full()
+
+    def _is_full(self) -> bool:
+        """Whether nothing that waits can start any more, whoever it belongs to."""
+        if self.world.queue.gpuless_lines:
+            return False
+        return not any(r.available and not r.alone and r.free > 0 for r in self.outlook.rooms)
 
     def _reserve(self, job: Job, ask: Ask) -> None:
         """Reserve for the first blocked job, if the end of jobs is all that it waits for."""

@@ -1,25 +1,28 @@
-"""Sets of array tasks: a few ranges stand for very many indices."""
+"""Sets of array tasks: a few ranges stand for very many indices, and are all that is looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mgpu.model.errors import MgpuError
+from mgpu.model.units import quoted
 
 #: The greatest index, and the most tasks of one array.
 MAX_INDEX = 2**31 - 1
 MAX_TASKS = 100_000
 
+#: First and last index, both included, and the step between them; the step of one index is 1.
 Range = tuple[int, int, int]
+
+_HINT = "write 0-15, 0,6,16-32:4 or 0-9%2"
 
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Task indices as (first, last, step) with both ends included; disjoint and in order.
-
-    A step greater than 1 only occurs where the ranges do not interleave.
-    """
+    """Task indices in ranges; each range begins behind the end of the one before."""
 
     ranges: tuple[Range, ...]
 
@@ -60,53 +63,62 @@ class Tasks:
         return Tasks(((index, index, 1),))
 
     @staticmethod
-    def of(indices: set[int]) -> Tasks:
+    def of(indices: Iterable[int]) -> Tasks:
         """These tasks."""
-        return Tasks(tuple(_runs(sorted(indices))))
-
-    def without(self, other: Tasks) -> Tasks:
-        """Those that are not in ``other``."""
-        if len(other) == 1:
-            return Tasks(tuple(part for one in self.ranges for part in _cut(one, other.first)))
-        return Tasks.of(set(self).difference(other))
+        return Tasks(tuple(_runs(sorted(set(indices)))))
 
     def meet(self, other: Tasks) -> Tasks:
         """Those that are in ``other`` too."""
-        return Tasks.of(set(self).intersection(other))
+        found: list[Range] = []
+        i = j = 0
+        while i < len(self.ranges) and j < len(other.ranges):
+            mine, its = self.ranges[i], other.ranges[j]
+            found += _common(mine, its)
+            i, j = (i + 1, j) if mine[1] < its[1] else (i, j + 1)
+        return Tasks(tuple(found))
+
+    def without(self, other: Tasks) -> Tasks:
+        """Those that are not in ``other``."""
+        gone = list(reversed(self.meet(other).ranges))
+        left: list[Range] = []
+        for one in self.ranges:
+            here = []
+            while gone and gone[-1][1] <= one[1]:
+                here.append(gone.pop())
+            left += _cut(one, here)
+        return Tasks(tuple(left))
+
+    def join(self, other: Tasks) -> Tasks:
+        """Those of both."""
+        return _tidy([*self.ranges, *other.ranges])
 
 
 def parse_tasks(text: str) -> tuple[Tasks, int]:
     """The tasks of ``0,6,16-32:4%2`` and how many may run at once (0: no bound).
 
-    Raises MgpuError with what is wrong.
+    The form is Slurm's (sbatch(1), --array). Raises MgpuError with what is wrong.
     """
     listed, percent, bound = text.partition("%")
-    if percent and not (_is_number(bound) and int(bound) > 0):
-        raise _bad(text, f"{bound!r} behind % is not a number greater than 0")
-    indices: set[int] = set()
-    for word in listed.split(","):
-        indices.update(_parse_range(text, word))
-        if len(indices) > MAX_TASKS:
-            raise _bad(text, f"more than {MAX_TASKS} tasks")
-    return Tasks.of(indices), int(bound) if percent else 0
+    if percent and not (_is_number(bound) and 0 < int(bound) <= MAX_TASKS):
+        raise _bad(text, f"{quoted(bound)} behind % is not a number of 1 to {MAX_TASKS}")
+    ranges = [_parse_range(text, word) for word in listed.split(",")]
+    if sum(map(_count, ranges)) > MAX_TASKS:
+        raise _bad(text, f"more than {MAX_TASKS} tasks")
+    return _tidy(ranges), int(bound) if percent else 0
 
 
-def _parse_range(text: str, word: str) -> range:
+def _parse_range(text: str, word: str) -> Range:
     span, colon, step = word.partition(":")
     first, dash, last = span.partition("-")
     numbers = [first, *([last] if dash else []), *([step] if colon else [])]
     if not all(map(_is_number, numbers)) or (colon and not dash):
-        raise _bad(text, f"{word!r} is none of 3, 3-7 and 3-7:2")
-    indices = (
-        range(int(first), int(last or first) + 1, int(step) if colon else 1)
-        if not colon or int(step) > 0
-        else range(0)
-    )
-    if not indices or indices[-1] > MAX_INDEX:
-        raise _bad(text, f"{word!r} is not a range of 0 to {MAX_INDEX}")
-    if len(indices) > MAX_TASKS:
-        raise _bad(text, f"more than {MAX_TASKS} tasks")
-    return indices
+        raise _bad(text, f"{quoted(word)} is none of 3, 3-7 and 3-7:2")
+    if colon and not int(step):
+        raise _bad(text, f"the step of {quoted(word)} is 0")
+    low, high = int(first), int(last or first)
+    if not low <= high <= MAX_INDEX:
+        raise _bad(text, f"{quoted(word)} is not a range within 0 to {MAX_INDEX}")
+    return _plain(low, high, int(step) if colon else 1)
 
 
 def _is_number(word: str) -> bool:
@@ -114,13 +126,7 @@ def _is_number(word: str) -> bool:
 
 
 def _bad(text: str, what: str) -> MgpuError:
-    shown = text if len(text) <= 60 else text[:57] + "..."
-    return MgpuError(
-        "BadRequest",
-        f"{shown!r}: {what}",
-        path="spec.array",
-        hint="write 0-15, 0,6,16-32:4 or 0-9%2",
-    )
+    return MgpuError("BadRequest", f"{quoted(text)}: {what}", path="spec.array", hint=_HINT)
 
 
 def _count(one: Range) -> int:
@@ -132,11 +138,26 @@ def _text(one: Range) -> str:
     first, last, step = one
     if first == last:
         return str(first)
+    if last - first == step > 1:
+        return f"{first},{last}"
     return f"{first}-{last}" if step == 1 else f"{first}-{last}:{step}"
 
 
+def _plain(first: int, last: int, step: int) -> Range:
+    last -= (last - first) % step
+    return (first, last, step if last > first else 1)
+
+
+def _tidy(ranges: list[Range]) -> Tasks:
+    """The tasks of ranges in any order, which may overlap."""
+    ranges.sort()
+    if all(one[1] < two[0] for one, two in pairwise(ranges)):
+        return Tasks(tuple(ranges))
+    return Tasks.of(index for one in ranges for index in range(one[0], one[1] + 1, one[2]))
+
+
 def _runs(indices: list[int]) -> Iterator[Range]:
-    """Ranges of equal steps; two that only make a step greater than 1 stay apart."""
+    """Ranges of equal steps; two indices alone make one only if they are neighbours."""
     at = 0
     while at < len(indices):
         end = at + 1
@@ -149,17 +170,39 @@ def _runs(indices: list[int]) -> Iterator[Range]:
         at = end + 1
 
 
-def _cut(one: Range, index: int) -> Iterator[Range]:
-    """A range without one index."""
+def _common(one: Range, other: Range) -> Iterator[Range]:
+    """What two arithmetic progressions share is one again (the Chinese remainder theorem)."""
     first, last, step = one
-    if index not in range(first, last + 1, step):
-        yield one
+    gcd = math.gcd(step, other[2])
+    distance = other[0] - first
+    if distance % gcd:
         return
-    if index > first:
-        yield _plain(first, index - step, step)
-    if index < last:
-        yield _plain(index + step, last, step)
+    modulus = other[2] // gcd
+    start = first + step * (distance // gcd * pow(step // gcd, -1, modulus) % modulus)
+    both = step * modulus
+    start += max(0, -(-(other[0] - start) // both)) * both
+    end = min(last, other[1])
+    if start <= end:
+        yield _plain(start, end, both)
 
 
-def _plain(first: int, last: int, step: int) -> Range:
-    return (first, last, step if last > first else 1)
+def _cut(one: Range, gone: list[Range]) -> Iterator[Range]:
+    """A range without parts of it, whose steps are multiples of its own."""
+    first, last, step = one
+    for start, end, stride in gone:
+        if start > first:
+            yield _plain(first, start - step, step)
+        if end > start:
+            yield from _between(start, end, stride, step)
+        first = end + step
+    if first <= last:
+        yield _plain(first, last, step)
+
+
+def _between(start: int, end: int, stride: int, step: int) -> Iterator[Range]:
+    """What lies in steps of ``step`` between the indices from ``start`` to ``end``."""
+    if stride == 2 * step:
+        yield _plain(start + step, end - step, stride)
+    elif stride > step:
+        for at in range(start, end, stride):
+            yield _plain(at + step, at + stride - step, step)

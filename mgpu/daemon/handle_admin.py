@@ -171,7 +171,7 @@ def _reservation(
         "active": one.start <= now.wall < one.end,
         "count": one.count or len(one.gpus),
         "exact": bool(one.gpus),
-        "gpus": [world.gpus[uuid].index for uuid in chosen if uuid in world.gpus],
+        "gpus": sorted(world.gpus[uuid].index for uuid in chosen if uuid in world.gpus),
         "users": list(one.users) if shown else [],
         "groups": list(one.groups) if shown else [],
         "projects": list(one.projects),

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from mgpu.core.policy import effective_limit
 from mgpu.core.world import World
-from mgpu.model.job import Job, Running, Starting
+from mgpu.model.job import Job, Running, Starting, Stopping
 
 #: What the daemon knows of an attempt. Not in the map: there is nothing of it, as far as seen.
 ORDERED: Final = "ordered"  # its launch was sent to the launcher
@@ -30,11 +31,23 @@ class Launch(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Have its supervisor end the attempt, by force after ``grace`` seconds."""
+    """Have its supervisor end the attempt, by force after ``grace`` seconds.
+
+    ``warn``: the signal that the job asked for before its limit comes first.
+    """
 
     job: int
     attempt: int
     grace: int
+    warn: bool = False
+
+
+class Extend(NamedTuple):
+    """Let the attempt run ``seconds`` from its start in all."""
+
+    job: int
+    attempt: int
+    seconds: int
 
 
 class Kill(NamedTuple):
@@ -51,27 +64,41 @@ class Acknowledge(NamedTuple):
     attempt: int
 
 
-Effect = Launch | Stop | Kill | Acknowledge
+Effect = Launch | Stop | Extend | Kill | Acknowledge
 
 
-def required_effects(world: World, observed: Observed) -> list[Effect]:
-    """Every effect that the world asks for and that has not been ordered yet."""
+def required_effects(
+    world: World, observed: Observed, limits: Mapping[Attempt, int] | None = None
+) -> list[Effect]:
+    """Every effect that the world asks for and that has not been ordered yet.
+
+    ``limits`` are the seconds that were granted to attempts beyond their order's.
+    """
     wanted = {(job.id, job.attempt) for job in world.placed.values()}
-    return [*_for_placed(world, observed), *_for_strays(wanted, observed)]
+    return [*_for_placed(world, observed, limits or {}), *_for_strays(wanted, observed)]
 
 
-def _for_placed(world: World, observed: Observed) -> Iterator[Effect]:
+def _for_placed(
+    world: World, observed: Observed, limits: Mapping[Attempt, int]
+) -> Iterator[Effect]:
     for job in world.placed.values():
-        effect = _for_job(job, observed.get((job.id, job.attempt)), world.policy.grace)
+        attempt = (job.id, job.attempt)
+        effect = _for_job(world, job, observed.get(attempt), limits.get(attempt, 0))
         if effect is not None:
             yield effect
 
 
-def _for_job(job: Job, seen: str | None, grace: int) -> Effect | None:
+def _for_job(world: World, job: Job, seen: str | None, granted: int) -> Effect | None:
     if seen is None:
         return _launch_or_kill(job)
-    if seen in (ORDERED, LIVE) and not isinstance(job.phase, Starting | Running):
-        return Stop(job.id, job.attempt, grace)
+    if seen not in (ORDERED, LIVE):
+        return None
+    phase = job.phase
+    if isinstance(phase, Stopping):
+        return Stop(job.id, job.attempt, world.policy.grace, phase.preempted != 0)
+    if seen == LIVE and job.extension and isinstance(phase, Running):
+        seconds = effective_limit(job.spec, world.policy) + job.extension
+        return Extend(job.id, job.attempt, seconds) if seconds != granted else None
     return None
 
 

@@ -69,6 +69,8 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
     if report.started is not None and not _seen_running(job):
         events.append(Launched(Now(report.started, now.boot), job.id, job.attempt, 0, 0))
     state = _end_state(job, report)
+    if state == states.PREEMPTED:
+        return [*events, Requeued(at, job.id, job.attempt, state)]
     if state == states.TIMEOUT and _may_requeue(world, job):
         return [*events, Requeued(at, job.id, job.attempt, state)]
     how = (state, report.code, report.signal, report.detail)
@@ -88,7 +90,8 @@ def refused(world: World, job: Job, report: AttemptRefused, now: Now) -> list[Ev
 
 def lost(_world: World, job: Job, report: AttemptLost, now: Now) -> list[Event]:
     """How it ended will never be known: no code, and certainly not 0."""
-    state = states.CANCELLED if isinstance(job.phase, Stopping) else states.FAILED
+    cancelled = isinstance(job.phase, Stopping) and not _is_preempted(job)
+    state = states.CANCELLED if cancelled else states.FAILED
     return [_finished(job, now, state, _join(LOST, report.detail))]
 
 
@@ -102,7 +105,7 @@ def vanished(_world: World, job: Job, _report: AttemptVanished, now: Now) -> lis
 
 def rebooted(world: World, job: Job, _report: Rebooted, now: Now) -> list[Event]:
     """All processes of before the boot are gone."""
-    if isinstance(job.phase, Stopping):
+    if isinstance(job.phase, Stopping) and not _is_preempted(job):
         return [_finished(job, now, states.CANCELLED, REBOOTED)]
     if _may_requeue(world, job):
         return [Requeued(now, job.id, job.attempt, states.NODE_FAIL)]
@@ -115,11 +118,18 @@ def _seen_running(job: Job) -> bool:
 
 
 def _end_state(job: Job, report: AttemptEnded) -> str:
+    if _is_preempted(job):
+        done = report.cause == "exit" and (report.code, report.signal) == (0, None)
+        return states.COMPLETED if done else states.PREEMPTED
     if isinstance(job.phase, Stopping) or report.cause == "cancel":
         return states.CANCELLED
     if report.cause == "timelimit":
         return states.TIMEOUT
     return states.COMPLETED if (report.code, report.signal) == (0, None) else states.FAILED
+
+
+def _is_preempted(job: Job) -> bool:
+    return isinstance(job.phase, Stopping) and job.phase.preempted != 0
 
 
 def _may_requeue(world: World, job: Job) -> bool:

@@ -158,7 +158,8 @@ def _own(world: World, number: int, uid: int, *, may_any: bool) -> Job | None:
 
 
 def _is_ending(job: Job) -> bool:
-    return isinstance(job.phase, Stopping | Ended)
+    phase = job.phase
+    return isinstance(phase, Ended) or (isinstance(phase, Stopping) and not phase.preempted)
 
 
 def _cancel_outcome(job: Job | None) -> str:

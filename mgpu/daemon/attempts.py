@@ -35,6 +35,7 @@ class Attempt:
     the program may run, ``killing`` whether the launcher was asked to clear it away, ``grace`` the
     seconds of a stop that could not be delivered yet. ``child`` tells that the launcher is its
     supervisor's parent and has not seen it end, ``acked`` that its stored end was acknowledged.
+    ``warned`` tells that the stop is one with a warning first, ``limit`` is a granted extension.
     """
 
     key: Key
@@ -47,6 +48,8 @@ class Attempt:
     grace: int | None = None
     deadline: float | None = None
     tries: int = 0
+    warned: bool = False
+    limit: int = 0
 
 
 class Attempts:
@@ -85,12 +88,29 @@ class Attempts:
         self._attach(attempt, ours)
         self._launcher.send(message, (payload, theirs.detach()))
 
-    def stop(self, key: Key, grace: int) -> None:
-        """End the attempt: SIGTERM now, SIGKILL after ``grace`` seconds."""
+    def stop(self, key: Key, grace: int, *, warn: bool = False) -> None:
+        """End the attempt: SIGTERM now, SIGKILL after ``grace`` seconds.
+
+        ``warn``: the warning that its owner asked for comes before. Then the attempt goes on to
+        count as live, so that a plain stop can still follow.
+        """
         attempt = self._attempts[key]
-        attempt.stage = "stopping"
+        if warn and attempt.warned:
+            return
+        attempt.warned = warn
+        attempt.stage = attempt.stage if warn else "stopping"
         attempt.grace = grace
         self._deliver_stop(attempt)
+
+    def extend(self, key: Key, seconds: int) -> None:
+        """Let the attempt run ``seconds`` from its start in all."""
+        attempt = self._attempts[key]
+        attempt.limit = seconds
+        self._send(attempt, {"op": "limit", "seconds": seconds})
+
+    def limits(self) -> dict[Key, int]:
+        """The seconds that were granted to attempts beyond their order's limit."""
+        return {key: a.limit for key, a in self._attempts.items() if a.limit}
 
     def acknowledge(self, key: Key) -> None:
         """The end of the attempt is stored: its supervisor may go, its folder with it."""
@@ -247,7 +267,8 @@ class Attempts:
 
     def _deliver_stop(self, attempt: Attempt) -> None:
         if attempt.grace is not None and attempt.sock is not None:
-            self._send(attempt, {"op": "stop", "grace": attempt.grace})
+            warn = {"warn": True} if attempt.warned else {}
+            self._send(attempt, {"op": "stop", "grace": attempt.grace, **warn})
 
     def _receive(self, attempt: Attempt, now: Now) -> None:
         while attempt.sock is not None:

@@ -37,7 +37,9 @@ class Actor:
             if isinstance(effect, core.Launch):
                 self._launch(world, world.jobs[effect.job], now)
             elif isinstance(effect, core.Stop):
-                self._attempts.stop(key, effect.grace)
+                self._attempts.stop(key, effect.grace, warn=effect.warn)
+            elif isinstance(effect, core.Extend):
+                self._attempts.extend(key, effect.seconds)
             elif isinstance(effect, core.Acknowledge):
                 self._attempts.acknowledge(key)
             else:

@@ -14,6 +14,8 @@ from typing import Any
 
 from mgpu.core.decide import decide
 from mgpu.core.effects import Effect, required_effects
+from mgpu.core.extension import extensions
+from mgpu.core.extension import next_change as next_extension
 from mgpu.core.lifecycle import evolve, forget_boot
 from mgpu.core.orders import Kept
 from mgpu.core.policy import Policy
@@ -91,11 +93,13 @@ class Engine:
         observed: Callable[[], dict[tuple[int, int], str]],
         on_ended: Callable[[Job, Now], None],
         boot_id: str = "",
+        limits: Callable[[], dict[tuple[int, int], int]] = dict,
     ) -> None:
         self._store = store
         self._policy = policy
         self._act = act
         self._observed = observed
+        self._limits = limits
         self._on_ended = on_ended
         self._boot_id = boot_id
         self._inventory = Inventory("none", ())
@@ -155,7 +159,11 @@ class Engine:
     def _own_deadline(self) -> float | None:
         if self._reports or self._dirty:
             return 0.0
-        return next_deadline(self.world) if self.running else None
+        return self._next() if self.running else None
+
+    def _next(self) -> float | None:
+        times = (next_deadline(self.world), next_extension(self.world))
+        return min((at for at in times if at is not None), default=None)
 
     # -- the turn -------------------------------------------------------------------------------
 
@@ -189,7 +197,9 @@ class Engine:
         if self.running:
             while events := settle(self.world, now):
                 self._apply(turn, events)
-            self._apply(turn, schedule(self.world, now).events)
+            plan = schedule(self.world, now)
+            self._apply(turn, plan.events)
+            self._apply(turn, extensions(self.world, plan.outlook, now))
         ended = self._store_turn(turn, now)
         del self._reports[: len(reports)]
         self._finish(turn, ended, now)
@@ -281,7 +291,7 @@ class Engine:
         for job in ended:
             self._on_ended(job, now)
         if self.running:  # before, what is observed is not yet what there is
-            self._act(required_effects(self.world, self._observed()), now)
+            self._act(required_effects(self.world, self._observed(), self._limits()), now)
 
     def _undo(self, refused: list[Ask], error: StoreError, now: Now) -> None:
         """Nothing of the turn is stored: forget it and refuse these requests of it."""

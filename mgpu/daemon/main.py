@@ -67,7 +67,13 @@ class Scheduler:
         self._actor = Actor(self._attempts, self._store)
         boot = bootid.boot_id()
         self._engine = Engine(
-            self._store, policy(settings), self._act, self._attempts.observed, self._ended, boot
+            self._store,
+            policy(settings),
+            self._act,
+            self._attempts.observed,
+            self._ended,
+            boot,
+            self._attempts.limits,
         )
         self._recovery = Recovery(self._engine, dirs, self._attempts, boot)
         self._accounts = Accounts(self._ask_account)

@@ -38,7 +38,8 @@ class Supervisor:
     """One attempt: the facts, the handlers that learn them, and what follows."""
 
     __slots__ = (
-        *("about_to_execute", "announced", "attempt", "cause", "channel", "child", "deadlines"),
+        *("about_to_execute", "announced", "attempt", "begun", "cause", "channel", "child"),
+        "deadlines",
         *(
             "killed",
             "loop",
@@ -69,6 +70,7 @@ class Supervisor:
         self.about_to_execute = False
         self.started: float | None = None
         self.announced = False
+        self.begun = 0.0
         self.status: int | None = None
         self.refusal: Refusal | None = None
         self.report: Refusal | None = None
@@ -198,6 +200,8 @@ class Supervisor:
                 tree.warn(self.tree, self.order.warn[0])
             elif name == "limit":
                 self.stop("timelimit", self.order.grace)
+            elif name == "term":
+                self.stop("cancel", self.order.grace)
             elif name == "kill":
                 self.kill()
             elif name == "keep":
@@ -207,7 +211,11 @@ class Supervisor:
         order, operation = self.order, message.get("op")
         if operation == "stop":
             grace = message.get("grace")
-            self.stop("cancel", grace if type(grace) is int and grace >= 0 else order.grace)
+            grace = grace if type(grace) is int and grace >= 0 else order.grace
+            if not (message.get("warn") and self._warn_first()):
+                self.stop("cancel", grace)
+        elif operation == "limit" and type(message.get("seconds")) is int:
+            self._extend(message["seconds"])
         elif operation == "ack" and self.over:
             if (message.get("job"), message.get("attempt")) != (order.job, order.attempt):
                 return
@@ -243,13 +251,27 @@ class Supervisor:
         if self.started is None or self.announced:
             return
         self.announced = True
-        wall, boot = self.started, clock.boot()
-        self._tell("running", pid=self.child, ticks=self.ticks, wall=wall, boot=boot)
+        wall, self.begun = self.started, clock.boot()
+        self._tell("running", pid=self.child, ticks=self.ticks, wall=wall, boot=self.begun)
         limit, warn = self.order.limit, self.order.warn
         if limit:
             self.deadlines.set("limit", limit)
         if limit and warn is not None and warn[1] < limit:
             self.deadlines.set("warn", limit - warn[1])
+
+    def _warn_first(self) -> bool:
+        """The warning that its owner asked for, and SIGTERM so long after it; False for none."""
+        warn = self.order.warn
+        if warn is None or self.tree is None or self.started is None or self.patient:
+            return False
+        tree.warn(self.tree, warn[0])
+        self.deadlines.set("term", warn[1])
+        return True
+
+    def _extend(self, seconds: int) -> None:
+        """Let the attempt run so long from its start, unless it is being ended already."""
+        if self.announced and self.order.limit and self.cause == "exit" and not self.patient:
+            self.deadlines.set("limit", max(0.0, self.begun + seconds - clock.boot()))
 
     def stop(self, cause: str, grace: int) -> None:
         """SIGTERM the tree now, SIGKILL it after ``grace`` seconds; a cancel outweighs a limit."""

@@ -1,0 +1,85 @@
+"""Time slices: a job at the machine's limit goes on while nobody who waits could use its GPUs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mgpu.core.outlook import Ask, Outlook
+from mgpu.core.placement import choose, need_of
+from mgpu.core.policy import Policy, effective_limit
+from mgpu.core.schedule import ask_of, bar_of_owner
+from mgpu.core.tally import Tally
+from mgpu.core.world import World
+from mgpu.model.events import Extended
+from mgpu.model.job import Job, Running
+from mgpu.model.time import Now
+
+#: It is decided so long (seconds) before the limit, and granted for so long at a time.
+LEAD: Final = 30
+SLICE: Final = 300
+
+
+def extensions(world: World, seen: Outlook, now: Now) -> list[Extended]:
+    """The extensions that are due after a pass that left ``seen``."""
+    if world.policy.on_time_limit != "extend-when-idle":
+        return []
+    return [
+        Extended(now, job.id, job.attempt, job.extension + length)
+        for job in world.placed.values()
+        if job.id not in seen.started
+        and (due := _due(job, world.policy)) is not None
+        and due <= now.boot
+        and (length := _length(job, world.policy))
+        and not _is_wanted(world, seen, job, length, now)
+    ]
+
+
+def next_change(world: World) -> float | None:
+    """The boot time at which the next extension is to be decided."""
+    if world.policy.on_time_limit != "extend-when-idle":
+        return None
+    times = [_due(job, world.policy) for job in world.placed.values()]
+    return min((at for at in times if at is not None), default=None)
+
+
+def _due(job: Job, policy: Policy) -> float | None:
+    """When it is decided whether a job goes on; None for one that may not, or cannot."""
+    phase = job.phase
+    if not isinstance(phase, Running) or not _length(job, policy):
+        return None
+    return phase.started.boot + effective_limit(job.spec, policy) + job.extension - LEAD
+
+
+def _length(job: Job, policy: Policy) -> int:
+    """For how long a job may go on beyond the machine's limit; its own limit stays."""
+    if not policy.max_job_time:
+        return 0
+    own = job.spec.time_limit
+    if own is None:
+        return SLICE
+    return max(0, min(SLICE, own - policy.max_job_time - job.extension))
+
+
+def _is_wanted(world: World, seen: Outlook, job: Job, length: int, now: Now) -> bool:
+    """Whether somebody waits who could start on what the job has, or a reservation begins."""
+    need = need_of(job.spec)
+    rooms = [room.copy() for room in seen.rooms]
+    for room in rooms:
+        if job.id in room.jobs:
+            room.give(job.id, need)
+    ask = ask_of(world, job, need, now)._replace(end=now.boot + LEAD + length)
+    own = [room for room in seen.rooms if room.uuid in job.gpus]
+    if len(seen.open_to(ask, own)) < len(own):
+        return True
+    unfit: set[tuple[int, frozenset[int]]] = set()
+    for line in world.queue.lines.values():
+        head = line.jobs[0]
+        wish: Ask = ask_of(world, head, line.need, now)
+        kind = (line.kind, wish.rights)
+        if not line.need.gpus or kind in unfit:
+            continue
+        if choose(seen.open_to(wish, rooms), line.need) is None:
+            unfit.add(kind)
+        elif bar_of_owner(world, now, head, Tally(), world.placed_of.get(head.uid, 0)) is None:
+            return True
+    return False

@@ -34,6 +34,4 @@ def policies(names: Sequence[str] = NAMES, base: Policy | None = None) -> dict[s
 
 def simulate(jobs: Sequence[TraceJob], gpus: int, policies: Mapping[str, Policy]) -> Results:
     """How the jobs fare on ``gpus`` GPUs under each policy, in the order given."""
-    return {
-        name: summarize(replay(jobs, gpus, policy), gpus) for name, policy in policies.items()
-    }
+    return {name: summarize(replay(jobs, gpus, policy), gpus) for name, policy in policies.items()}

@@ -201,5 +201,5 @@ class _Replay:
 def _spec(job: TraceJob, number: int) -> JobSpec:
     return JobSpec(
         number, "replay", "", "/", job.gpus, job.gpu_mem,
-        time_limit=job.limit, requeue=False, project=job.project, qos=job.qos,
+        time_limit=job.limit, requeue=job.requeue, project=job.project, qos=job.qos,
     )  # fmt: skip

@@ -2,7 +2,8 @@
 
 Two kinds of CSV are read, told apart by their first line. The general one has the columns
 ``submit,user,gpus,run`` (seconds, the first from any origin) and may have ``limit``, ``gpu_mem``
-(MiB), ``priority``, ``project`` and ``qos``; an empty cell is the default. The other is that of
+(MiB), ``priority``, ``project``, ``qos`` and ``requeue`` (1: at its limit a job goes back into the
+queue); an empty cell is the default. The other is that of
 Microsoft's Philly cluster, with ``user,gpu_num,interval,run_time`` among its columns, where
 ``interval`` is the time since the line before.
 """
@@ -30,7 +31,8 @@ class TraceError(ValueError):
 class TraceJob(NamedTuple):
     """One job: submitted at ``submit`` seconds, it takes ``run`` seconds on its GPUs.
 
-    ``limit`` None is no limit, ``gpu_mem`` None is whole GPUs.
+    ``limit`` None is no limit, ``gpu_mem`` None is whole GPUs. With ``requeue`` it waits again
+    when it has reached its limit; else it is over.
     """
 
     submit: float
@@ -42,6 +44,7 @@ class TraceJob(NamedTuple):
     priority: int = 0
     project: str = ""
     qos: str = ""
+    requeue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ def _read_general(rows: Iterable[_Row]) -> Iterator[TraceJob]:
             row.whole("priority") or 0,
             row.text("project"),
             row.text("qos"),
+            bool(row.whole("requeue")),
         )
 
 

@@ -14,7 +14,7 @@ from mgpu.core.foresight import waits_for_jobs
 from mgpu.core.outlook import Ask, Outlook, Reservation
 from mgpu.core.placement import Need, Room, choose, fits, large_enough, need_of
 from mgpu.core.policy import effective_limit
-from mgpu.core.schedule import ask_of, bar_of_owner, outlook
+from mgpu.core.schedule import ask_of, bar_of_gpus, bar_of_owner, find_gpus, outlook
 from mgpu.core.tally import Tally
 from mgpu.core.world import World
 from mgpu.model.job import Job, JobSpec, Pending
@@ -57,7 +57,15 @@ def _in_line(world: World, job: Job, now: Now) -> Explained:
         return Reason.ARRAY_LIMIT, f"{running} tasks of array {job.array} run; no more at once"
     running = world.placed_of.get(job.uid, 0)
     barred = bar_of_owner(world, now, job, Tally(), running)
-    return barred or _blocked(world, seen, job, now)
+    return barred or _too_large(world, seen, job, now) or _blocked(world, seen, job, now)
+
+
+def _too_large(world: World, seen: Outlook, job: Job, now: Now) -> Explained | None:
+    """The quota that the GPUs which it could have would pass."""
+    if not world.has_quotas:
+        return None
+    rooms = find_gpus(seen, ask_of(world, job, need_of(job.spec), now), world.policy)
+    return bar_of_gpus(world, now, job, rooms, Tally()) if rooms else None
 
 
 def needs(need: Need) -> str:

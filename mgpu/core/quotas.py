@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from mgpu.core.tally import Owner, Tally, memory_of, owner_of
+from mgpu.core.tally import Load, Owner, Tally, memory_of, owner_of
 from mgpu.core.world import World
 from mgpu.model.events import Event
 from mgpu.model.job import Job, JobSpec, Running, Starting, Stopping
@@ -33,6 +33,16 @@ DEFAULT_USER: Final = "default:user"
 DEFAULT_PROJECT: Final = "default:project"
 
 
+class Standing(NamedTuple):
+    """How a subject stands: what it holds, and why its GPU-hours bar it, if they do."""
+
+    subject: str
+    quota: Quota
+    mine: Callable[[Owner], bool]
+    held: Load
+    spent: Explained | None
+
+
 def blocking(
     world: World, now: Now, owner: Owner, gpus: int, memory: int, starts: Tally
 ) -> Explained | None:
@@ -41,12 +51,33 @@ def blocking(
     It needs ``gpus`` and ``memory`` MiB of them in all (see :func:`least_memory` and
     :func:`memory_on`). ``starts`` are the starts of this pass, which the world does not know yet.
     """
-    for subject, quota in bounds(world, owner, world.groups_of(owner.uid)):
-        found = _over_held(world, subject, quota, gpus, memory, starts)
-        found = found or _over_hours(world, now, subject, quota, gpus)
+    for standing in _standings(world, now, owner):
+        held = standing.held
+        if starts.running:
+            held = held.plus(starts.load(standing.mine))
+        found = _over_held(standing, held, gpus, memory) or (standing.spent if gpus else None)
         if found is not None:
             return found
     return None
+
+
+def _standings(world: World, now: Now, owner: Owner) -> list[Standing]:
+    """One for each quota that binds; the same list until something changes."""
+    known: Any = world.derived.get("standings")
+    if known is None or known[0] != (world.generation, now):
+        known = world.derived["standings"] = ((world.generation, now), {})
+    found: list[Standing] | None = known[1].get(owner)
+    if found is None:
+        groups = world.groups_of(owner.uid)
+        found = [_standing(world, now, *bound) for bound in bounds(world, owner, groups)]
+        known[1][owner] = found
+    return found
+
+
+def _standing(world: World, now: Now, subject: str, quota: Quota) -> Standing:
+    mine = counts(world, subject)
+    spent = _over_hours(world, now, subject, quota)
+    return Standing(subject, quota, mine, world.tally.load(mine), spent)
 
 
 def bounds(world: World, owner: Owner, groups: Sequence[str]) -> list[Bound]:
@@ -94,12 +125,8 @@ def memory_on(world: World, spec: JobSpec, gpus: Sequence[str]) -> int:
     return memory_of(spec, [world.gpus[uuid].total for uuid in gpus if uuid in world.gpus])
 
 
-def _over_held(
-    world: World, subject: str, quota: Quota, gpus: int, memory: int, starts: Tally
-) -> Explained | None:
-    mine = counts(world, subject)
-    held = world.tally.load(mine).plus(starts.load(mine))
-    who = named(subject)
+def _over_held(standing: Standing, held: Load, gpus: int, memory: int) -> Explained | None:
+    who, quota = named(standing.subject), standing.quota
     if quota.running_jobs is not None and held.jobs + 1 > quota.running_jobs:
         return Reason.QUOTA_JOBS, f"{who}: {held.jobs} of at most {quota.running_jobs} jobs run"
     if quota.running_gpus is not None and gpus and held.gpus + gpus > quota.running_gpus:
@@ -177,8 +204,8 @@ def next_change(world: World) -> float | None:
     return known
 
 
-def _over_hours(world: World, now: Now, subject: str, quota: Quota, gpus: int) -> Explained | None:
-    if quota.gpu_hours is None or not gpus:
+def _over_hours(world: World, now: Now, subject: str, quota: Quota) -> Explained | None:
+    if quota.gpu_hours is None:
         return None
     seconds = used(world, now, subject, quota)
     if seconds < quota.gpu_hours * HOUR:

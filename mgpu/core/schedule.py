@@ -18,7 +18,7 @@ from mgpu.core.outlook import Ask, Outlook
 from mgpu.core.placement import Need, Room, choose
 from mgpu.core.policy import Policy, shorter_limit
 from mgpu.core.queue import Line, Walk
-from mgpu.core.tally import Owner, Tally
+from mgpu.core.tally import Tally, owner_of
 from mgpu.core.world import World
 from mgpu.model.events import Event, Split, Started
 from mgpu.model.job import Job
@@ -96,10 +96,20 @@ def bar_of_owner(
     bound = world.policy.max_running_per_user
     if bound and running >= bound:
         return Reason.QUOTA_JOBS, f"{running} of your jobs run; {bound} may run at once"
-    spec = job.spec
-    owner = Owner(job.uid, job.user, spec.project)
-    memory = quotas.least_memory(world, spec)
-    return quotas.blocking(world, now, owner, spec.gpus, memory, starting)
+    if not world.has_quotas:
+        return None
+    memory = quotas.least_memory(world, job.spec)
+    return quotas.blocking(world, now, owner_of(job), job.spec.gpus, memory, starting)
+
+
+def bar_of_gpus(
+    world: World, now: Now, job: Job, rooms: list[Room], starting: Tally
+) -> tuple[str, str] | None:
+    """Why the job may not start on these GPUs: they are larger than a quota leaves."""
+    if job.spec.shares or not world.has_quotas:
+        return None
+    memory = quotas.memory_on(world, job.spec, [room.uuid for room in rooms])
+    return quotas.blocking(world, now, owner_of(job), job.spec.gpus, memory, starting)
 
 
 def _is_due(world: World, now: Now) -> bool:
@@ -137,7 +147,8 @@ class _Pass:
                 continue
             rooms = find_gpus(self.outlook, ask, self.world.policy)
             if rooms is not None:
-                self._start(line, job, ask, rooms)
+                if not bar_of_gpus(self.world, self.now, job, rooms, self._starting):
+                    self._start(line, job, ask, rooms)
             elif self._block(line, job, ask):
                 return
 

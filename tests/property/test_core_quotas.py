@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from mgpu.core import quotas
 from mgpu.core.orders import SetQuota
 from mgpu.core.requests import Submit
-from mgpu.core.tally import Load, Owner, Tally, memory_of, owner_of, weight
+from mgpu.core.tally import Load, Owner, memory_of, owner_of, weight
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
-from mgpu.model.events import Recorded, Started
+from mgpu.model.events import Recorded
 from mgpu.model.job import JobSpec, Pending
 from mgpu.model.records import Membership, Quota
 from mgpu.testing.builders import Desk
@@ -43,25 +43,6 @@ specs = st.builds(
 jobs = st.tuples(st.sampled_from(sorted(GROUPS)), specs)
 
 
-def let_in(desk: Desk, waiting: list[int]) -> None:
-    """One pass: starts are decided together and evolved at its end."""
-    starts, decided = Tally(), []
-    taken: set[str] = set()
-    for number in waiting:
-        job = desk.job(number)
-        rooms = [room.uuid for room in desk.world.rooms() if not room.jobs]
-        gpus = tuple(uuid for uuid in rooms if uuid not in taken)[: job.spec.gpus]
-        if len(gpus) < job.spec.gpus:
-            continue
-        memory = quotas.memory_on(desk.world, job.spec, gpus)
-        ask = (owner_of(job), job.spec.gpus, memory, starts)
-        if quotas.blocking(desk.world, desk.now, *ask) is None:
-            starts.take(job, memory)
-            taken.update(gpus)
-            decided.append(Started(desk.now, number, 1, gpus))
-    desk.apply(*decided)
-
-
 def held(world: World, subject: str) -> Load:
     """What the jobs of a subject hold, from the jobs alone."""
     mine = quotas.counts(world, subject)
@@ -85,6 +66,20 @@ def check(world: World) -> None:
             assert quota.gpu_memory is None or load.memory <= quota.gpu_memory
 
 
+def check_queue(world: World) -> None:
+    """What waits is counted right, and bounded for whom a bound was set."""
+    waiting = Counter[Owner]()
+    for job in world.jobs.values():
+        if isinstance(job.phase, Pending):
+            waiting[owner_of(job)] += weight(job)
+    assert world.tally.queued == waiting
+    for uid in GROUPS:
+        quota = world.records.get(Quota, f"user:u{uid}")
+        if quota is not None and quota.queued_jobs is not None:
+            mine = quotas.counts(world, quota.subject)
+            assert world.tally.waiting(mine) <= quota.queued_jobs
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(SUBJECTS), bounds, max_size=4),
@@ -93,30 +88,28 @@ def check(world: World) -> None:
 def test_no_quota_is_passed(
     set_: dict[str, dict[str, int]], plan: list[list[tuple[int, JobSpec]] | int]
 ) -> None:
+    """Whoever submits what, the passes keep within the bounds and say why a job waits."""
     desk = Desk(*SIZES)
     for subject, limits in set_.items():
         desk.ask(SetQuota(0, subject, limits))
-    queued: Quota | None
     for step in plan:
-        if isinstance(step, int):
-            running = sorted(desk.world.placed)
-            if running:
-                desk.end(running[step % len(running)])
-        else:
-            for uid, spec in step:
-                submit(desk, uid, spec)
-        let_in(desk, [n for n, job in desk.world.jobs.items() if isinstance(job.phase, Pending)])
+        work(desk, step)
+        desk.launched(*desk.run())
         check(desk.world)
-        waiting = Counter[Owner]()
-        for job in desk.world.jobs.values():
+        check_queue(desk.world)
+        for number, job in desk.world.jobs.items():
             if isinstance(job.phase, Pending):
-                waiting[owner_of(job)] += weight(job)
-        assert desk.world.tally.queued == waiting
-        for uid in GROUPS:
-            queued = desk.world.records.get(Quota, f"user:u{uid}")
-            if queued is not None and queued.queued_jobs is not None:
-                mine = quotas.counts(desk.world, f"user:u{uid}")
-                assert desk.world.tally.waiting(mine) <= queued.queued_jobs
+                assert desk.reason(number)[0]
+
+
+def work(desk: Desk, step: list[tuple[int, JobSpec]] | int) -> None:
+    """Submit jobs, or end one of those that run."""
+    if not isinstance(step, int):
+        for uid, spec in step:
+            submit(desk, uid, spec)
+    elif desk.world.placed:
+        running = sorted(desk.world.placed)
+        desk.end(running[step % len(running)])
 
 
 def submit(desk: Desk, uid: int, spec: JobSpec) -> None:

@@ -156,6 +156,30 @@ def test_gpus_that_are_found_later_count_with_their_size() -> None:
     assert desk.world.tally.load(lambda _: True).memory == 9000
 
 
+def test_a_job_does_not_get_a_gpu_larger_than_its_quota() -> None:
+    desk = Desk(8000, 16000)
+    bound(desk, "user:u1000", gpu_memory=9000)
+    started(desk, 0, uid=1001)
+    job = desk.submit()
+    assert desk.run() == {}
+    assert desk.reason(job) == (
+        Reason.QUOTA_MEMORY,
+        "user u1000: 0 of at most 9000 MiB held; this job needs 16000",
+    )
+    desk.cancel(1, uid=1001)
+    desk.end(1, signal=15, cause="cancel")
+    assert desk.run() == {job: (0,)}
+
+
+def test_others_go_on_behind_a_job_that_waits_for_a_quota() -> None:
+    desk = Desk(8, 8)
+    bound(desk, "default:user", running_gpus=1)
+    first, second = desk.submit(), desk.submit()
+    other = desk.submit(uid=1001)
+    assert set(desk.run()) == {first, other}
+    assert desk.reason(second)[0] == Reason.QUOTA_GPUS
+
+
 # -- what waits ------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from mgpu.core.placement import need_of
 from mgpu.core.queue import eligible_at, key_of, rank
+from mgpu.core.tally import Load, Owner, memory_of, owner_of, weight
 from mgpu.core.world import World
 from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
 
@@ -19,6 +20,7 @@ def check_invariants(world: World) -> None:
     """Raise AssertionError with what is wrong, if anything is."""
     for check in (
         _check_jobs, _check_counters, _check_queue, _check_placed, _check_ledger, _check_promises,
+        _check_tally,
     ):  # fmt: skip
         check(world)
 
@@ -102,6 +104,22 @@ def _check_promises(world: World) -> None:
         if gpu is not None:
             held = sum(job.spec.gpu_mem or 0 for job in jobs.values())
             _require(held <= gpu.total - world.policy.margin, f"{uuid}: {held} MiB are promised")
+
+
+def _check_tally(world: World) -> None:
+    """What quotas are held against."""
+    running: dict[Owner, Load] = {}
+    queued = Counter[Owner]()
+    for job in world.jobs.values():
+        owner = owner_of(job)
+        if isinstance(job.phase, Pending):
+            queued[owner] += weight(job)
+        else:
+            sizes = [world.gpus[uuid].total for uuid in job.gpus if uuid in world.gpus]
+            load = Load(1, job.spec.gpus, memory_of(job.spec, sizes))
+            running[owner] = running.get(owner, Load()).plus(load)
+    _require(world.tally.running == running, "the tally is not what runs")
+    _require(world.tally.queued == queued, "the tally is not what waits")
 
 
 def _rises(values: Iterable[tuple[float, ...]]) -> bool:

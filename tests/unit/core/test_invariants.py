@@ -84,6 +84,8 @@ DAMAGE: dict[str, tuple[Callable[[World], object], str]] = {
     "too many": (attribute(3, "spec", a_spec(2)), "job 3 holds"),
     "ledger": (lambda w: w.ledger.holders["GPU-0"].pop(1), "ledger is not what is held"),
     "memory": (shrink, "GPU-0: 800 MiB are promised"),
+    "tally": (lambda w: w.tally.running.clear(), "tally is not what runs"),
+    "tally of the queue": (lambda w: w.tally.queued.clear(), "tally is not what waits"),
     "alone": (promise_twice, "promised to .* alone"),
 }
 

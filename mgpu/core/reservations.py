@@ -66,8 +66,16 @@ def entitled(world: World, user: str, groups: Sequence[str], project: str) -> Ri
 
 
 def rights_of(world: World, job: Job) -> Rights:
-    """As :func:`entitled`, for one job."""
-    return entitled(world, job.user, world.groups_of(job.uid), job.spec.project)
+    """As :func:`entitled`, for one job; remembered until something changes."""
+    known: Any = world.derived.get("rights")
+    if known is None or known[0] != world.generation:
+        known = world.derived["rights"] = (world.generation, {})
+    key = (job.uid, job.spec.project)
+    found: Rights | None = known[1].get(key)
+    if found is None:
+        groups = world.groups_of(job.uid)
+        found = known[1][key] = entitled(world, job.user, groups, job.spec.project)
+    return found
 
 
 def opens_at(
@@ -161,7 +169,7 @@ def choose(world: World, kept: Sequence[Reservation], now: Now) -> Chosen:
     on what it has, a choice without conflict stays one.
     """
     gpus = [gpu.uuid for gpu in world.gpus.values() if gpu.available]
-    chosen = assign(kept, gpus, _Conflicts(world, kept, now))
+    chosen = assign(kept, gpus, _Conflicts(world, now))
     if missing(kept, chosen):  # the choice of one may be in another's way
         plain = assign(kept, gpus)
         if missing(kept, plain) < missing(kept, chosen):
@@ -204,10 +212,9 @@ def _meets(one: Reservation, spans: list[tuple[float, float]]) -> bool:
 class _Conflicts:
     """The cost of a GPU: jobs in the way, worst those that stay longest."""
 
-    def __init__(self, world: World, kept: Sequence[Reservation], now: Now) -> None:
+    def __init__(self, world: World, now: Now) -> None:
         self._world = world
         self._now = now
-        self._rights: dict[tuple[int, str], Rights] = {}
 
     def __call__(self, one: Reservation, uuid: str) -> tuple[float, ...]:
         start = max(self._now.boot, one.start + self._now.boot - self._now.wall)
@@ -216,16 +223,10 @@ class _Conflicts:
             for job in self._world.ledger.on(uuid)
             if latest_end(job, self._world.policy, self._now) > start
         ]
-        guests = [job for job in staying if one.id not in self._rights_of(job)]
+        guests = [job for job in staying if one.id not in rights_of(self._world, job)]
         rest = [job for job in guests if not (one.preempt and job.spec.requeue)]
         until = max((latest_end(j, self._world.policy, self._now) for j in rest), default=0.0)
         return (bool(guests) + bool(rest), until, not staying)
-
-    def _rights_of(self, job: Job) -> Rights:
-        key = (job.uid, job.spec.project)
-        if key not in self._rights:
-            self._rights[key] = rights_of(self._world, job)
-        return self._rights[key]
 
 
 def latest_end(job: Job, policy: Policy, now: Now) -> float:

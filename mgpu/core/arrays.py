@@ -1,12 +1,21 @@
-"""Arrays of jobs: which records their tasks are in, and how many may run at once."""
+"""Arrays of jobs: how many tasks may run at once, and the parts of them that requests name.
+
+A waiting record stands for any number of tasks. Whatever concerns some of them alone splits
+these off into a record of their own first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from mgpu.core.roster import Part
 from mgpu.core.world import World
+from mgpu.model.events import Erased, Event, Split
 from mgpu.model.job import Job, Pending
 from mgpu.model.records import Array
+from mgpu.model.target import Name, Target
+from mgpu.model.tasks import Tasks
+from mgpu.model.time import Now
 
 
 def may_start(world: World, job: Job, starting: Mapping[int, int]) -> bool:
@@ -17,21 +26,65 @@ def may_start(world: World, job: Job, starting: Mapping[int, int]) -> bool:
     array = world.records.get(Array, job.array)
     if array is None or not array.max_concurrent:
         return True
-    records = world.records_by_array.get(job.array, {})
-    return (
-        running(world, job.array) + sum(starting.get(n, 0) for n in records) < array.max_concurrent
-    )
+    now = world.arrays.running(job.array)
+    for number, count in starting.items():
+        now += count if world.jobs[number].array == job.array else 0
+    return now < array.max_concurrent
 
 
 def running(world: World, array: int) -> int:
     """How many tasks of an array have an attempt under way."""
-    records = world.records_by_array.get(array, {}).values()
-    return sum(not isinstance(job.phase, Pending) for job in records)
+    return world.arrays.running(array)
 
 
 def find(world: World, array: int, task: int) -> Job | None:
     """The active record that has this task."""
-    for job in world.records_by_array.get(array, {}).values():
-        if job.tasks is not None and task in job.tasks:
-            return job
-    return None
+    return world.arrays.find(array, task)
+
+
+def settle(world: World, now: Now) -> list[Event]:
+    """Forget the arrays that are over."""
+    over = sorted(world.arrays.empty)
+    return [Erased(now, 0, Array.__name__, str(n)) for n in over if world.records.get(Array, n)]
+
+
+def parts(world: World, name: Name) -> list[Part]:
+    """The records that ``name`` means, as far as they are active or ended in this turn.
+
+    A plain number is an array with all of its tasks, or one record whatever it belongs to.
+    """
+    if isinstance(name, Target):
+        return world.arrays.parts(name.job, name.tasks)
+    if world.arrays.has(name):
+        return [(job, None) for job in world.arrays.of(name)]
+    job = world.jobs.get(name) or world.changed.get(name)
+    return [] if job is None else [(job, None)]
+
+
+def cut(world: World, wanted: Iterable[Part], now: Now) -> tuple[list[Event], list[int]]:
+    """The splits after which every part has a record of its own, and the ids of these records.
+
+    Parts of what no longer waits are records already. A part that is named twice counts once.
+    """
+    events: list[Event] = []
+    ids: list[int] = []
+    child = world.next_id
+    for job, tasks in _merged(wanted):
+        if tasks is None or not isinstance(job.phase, Pending):
+            ids.append(job.id)
+            continue
+        events.append(Split(now, job.id, child, tasks))
+        ids.append(child)
+        child += 1
+    return events, ids
+
+
+def _merged(wanted: Iterable[Part]) -> list[Part]:
+    """Each record once, with all that is wanted of it."""
+    found: dict[int, Part] = {}
+    for job, tasks in wanted:
+        before = found.get(job.id, (job, Tasks(())))[1]
+        both = None if tasks is None or before is None else before.join(tasks)
+        whole = both is not None and job.tasks is not None and len(both) == len(job.tasks)
+        found[job.id] = (job, None if whole else both)
+    return list(found.values())

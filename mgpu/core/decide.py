@@ -20,6 +20,7 @@ from mgpu.core.requests import (
     Request,
     SetPriority,
     Submit,
+    Update,
 )
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
@@ -54,6 +55,7 @@ _WISHES: Mapping[type[Request], Callable[..., tuple[list[Event], Accepted | Outc
     Submit: wishes.submit,
     Cancel: wishes.cancel,
     SetPriority: wishes.set_priority,
+    Update: wishes.update,
     Reserve: administration.reserve,
     Unreserve: administration.unreserve,
     SetQuota: administration.set_quota,

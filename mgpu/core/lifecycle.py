@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mgpu.core import quotas, share
+from mgpu.core.tally import weight
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import (
@@ -53,7 +54,7 @@ def evolve(world: World, event: Event) -> None:
     if handler is None or not _is_current(world, job, event):
         raise IllegalTransition(f"{event!r} for {job!r}")
     handler(world, job, event)
-    world.move_on(event.job if isinstance(event, Started) else 0)
+    world.move_on(_starting(event))
 
 
 def forget_boot(world: World) -> None:
@@ -80,11 +81,20 @@ def _is_current(world: World, job: Job | None, event: Event) -> bool:
     return bool(attempt == job.attempt + isinstance(event, Started))
 
 
+def _starting(event: Event) -> int:
+    """The job that may be starting with this event, 0 for none."""
+    if isinstance(event, Split):
+        return event.child
+    return event.job if isinstance(event, Started) else 0
+
+
 def _keep(world: World, event: Recorded | Erased) -> None:
     if isinstance(event, Recorded):
         world.records.put(event.record)
     else:
         world.records.drop(event.kind, event.key)
+        if event.kind == Array.__name__:
+            world.arrays.empty.discard(int(event.key))
     world.move_on()
 
 
@@ -114,8 +124,10 @@ def _submitted(world: World, _job: None, event: Submitted) -> None:
 def _split(world: World, job: Job, event: Split) -> None:
     assert job.tasks is not None  # noqa: S101 - only array records are split
     world.dequeue(job)
+    world.arrays.remove(job)
     child = replace(job, id=event.child, tasks=event.tasks)
     job.tasks = job.tasks.without(event.tasks)
+    world.arrays.add(job)
     world.next_id = max(world.next_id, event.child + 1)
     world.add({child.id: child})
     _wait(world, job)
@@ -147,7 +159,7 @@ def _launched_too_late(world: World, job: Job, event: Launched) -> None:
 def _cancelled(world: World, job: Job, event: CancelRequested) -> None:
     world.dequeue(job)
     job.phase = Ended(states.CANCELLED, max(event.at.wall, job.submitted))
-    world.touch(job)
+    _leave(world, job)
 
 
 def _stopped(world: World, job: Job, event: CancelRequested) -> None:
@@ -222,14 +234,14 @@ def _finished(world: World, job: Job, event: Finished) -> None:
     # The wall clock may have been set back meanwhile; a duration is never negative.
     ended = max(event.at.wall, job.submitted if started is None else started)
     job.phase = Ended(event.state, ended, started, event.code, event.signal, event.detail, gpus)
-    world.touch(job)
+    _leave(world, job)
 
 
 def _refused(world: World, job: Job, event: Refused) -> None:
     world.dequeue(job)
     detail = f"{event.reason}: {event.detail}" if event.detail else event.reason
     job.phase = Ended(states.CANCELLED, max(event.at.wall, job.submitted), detail=detail)
-    world.touch(job)
+    _leave(world, job)
 
 
 def _preempted(world: World, job: Job, event: Preempted) -> None:
@@ -267,6 +279,16 @@ def _moved(world: World, job: Job, event: PriorityChanged) -> None:
     world.dequeue(job)
     job.priority = event.priority
     _wait(world, job)
+
+
+def _leave(world: World, job: Job) -> None:
+    """It has ended: its array counts it."""
+    array = world.records.get(Array, job.array) if job.array else None
+    if array is not None:
+        well = weight(job) if job.state == states.COMPLETED else 0
+        done, failed = array.done + well, array.failed + weight(job) - well
+        world.records.put(replace(array, done=done, failed=failed))
+    world.touch(job)
 
 
 def _wait(world: World, job: Job) -> None:

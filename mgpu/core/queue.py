@@ -44,8 +44,11 @@ Score = Callable[["Line", Job], tuple[int, float]]
 
 
 def rank(job: Job) -> Rank:
-    """The place of a job in its line: the smaller, the earlier."""
-    return (-job.priority, job.seq, job.id)
+    """The place of a job in its line: the smaller, the earlier.
+
+    Records of one array have one ``seq`` until they are put back; their order is that of tasks.
+    """
+    return (-job.priority, job.seq, job.tasks.first if job.tasks is not None else 0)
 
 
 def eligible_at(job: Job) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mgpu.core.orders import Order
 from mgpu.model.dependency import Dependency
 from mgpu.model.job import JobSpec
+from mgpu.model.target import Name
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 
@@ -43,7 +44,7 @@ class Submit:
 class Cancel:
     """End these jobs."""
 
-    jobs: tuple[int, ...]
+    jobs: tuple[Name, ...]
     uid: int
     may_any: bool = False
 
@@ -52,8 +53,18 @@ class Cancel:
 class SetPriority:
     """Move these waiting jobs in the queue."""
 
-    jobs: tuple[int, ...]
+    jobs: tuple[Name, ...]
     priority: int
+    uid: int
+    may_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Let at most ``max_concurrent`` tasks of an array run at once; 0 is no bound."""
+
+    job: int
+    max_concurrent: int
     uid: int
     may_any: bool = False
 
@@ -124,4 +135,4 @@ class Rebooted:
 
 
 Report = AttemptRunning | AttemptEnded | AttemptRefused | AttemptLost | AttemptVanished | Rebooted
-Request = Submit | Cancel | SetPriority | Order | Report
+Request = Submit | Cancel | SetPriority | Update | Order | Report

@@ -1,19 +1,22 @@
-"""What users ask for: submit, cancel, change the priority."""
+"""What users ask for: submit, cancel, change the priority or the bound of an array."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from mgpu.core import quotas
+from mgpu.core import arrays, quotas
 from mgpu.core.placement import large_enough, need_of
-from mgpu.core.requests import Cancel, SetPriority, Submit
+from mgpu.core.requests import Cancel, SetPriority, Submit, Update
+from mgpu.core.roster import Part
 from mgpu.core.tally import Owner
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import CancelRequested, Event, PriorityChanged, Recorded, Submitted
 from mgpu.model.job import Ended, Job, JobSpec, Pending, Stopping
-from mgpu.model.records import Membership
+from mgpu.model.records import Array, Membership
+from mgpu.model.target import Name
 from mgpu.model.time import Now
 
 #: What became of one job of a request. A job of somebody else is ``unknown``: ids tell nothing.
@@ -37,7 +40,7 @@ class Accepted:
 class Outcomes:
     """What became of each job asked for, in the order asked."""
 
-    jobs: tuple[tuple[int, str], ...]
+    jobs: tuple[tuple[Name, str], ...]
 
 
 Judged = tuple[list[Event], Accepted | Outcomes]
@@ -47,7 +50,11 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     """Accept new jobs, unless they could never start or are too many."""
     if wish.count < 1:
         raise MgpuError("BadRequest", f"expected 1 or more, got {wish.count}", path="count")
-    _check_priority(world, wish.priority, admin=wish.admin, path="spec.priority")
+    if wish.count > 1 and wish.tasks is not None:
+        raise MgpuError("BadRequest", f"expected 1 for an array, got {wish.count}", path="count")
+    groups = wish.groups or world.groups_of(wish.uid)
+    _check_priority(world, wish.priority, groups, admin=wish.admin, path="spec.priority")
+    _check_class(world, wish.spec.qos, groups)
     _check_gpus(world, wish.spec)
     _check_memory(world, wish.spec)
     _check_pending(world, wish)
@@ -56,38 +63,84 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     who = (wish.uid, wish.user, wish.spec, wish.priority)
     rest = (wish.tasks, wish.held, wish.begin, wish.needs)
     event = Submitted(now, first, wish.count, *who, *rest)
-    return [*_joined(world, wish, now), event], Accepted(first, wish.count)
+    events = [*_joined(world, wish, now), event, *_bounded(wish, first, now)]
+    return events, Accepted(first, wish.count)
 
 
 def cancel(world: World, wish: Cancel, now: Now) -> Judged:
     """End jobs: waiting ones at once, the others as soon as their processes are gone."""
-    events: list[Event] = []
-    outcomes = {}
-    for number in wish.jobs:
-        job = _own(world, number, wish.uid, may_any=wish.may_any)
-        if job is not None and number not in outcomes and not _is_ending(job):
-            events.append(CancelRequested(now, number, wish.uid))
-        outcomes[number] = _cancel_outcome(job)
-    return events, Outcomes(tuple(outcomes.items()))
+    named = own_parts(world, wish)
+    active = [part for parts in named.values() for part in parts if not _is_ending(part[0])]
+    events, numbers = arrays.cut(world, active, now)
+    events += [CancelRequested(now, number, wish.uid) for number in numbers]
+    return events, outcomes(named, _cancel_outcome, (CANCELLING, CANCELLED, ENDED))
 
 
 def set_priority(world: World, wish: SetPriority, now: Now) -> Judged:
     """Move waiting jobs in the queue."""
-    _check_priority(world, wish.priority, admin=wish.may_any, path="priority")
-    events: list[Event] = []
-    outcomes = {}
-    for number in wish.jobs:
-        job = _own(world, number, wish.uid, may_any=wish.may_any)
-        outcomes[number] = _priority_outcome(job)
-        if job is not None and _must_move(job, wish.priority):
-            events.append(PriorityChanged(now, number, wish.uid, wish.priority))
-    unique = {event.job: event for event in events}
-    return list(unique.values()), Outcomes(tuple(outcomes.items()))
+    groups = world.groups_of(wish.uid)
+    _check_priority(world, wish.priority, groups, admin=wish.may_any, path="priority")
+    named = own_parts(world, wish)
+    moved = [part for parts in named.values() for part in parts if _must_move(part[0], wish)]
+    events, numbers = arrays.cut(world, moved, now)
+    events += [PriorityChanged(now, number, wish.uid, wish.priority) for number in numbers]
+    return events, outcomes(named, _priority_outcome, (CHANGED, STARTED, ENDED))
 
 
-def _check_priority(world: World, priority: int, *, admin: bool, path: str) -> None:
+def update(world: World, wish: Update, now: Now) -> Judged:
+    """Change how many tasks of an array may run at once. What runs goes on."""
+    job = next((job for job, _ in arrays.parts(world, wish.job)), None)
+    if job is None or not (wish.may_any or job.uid == wish.uid):
+        return [], Outcomes(((wish.job, UNKNOWN),))
+    array = world.records.get(Array, wish.job)
+    if array is None:
+        hint = f"name the array, {job.array}" if job.array else "only arrays have such a bound"
+        raise MgpuError("BadRequest", f"job {wish.job} is no array", path="job", hint=hint)
+    changed = replace(array, max_concurrent=wish.max_concurrent)
+    return [Recorded(now, wish.uid, changed)], Outcomes(((wish.job, CHANGED),))
+
+
+def own_parts(world: World, wish: Cancel | SetPriority) -> dict[Name, list[Part]]:
+    """The parts that a wish names, as far as they are the caller's to change."""
+    return {
+        name: [
+            part for part in arrays.parts(world, name) if wish.may_any or part[0].uid == wish.uid
+        ]
+        for name in wish.jobs
+    }
+
+
+def outcomes(
+    named: Mapping[Name, list[Part]], judge: Callable[[Job], str], order: Sequence[str]
+) -> Outcomes:
+    """One word for each name: the first of ``order`` that is true of any part of it."""
+    told = {name: {judge(job) for job, _ in parts} for name, parts in named.items()}
+    words = {n: next((w for w in order if w in found), UNKNOWN) for n, found in told.items()}
+    return Outcomes(tuple(words.items()))
+
+
+def _check_class(world: World, qos: str, groups: Sequence[str]) -> None:
+    classes = world.policy.classes
+    if qos not in classes:
+        known = ", ".join(sorted(name for name in classes if name)) or "none"
+        raise MgpuError(
+            "Refused", f"there is no class {qos!r}", path="spec.qos", hint=f"known are: {known}"
+        )
+    allowed = classes[qos].groups
+    if allowed and not set(allowed).intersection(groups):
+        raise MgpuError(
+            "Denied",
+            f"the class {qos!r} is for members of {', '.join(allowed)}",
+            path="spec.qos",
+            hint="leave --qos away, or ask the administrator",
+        )
+
+
+def _check_priority(
+    world: World, priority: int, groups: Sequence[str], *, admin: bool, path: str
+) -> None:
     bound = world.policy.max_user_priority
-    if priority > bound and not admin:
+    if priority > bound and not admin and world.policy.priority_groups.isdisjoint(groups):
         raise MgpuError(
             "Denied",
             f"{priority} is more than the {bound} that users may give",
@@ -141,6 +194,14 @@ def _check_quotas(world: World, wish: Submit) -> None:
         raise MgpuError("LimitReached", problem, path="count", hint=hint)
 
 
+def _bounded(wish: Submit, first: int, now: Now) -> list[Event]:
+    """Note how many tasks of a new array may run at once."""
+    if wish.tasks is None or not wish.max_concurrent:
+        return []
+    array = Array(first, wish.uid, len(wish.tasks), wish.max_concurrent)
+    return [Recorded(now, wish.uid, array)]
+
+
 def _joined(world: World, wish: Submit, now: Now) -> list[Event]:
     """Note the groups of the caller where they are new."""
     if wish.groups == world.groups_of(wish.uid):
@@ -152,31 +213,22 @@ def _gpus(count: int) -> str:
     return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
-def _own(world: World, number: int, uid: int, *, may_any: bool) -> Job | None:
-    job = world.jobs.get(number) or world.changed.get(number)
-    return job if job is not None and (may_any or job.uid == uid) else None
-
-
 def _is_ending(job: Job) -> bool:
     phase = job.phase
     return isinstance(phase, Ended) or (isinstance(phase, Stopping) and not phase.preempted)
 
 
-def _cancel_outcome(job: Job | None) -> str:
-    if job is None:
-        return UNKNOWN
+def _cancel_outcome(job: Job) -> str:
     if isinstance(job.phase, Pending):
         return CANCELLED
     return ENDED if isinstance(job.phase, Ended) else CANCELLING
 
 
-def _priority_outcome(job: Job | None) -> str:
-    if job is None:
-        return UNKNOWN
+def _priority_outcome(job: Job) -> str:
     if isinstance(job.phase, Pending):
         return CHANGED
     return ENDED if isinstance(job.phase, Ended) else STARTED
 
 
-def _must_move(job: Job, priority: int) -> bool:
-    return isinstance(job.phase, Pending) and job.priority != priority
+def _must_move(job: Job, wish: SetPriority) -> bool:
+    return isinstance(job.phase, Pending) and job.priority != wish.priority

@@ -14,11 +14,12 @@ from mgpu.core.outlook import Outlook
 from mgpu.core.placement import Room
 from mgpu.core.policy import Policy
 from mgpu.core.queue import Queue
+from mgpu.core.roster import Roster
 from mgpu.core.share import commitment
 from mgpu.core.tally import Tally, memory_of
 from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.job import Ended, Job, Pending
-from mgpu.model.records import Membership, Quota, Record
+from mgpu.model.records import Array, Membership, Quota, Record
 
 #: The first Unix time after a given one that a cron expression names in a time zone.
 NextRun = Callable[[str, str, float], float]
@@ -57,7 +58,7 @@ class World:
         self.committed: dict[int, float] = {}
         self.pending_of: dict[int, int] = {}
         self.placed_of: dict[int, int] = {}
-        self.records_by_array: dict[int, dict[int, Job]] = {}
+        self.arrays = Roster()
         self.next_id = next_id
         self.next_seq = next_seq
         self.generation = 0
@@ -73,6 +74,8 @@ class World:
     def _load(self, jobs: list[Job]) -> None:
         self.add({job.id: job for job in jobs})
         self.changed.clear()
+        known = self.records.all(Array)
+        self.arrays.empty.update(array.id for array in known if not self.arrays.has(array.id))
         for job in jobs:
             if not isinstance(job.phase, Pending):
                 self.place(job)
@@ -138,7 +141,7 @@ class World:
         self.jobs.update(jobs)
         for job in jobs.values():
             if job.array:
-                self.records_by_array.setdefault(job.array, {})[job.id] = job
+                self.arrays.add(job)
         self.changed.update(jobs)
 
     def enqueue(self, jobs: list[Job]) -> None:
@@ -163,6 +166,8 @@ class World:
         """Index a job that has an attempt under way from now on."""
         self.placed[job.id] = job
         self.placed_of[job.uid] = self.placed_of.get(job.uid, 0) + 1
+        if job.array:
+            self.arrays.place(job)
         self._commit(job, 1)
         self.ledger.take(job)
         self.tally.take(job, self._memory(job))
@@ -170,6 +175,8 @@ class World:
     def displace(self, job: Job) -> None:
         """Give back what a job holds, before its phase changes."""
         del self.placed[job.id]
+        if job.array:
+            self.arrays.displace(job)
         self.placed_of[job.uid] -= 1
         if not self.placed_of[job.uid]:
             del self.placed_of[job.uid]
@@ -194,10 +201,4 @@ class World:
             self.jobs.pop(job.id, None)
             self.over.append(job)
             if job.array:
-                self._leave_array(job)
-
-    def _leave_array(self, job: Job) -> None:
-        others = self.records_by_array.get(job.array, {})
-        others.pop(job.id, None)
-        if not others:
-            self.records_by_array.pop(job.array, None)
+                self.arrays.leave(job)

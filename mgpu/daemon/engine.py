@@ -25,9 +25,10 @@ from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
-from mgpu.model.events import Event, Submitted
+from mgpu.model.events import Event, Split, Submitted
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Ended, Job
+from mgpu.model.target import on_wire
 from mgpu.model.time import Now
 from mgpu.store.base import Batch, Store, StoreError, StoreFull, StoreReadOnly
 from mgpu.system import cron
@@ -72,7 +73,7 @@ def body_of(reply: object) -> dict[str, Any]:
     if isinstance(reply, Accepted):
         return {"first": reply.first, "count": reply.count}
     if isinstance(reply, Outcomes):
-        return {"jobs": [list(outcome) for outcome in reply.jobs]}
+        return {"jobs": [[on_wire(name), how] for name, how in reply.jobs]}
     if isinstance(reply, Kept):
         return {"key": reply.key}
     raise TypeError(f"not the answer to a wish: {reply!r}")
@@ -264,17 +265,21 @@ class Engine:
                 payloads=turn.payloads,
                 answers=[(uid, key, reply) for (uid, key), reply in turn.answers.items()],
                 meta={"boot_id": self._boot_id} if new_boot else {},
-                drop_payloads=self._unused(turn.events, ended),
+                drop_payloads=self._unused(turn.events, changed, ended),
             )
         )
         self._new_boot = self._new_boot and not new_boot
         return ended
 
-    def _unused(self, events: Sequence[Event], ended: Sequence[Job]) -> list[int]:
+    def _unused(
+        self, events: Sequence[Event], changed: Sequence[Job], ended: Sequence[Job]
+    ) -> list[int]:
         """The specs whose last active job has ended: their environment need not be kept."""
         for event in events:
             if isinstance(event, Submitted):
                 self._specs[event.spec.spec_id] += event.count
+        children = {event.child for event in events if isinstance(event, Split)}
+        self._specs.update(job.spec.spec_id for job in changed if job.id in children)
         self._specs.subtract(job.spec.spec_id for job in ended)
         unused = [s for s in {job.spec.spec_id for job in ended} if not self._specs[s]]
         for spec_id in unused:

@@ -31,6 +31,11 @@ class Target:
 Name = int | Target
 
 
+def on_wire(name: Name) -> int | str:
+    """A name as it is sent: a number, or the text that :func:`parse_target` reads."""
+    return name if isinstance(name, int) else str(name)
+
+
 def name_of(job: int, tasks: Tasks, bound: int = 0) -> str:
     """``42_7`` or ``42_[8-100%4]``, ``bound`` being 4."""
     if len(tasks) == 1 and not bound:

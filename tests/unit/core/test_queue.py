@@ -44,7 +44,7 @@ def filled(*jobs: Job) -> Queue:
 
 
 def test_rank_is_priority_then_place() -> None:
-    assert rank(waiting(7, priority=3)) == (-3, 7, 7)
+    assert rank(waiting(7, priority=3)) == (-3, 7, 0)
 
 
 def test_higher_priority_first_then_first_come_across_shapes() -> None:

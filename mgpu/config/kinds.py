@@ -207,6 +207,23 @@ class Memory:
         return self.parse(text)
 
 
+class Names:
+    """A list of names of users or groups."""
+
+    shape = "a list of names"
+    _NAME: Final = Text("a name", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+
+    def parse(self, value: object) -> list[str]:
+        """The names."""
+        if type(value) is not list:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        return [self._NAME.parse(name) for name in value]
+
+    def from_text(self, text: str) -> list[str]:
+        """The names that ``text`` lists, with commas."""
+        return self.parse([name.strip() for name in text.split(",") if name.strip()])
+
+
 class Gpus:
     """A list of simulated GPUs."""
 
@@ -248,6 +265,79 @@ class Gpus:
             return self._MEMBERS[name].parse(gpu.get(name, self._DEFAULTS.get(name)))
         except ValueError as error:
             raise ValueError(f"[{number}].{name}: {error}") from error
+
+
+class Weights:
+    """A table of names and numbers greater than 0."""
+
+    shape = "a table of names and numbers, such as { ada = 2, bob = 0.5 }"
+    _NAME: Final = Text("a name of 1 to 64 characters", r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
+    _NUMBER: Final = Number(0, 1000)
+
+    def parse(self, value: object) -> dict[str, float]:
+        """The table."""
+        if type(value) is not dict:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        return {self._NAME.parse(name): self._weight(name, one) for name, one in value.items()}
+
+    def from_text(self, text: str) -> dict[str, float]:
+        """The table that ``text`` spells, as TOML writes it on one line."""
+        return self.parse(toml_value(text))
+
+    def _weight(self, name: str, value: object) -> float:
+        try:
+            weight = float(self._NUMBER.parse(value))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        if not weight:
+            raise ValueError(f"{name}: 0 is no weight; write a number greater than 0")
+        return weight
+
+
+class Classes:
+    """A list of classes of jobs."""
+
+    shape = "a list of tables with name, priority, preemptible, min_run and groups"
+    _MEMBERS: Final[Mapping[str, tuple[Kind, object]]] = {
+        "name": (Text("a name of letters, digits and -", r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}"), None),
+        "priority": (Integer(-1000, 1000), 0),
+        "preemptible": (Flag(), False),
+        "min_run": (Duration(), 600),
+        "groups": (Names(), []),
+    }
+
+    def parse(self, value: object) -> list[dict[str, Any]]:
+        """The list with every member filled in."""
+        if type(value) is not list:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        classes = [self._class(number, one) for number, one in enumerate(value)]
+        names = [one["name"] for one in classes]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the class {quoted(twice[0])} is there twice")
+        return classes
+
+    def from_text(self, text: str) -> list[dict[str, Any]]:
+        """The list that ``text`` spells, as TOML writes it on one line."""
+        return self.parse(toml_value(text))
+
+    def _class(self, number: int, value: object) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise ValueError(f"[{number}]: expected a table, got {shown(value)}")
+        unknown = sorted(set(value) - set(self._MEMBERS))
+        if unknown:
+            known = ", ".join(self._MEMBERS)
+            raise ValueError(f"[{number}]: unknown key {quoted(unknown[0])}; there are {known}")
+        if "name" not in value:
+            raise ValueError(f'[{number}]: name is missing; write name = "idle"')
+        return {key: self._member(number, key, value) for key in self._MEMBERS}
+
+    def _member(self, number: int, key: str, value: dict[str, object]) -> Any:
+        kind, default = self._MEMBERS[key]
+        try:
+            return kind.parse(value.get(key, default))
+        except ValueError as error:
+            raise ValueError(f"[{number}].{key}: {error}") from error
 
 
 def toml_value(text: str) -> object:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from mgpu.config.kinds import (
     Choice,
+    Classes,
     Duration,
     Flag,
     Gpus,
@@ -17,6 +18,7 @@ from mgpu.config.kinds import (
     Path,
     Text,
     TimeZone,
+    Weights,
 )
 
 _GROUP: Final = Text("the name of a group", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
@@ -50,6 +52,8 @@ SECTIONS: Final[Mapping[str, str]] = {
     "paths": "Where things are. Change them to run a second daemon beside the first.",
     "access": "Who may use the machine's GPUs, and as whom mgpu runs.",
     "scheduling": "How long jobs run and how they are switched.",
+    "priority": "How the factors of a job's rank weigh; docs/scheduling.md has the formula.",
+    "fairshare": "What users may have beside each other. 1 is the usual weight.",
     "gpus": "Which GPUs there are and how much of them is given out.",
     "limits": "What one user may ask of the daemon.",
     "queue": "What `mgpu_queue` shows.",
@@ -121,11 +125,71 @@ SETTINGS: Final = (
         "A job that was switched out this often ends as TIMEOUT. 0: no bound.",
     ),
     Setting(
+        "access.priority_group",
+        Text('the name of a group, or ""', r"([A-Za-z_][A-Za-z0-9_.-]{0,31})?"),
+        "",
+        "Members may give their jobs a priority above `scheduling.max_user_priority`.",
+    ),
+    Setting(
         "scheduling.max_user_priority",
         Integer(0, 1000),
-        1000,
+        0,
         "The highest priority that users may give to their jobs.",
     ),
+    Setting(
+        "scheduling.order",
+        Choice("fairshare", "fifo"),
+        "fairshare",
+        "`fairshare` ranks jobs of one priority by the factors below, `fifo` by when they came.",
+    ),
+    Setting(
+        "scheduling.backfill",
+        Choice("reserve", "none", "greedy"),
+        "reserve",
+        "Who may pass the first job that cannot start: `reserve` who does not delay it, `none` "
+        "nobody, `greedy` whoever fits (big jobs can then wait for ever).",
+    ),
+    Setting(
+        "scheduling.patience",
+        Duration(),
+        14 * 86400,
+        "A job that has waited for so long goes before all others of its priority. 0: never.",
+    ),
+    Setting(
+        "scheduling.on_time_limit",
+        Choice("requeue", "cancel", "extend-when-idle"),
+        "requeue",
+        "At the limit a job goes back to the queue, or ends; with `extend-when-idle` it goes on "
+        "beyond `max_job_time` while nobody who waits could use its GPUs.",
+    ),
+    Setting(
+        "scheduling.classes",
+        Classes(),
+        [],
+        "Classes that jobs name with `--qos`. Jobs of a `preemptible` class are switched out, "
+        "after `min_run`, for jobs of a class with a higher `priority`; only members of its "
+        "`groups` may use a class that has any.",
+    ),
+    Setting("priority.expansion", Number(0, 1000), 1.0, "Waiting time against the job's limit."),
+    Setting("priority.age", Number(0, 1000), 0.0, "Waiting time, whatever the limit."),
+    Setting("priority.brevity", Number(0, 1000), 0.0, "A short limit."),
+    Setting("priority.size", Number(0, 1000), 0.5, "Many GPUs."),
+    Setting("priority.fairshare", Number(0, 1000), 0.5, "Little use in the last time."),
+    Setting(
+        "priority.limit_floor",
+        Duration(low=1),
+        600,
+        "Shorter limits count as this one.",
+    ),
+    Setting(
+        "fairshare.half_life",
+        Duration(low=60),
+        7 * 86400,
+        "After so long use counts half.",
+    ),
+    Setting("fairshare.users", Weights(), {}, "Weights of users."),
+    Setting("fairshare.groups", Weights(), {}, "Weights of groups; of several the largest holds."),
+    Setting("fairshare.projects", Weights(), {}, "Weights of projects."),
     Setting(
         "scheduling.start_retries",
         Integer(0, 100),
@@ -192,6 +256,18 @@ SETTINGS: Final = (
         Integer(1, 10_000_000),
         1000,
         "Jobs of one user that may wait.",
+    ),
+    Setting(
+        "limits.running_per_user",
+        Integer(1, 1_000_000),
+        128,
+        "Jobs of one user that may run at once.",
+    ),
+    Setting(
+        "limits.running_without_gpus",
+        Integer(1, 1_000_000),
+        256,
+        "Jobs without GPUs that may run at once, of all users together.",
     ),
     Setting(
         "queue.default",

@@ -13,13 +13,15 @@ class QosClass:
     """A class of jobs (``--qos``): ``priority`` is added to that of its jobs.
 
     A job of a ``preemptible`` class is switched out for one of a class with a higher priority,
-    not before it has run for ``min_run`` seconds.
+    not before it has run for ``min_run`` seconds. Only members of ``groups`` may name the class;
+    without any, everybody may.
     """
 
     name: str
     priority: int = 0
     preemptible: bool = False
     min_run: int = 600
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Policy:
     limit_floor: float = 600.0
     weights: Mapping[str, float] = field(default_factory=dict)
     max_running_per_user: int = 0  # 0: no bound
+    priority_groups: frozenset[str] = frozenset()  # whose members may pass max_user_priority
     classes: Mapping[str, QosClass] = field(default_factory=lambda: {"": QosClass("normal")})
     on_time_limit: str = "requeue"  # or "cancel", "extend-when-idle"
 

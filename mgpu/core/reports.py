@@ -71,7 +71,8 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
     state = _end_state(job, report)
     if state == states.PREEMPTED:
         return [*events, Requeued(at, job.id, job.attempt, state)]
-    if state == states.TIMEOUT and _may_requeue(world, job):
+    switch = world.policy.on_time_limit != "cancel"
+    if state == states.TIMEOUT and switch and _may_requeue(world, job):
         return [*events, Requeued(at, job.id, job.attempt, state)]
     how = (state, report.code, report.signal, report.detail)
     return [*events, Finished(at, job.id, job.attempt, *how)]

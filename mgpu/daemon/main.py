@@ -17,20 +17,19 @@ from typing import Any
 import msgpack
 
 from mgpu.core.effects import Effect
-from mgpu.core.policy import Policy
 from mgpu.core.requests import Report
 from mgpu.daemon import opening
 from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
-from mgpu.daemon.charges import Ledger
-from mgpu.daemon.dispatch import Dispatcher, Rules
+from mgpu.daemon.dispatch import Dispatcher
 from mgpu.daemon.effects import Actor
 from mgpu.daemon.engine import Engine
 from mgpu.daemon.launcherlink import LauncherLink
 from mgpu.daemon.loop import Loop
 from mgpu.daemon.monitor import Watch
 from mgpu.daemon.recovery import Recovery
+from mgpu.daemon.rules import ledger, policy, rules
 from mgpu.daemon.server import Server
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Job, Running
@@ -174,41 +173,6 @@ class Scheduler:
 
     def _ask_account(self, uid: int) -> None:
         self._launcher.send({"op": "account", "uid": uid})
-
-
-def policy(settings: Settings) -> Policy:
-    """The core's rules, as configured."""
-    return Policy(
-        max_job_time=settings["scheduling.max_job_time"],
-        grace=settings["scheduling.kill_grace"],
-        max_requeues=settings["scheduling.max_requeues"],
-        margin=settings["gpus.memory_margin"],
-        unmanaged_ignore=settings["gpus.unmanaged_ignore"],
-        max_pending_per_user=settings["limits.pending_per_user"],
-        max_user_priority=settings["scheduling.max_user_priority"],
-        start_retries=settings["scheduling.start_retries"],
-    )
-
-
-def ledger(settings: Settings) -> Ledger:
-    """The accounting of connections and requests, as configured."""
-    return Ledger(
-        settings["limits.connections_per_user"],
-        settings["limits.request_burst"],
-        settings["limits.requests_per_second"],
-    )
-
-
-def rules(settings: Settings, recovery: str) -> Rules:
-    """What the configuration says about requests."""
-    return Rules(
-        default_scope=settings["queue.default"],
-        open_queue=settings["privacy.queue"] == "open",
-        allow_root=settings["access.allow_root"],
-        min_uid=settings["access.min_uid"],
-        recovery=recovery,
-        zone=settings["scheduling.time_zone"],
-    )
 
 
 def _stop_on_signals(loop: Loop) -> None:

@@ -1,0 +1,80 @@
+"""What the settings mean to the parts of the scheduler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mgpu.core.policy import Policy, QosClass
+from mgpu.daemon.charges import Ledger
+from mgpu.daemon.dispatch import Rules
+
+Settings = dict[str, Any]
+
+
+def policy(settings: Settings) -> Policy:
+    """The core's rules, as configured."""
+    return Policy(
+        max_job_time=settings["scheduling.max_job_time"],
+        grace=settings["scheduling.kill_grace"],
+        max_requeues=settings["scheduling.max_requeues"],
+        margin=settings["gpus.memory_margin"],
+        unmanaged_ignore=settings["gpus.unmanaged_ignore"],
+        max_pending_per_user=settings["limits.pending_per_user"],
+        max_user_priority=settings["scheduling.max_user_priority"],
+        start_retries=settings["scheduling.start_retries"],
+        max_gpuless=settings["limits.running_without_gpus"],
+        max_running_per_user=settings["limits.running_per_user"],
+        order=settings["scheduling.order"],
+        backfill=settings["scheduling.backfill"],
+        patience=settings["scheduling.patience"],
+        on_time_limit=settings["scheduling.on_time_limit"],
+        half_life=settings["fairshare.half_life"],
+        limit_floor=settings["priority.limit_floor"],
+        weight_expansion=settings["priority.expansion"],
+        weight_age=settings["priority.age"],
+        weight_brevity=settings["priority.brevity"],
+        weight_size=settings["priority.size"],
+        weight_fairshare=settings["priority.fairshare"],
+        weights=_weights(settings),
+        classes=_classes(settings),
+        priority_groups=frozenset({settings["access.priority_group"]} - {""}),
+    )
+
+
+def _weights(settings: Settings) -> dict[str, float]:
+    return {
+        f"{kind}:{name}": number
+        for kind in ("user", "group", "project")
+        for name, number in settings[f"fairshare.{kind}s"].items()
+    }
+
+
+def _classes(settings: Settings) -> dict[str, QosClass]:
+    """The classes by name; jobs that name none are of the class ``normal``, if there is one."""
+    listed = [
+        QosClass(**{**one, "groups": tuple(one["groups"])})
+        for one in settings["scheduling.classes"]
+    ]
+    classes = {one.name: one for one in listed}
+    return {"": classes.get("normal", QosClass("normal")), **classes}
+
+
+def ledger(settings: Settings) -> Ledger:
+    """The accounting of connections and requests, as configured."""
+    return Ledger(
+        settings["limits.connections_per_user"],
+        settings["limits.request_burst"],
+        settings["limits.requests_per_second"],
+    )
+
+
+def rules(settings: Settings, recovery: str) -> Rules:
+    """What the configuration says about requests."""
+    return Rules(
+        default_scope=settings["queue.default"],
+        open_queue=settings["privacy.queue"] == "open",
+        allow_root=settings["access.allow_root"],
+        min_uid=settings["access.min_uid"],
+        recovery=recovery,
+        zone=settings["scheduling.time_zone"],
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -11,6 +11,9 @@ from mgpu.cli.columns import DEFAULT, Format, Row, parse_format
 from mgpu.cli.params import WORDS, Parsed
 from mgpu.model.states import ACTIVE, ENDED, STATES
 from mgpu.protocol.names import JOB_FIELDS, MAX_IDS
+
+if TYPE_CHECKING:
+    from mgpu.client import Client
 
 _USER_AT, _STATE_AT, _MINE_AT = map(JOB_FIELDS.index, ("user", "state", "mine"))
 
@@ -49,6 +52,9 @@ def _states(text: str) -> list[str]:
     help=f"Columns as squeue writes them, %[[.]WIDTH]LETTER. [default: {DEFAULT}]",
 )
 @click.option("-h", "--no-header", is_flag=True, help="No line with the names of the columns.")
+@click.option("--priority", "ranks", is_flag=True, help="The jobs in line and their ranks.")
+@click.option("--start", "starts", is_flag=True, help="When waiting jobs are expected to start.")
+@click.option("--why", metavar="IDS", help="All there is to say about waiting jobs.")
 @click.option("--limit", type=click.IntRange(1, 100_000), metavar="N", help="At most N jobs.")
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
 @common_options
@@ -64,6 +70,8 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
     """
     ids = job_ids([options["jobs"]], MAX_IDS) if options["jobs"] else []
     with connect(socket, config) as client:
+        if options["why"] or options["starts"] or options["ranks"]:
+            return _ask(client, ids, options)
         rows = client.rows(_filters(options, ids))
     unknown = set(ids).difference(row[0] for row in rows)
     if ids:
@@ -75,6 +83,18 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
     for job in sorted(unknown):
         complain(f"job {job}: unknown")
     return 1 if ids and len(unknown) == len(ids) else 0
+
+
+def _ask(client: Client, ids: list[int], options: dict[str, Any]) -> int:
+    """Have the scheduler explain its order."""
+    from mgpu.cli import queue_views as views
+
+    as_json, header = options["as_json"], not options["no_header"]
+    if options["why"]:
+        return views.show_why(client, job_ids([options["why"]], 100), as_json=as_json)
+    if options["starts"]:
+        return views.show_starts(client, ids, as_json=as_json, header=header)
+    return views.show_ranks(client, limit=options["limit"], as_json=as_json, header=header)
 
 
 def _filters(options: dict[str, Any], ids: list[int]) -> dict[str, object]:

@@ -30,6 +30,9 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "quota_set": _ADMIN,
     "quota_list": _ALL,
     "quota_remove": _ADMIN,
+    "ranks": _ALL,
+    "starts": _ALL,
+    "why": _ALL,
 }
 
 

@@ -40,6 +40,10 @@ class Book:
         """All records of a kind, oldest first."""
         return [r for r in self._kept.get(kind.__name__, {}).values() if isinstance(r, kind)]
 
+    def everything(self) -> list[Record]:
+        """All records of all kinds."""
+        return [record for kind in self._kept.values() for record in kind.values()]
+
     def take_changed(self) -> Changes:
         """What changed since the last call; None where a record is gone."""
         changed, self.changed = self.changed, {}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mgpu import __version__
 from mgpu.core import requests as core
 from mgpu.core.access import allowed
-from mgpu.daemon import handle_admin, selection, submission, views
+from mgpu.daemon import handle_admin, handle_queue, selection, submission, views
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.engine import Ask, Engine
@@ -273,6 +273,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     messages.Wait: (names.WAIT, Dispatcher.wait),
     messages.SetPriority: (names.PRIORITY, Dispatcher.priority),
     **handle_admin.HANDLERS,
+    **handle_queue.HANDLERS,
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mgpu.model import states
 from mgpu.model.errors import MgpuError
-from mgpu.protocol import names, orders
+from mgpu.protocol import names, orders, questions
 from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
 from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
 from mgpu.protocol.names import VERSIONS as VERSIONS
@@ -72,7 +72,8 @@ class SetPriority:
     priority: int
 
 
-Request = Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority | orders.Order
+Question = questions.Ranks | questions.Starts | questions.Why
+Request = Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority | orders.Order | Question
 
 
 def parse_hello(message: dict[str, object]) -> int:
@@ -186,6 +187,9 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.QUOTA_SET: orders.parse_quota_set,
     names.QUOTA_LIST: lambda _: orders.QuotaList(),
     names.QUOTA_REMOVE: orders.parse_quota_remove,
+    names.RANKS: questions.parse_ranks,
+    names.STARTS: questions.parse_starts,
+    names.WHY: questions.parse_why,
 }
 
 

@@ -31,9 +31,13 @@ UNRESERVE = "unreserve"
 QUOTA_SET = "quota_set"
 QUOTA_LIST = "quota_list"
 QUOTA_REMOVE = "quota_remove"
+RANKS = "ranks"
+STARTS = "starts"
+WHY = "why"
 OPERATIONS = (
     PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
+    RANKS, STARTS, WHY,
 )  # fmt: skip
 #: Those that change something: each is one line in the log, allowed or denied.
 CHANGES = frozenset({SUBMIT, CANCEL, PRIORITY, RESERVE, UNRESERVE, QUOTA_SET, QUOTA_REMOVE})

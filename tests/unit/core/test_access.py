@@ -27,6 +27,9 @@ MAY = {
     "quota_set": {ADMIN},
     "quota_list": EVERYBODY,
     "quota_remove": {ADMIN},
+    "ranks": EVERYBODY,
+    "starts": EVERYBODY,
+    "why": EVERYBODY,
 }
 CALLERS = list(product((False, True), repeat=3))
 

@@ -134,7 +134,7 @@ def test_a_job_of_somebody_else_is_as_unknown_as_one_that_never_was(rig: Rig, op
     rig.submit(ALICE, count=3)
     request: dict[str, Any] = {"op": op, "jobs": [3, 77]}
     if op == "priority":
-        request["priority"] = 5
+        request["priority"] = -5
     assert rig.client(BOB).one(request) == {"ok": {"jobs": [[3, "unknown"], [77, "unknown"]]}}
     assert rig.client(0).one(request) == {"ok": {"jobs": [[3, "unknown"], [77, "unknown"]]}}
     done = rig.client(0, admin=True).one(request)["ok"]["jobs"]

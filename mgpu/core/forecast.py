@@ -1,0 +1,141 @@
+"""When waiting jobs are expected to start: the real scheduler, run ahead on a copy of the world.
+
+Every job is taken to run for its whole time limit, and nothing new to come. Jobs are then mostly
+earlier than said; a job without a limit ends at no known time, nor does what waits for it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from mgpu.core.foresight import holding
+from mgpu.core.lifecycle import evolve
+from mgpu.core.order import Scorer
+from mgpu.core.policy import effective_limit
+from mgpu.core.schedule import next_deadline, schedule
+from mgpu.core.settle import settle
+from mgpu.core.world import World
+from mgpu.model import states
+from mgpu.model.events import Event, Finished, Preempted, Requeued, Started
+from mgpu.model.gpu import Inventory
+from mgpu.model.job import Job
+from mgpu.model.time import Now
+
+#: So many waiting jobs are looked at, in order, and so many moments of the future.
+MOST_JOBS: Final = 100
+_MOST_STEPS: Final = 1000
+
+
+class Expected(NamedTuple):
+    """A start at ``wall`` (Unix time) on ``gpus`` (indices), once the job ``after`` has ended."""
+
+    wall: float
+    gpus: tuple[int, ...]
+    after: int
+
+
+def forecast(world: World, now: Now, wanted: Collection[int] = ()) -> dict[int, Expected]:
+    """The expected starts of the first jobs in line and, among them, of all that are wanted.
+
+    A job that is not in the result has no start that is known.
+    """
+    ahead = _Ahead(world, now, wanted)
+    ahead.run()
+    return ahead.starts
+
+
+class _Ahead:
+    """The copy of the world and what is to happen in it; each entry is (boot, job, attempt)."""
+
+    def __init__(self, world: World, now: Now, wanted: Collection[int]) -> None:
+        chosen = first_in_line(world, now, MOST_JOBS)
+        chosen += [world.jobs[n] for n in wanted if n in world.jobs and world.jobs[n] not in chosen]
+        jobs = [replace(job) for job in (*world.placed.values(), *chosen[: 2 * MOST_JOBS])]
+        inventory = Inventory(world.backend, tuple(world.gpus.values()))
+        self.world = World(
+            world.policy,
+            inventory,
+            jobs=sorted({job.id: job for job in jobs}.values(), key=lambda job: job.id),
+            next_id=world.next_id,
+            next_seq=world.next_seq,
+            records=world.records.everything(),
+        )
+        self.now = now
+        self.starts: dict[int, Expected] = {}
+        self._origin: dict[int, int] = {}
+        self._missing = {job.id for job in chosen}
+        self._ends = [(self._end(job), job.id, job.attempt) for job in world.placed.values()]
+        heapq.heapify(self._ends)
+        self._after = 0
+
+    def run(self) -> None:
+        for _ in range(_MOST_STEPS):
+            self._pass()
+            at = self._next()
+            if not self._missing or at == math.inf:
+                return
+            self.now = Now(self.now.wall + at - self.now.boot, at)
+            self._finish()
+
+    def _pass(self) -> None:
+        while events := settle(self.world, self.now):
+            self._apply(events)
+        self._apply(schedule(self.world, self.now).events)
+
+    def _apply(self, events: list[Event]) -> None:
+        for event in events:
+            before = self.world.jobs.get(event.job)
+            evolve(self.world, event)
+            if isinstance(event, Started):
+                self._note(event, self.world.jobs[event.job])
+            elif isinstance(event, Preempted) and before is not None:
+                leaves = self.now.boot + self.world.policy.grace
+                heapq.heappush(self._ends, (leaves, before.id, before.attempt))
+
+    def _note(self, event: Started, job: Job) -> None:
+        number = job.array or job.id
+        for known in {job.id, number} & self._missing:
+            gpus = tuple(sorted(self.world.gpus[uuid].index for uuid in event.gpus))
+            self.starts[known] = Expected(self.now.wall, gpus, self._after)
+            self._missing.discard(known)
+        heapq.heappush(self._ends, (self._end(job), job.id, job.attempt))
+
+    def _end(self, job: Job) -> float:
+        limit = effective_limit(job.spec, self.world.policy)
+        if not limit:
+            return math.inf
+        return max(self.now.boot + 1.0, holding(job, self.world.policy, self.now).end)
+
+    def _next(self) -> float:
+        """The boot time of what happens next."""
+        due = next_deadline(self.world)
+        first = self._ends[0][0] if self._ends else math.inf
+        return max(self.now.boot, min(first, math.inf if due is None else due))
+
+    def _finish(self) -> None:
+        while self._ends and self._ends[0][0] <= self.now.boot:
+            _, number, attempt = heapq.heappop(self._ends)
+            job = self.world.placed.get(number)
+            if job is None or job.attempt != attempt:
+                continue
+            self._after = number
+            if getattr(job.phase, "preempted", 0):
+                evolve(self.world, Requeued(self.now, number, attempt, states.PREEMPTED))
+            else:
+                evolve(self.world, Finished(self.now, number, attempt, states.COMPLETED, 0))
+
+
+def first_in_line(world: World, now: Now, most: int) -> list[Job]:
+    """The first jobs in line that may start, in order."""
+    walk = world.queue.walk(now.boot, Scorer(world, now))
+    found: list[Job] = []
+    for line, job in walk:
+        found.append(job)
+        walk.pass_over(line)
+        if len(found) == most:
+            break
+    return found

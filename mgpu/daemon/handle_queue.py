@@ -1,0 +1,60 @@
+"""Requests about the order of the queue. What they tell is not private: see ``core.redact``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mgpu.core.forecast import first_in_line, forecast
+from mgpu.core.order import Scorer
+from mgpu.core.why import why
+from mgpu.model.job import Job
+from mgpu.model.time import Now
+from mgpu.protocol import names, questions
+
+if TYPE_CHECKING:
+    from mgpu.daemon.connection import Connection
+    from mgpu.daemon.dispatch import Dispatcher
+
+
+def ranks(desk: Dispatcher, conn: Connection, request: questions.Ranks, now: Now) -> None:
+    """The jobs in line, in order, with the factors of their ranks."""
+    world = desk.engine.world
+    score = Scorer(world, now)
+    rows = []
+    for job in first_in_line(world, now, request.limit):
+        made_of = score.factors(job)
+        rows.append([*_head(job), *made_of[:1], made_of.score, *made_of[1:]])
+    desk.ok(conn, {"rows": rows, "order": world.policy.order}, now)
+
+
+def starts(desk: Dispatcher, conn: Connection, request: questions.Starts, now: Now) -> None:
+    """Expected starts as (id, array, tasks, user, Unix time, GPUs, after which job)."""
+    world = desk.engine.world
+    found = sorted(forecast(world, now, request.jobs).items(), key=lambda pair: pair[1].wall)
+    rows = [
+        [*_head(world.jobs[number]), at.wall, list(at.gpus), at.after]
+        for number, at in found
+        if number in world.jobs and (not request.jobs or number in request.jobs)
+    ]
+    desk.ok(conn, {"now": now.wall, "rows": rows}, now)
+
+
+def explain(desk: Dispatcher, conn: Connection, request: questions.Why, now: Now) -> None:
+    """Sentences about each job; none for one that is not active."""
+    world = desk.engine.world
+    jobs = [world.jobs[number] for number in request.jobs if number in world.jobs]
+    rows = [[*_head(job), job.state, why(world, job, now)] for job in jobs]
+    desk.ok(conn, {"rows": rows}, now)
+
+
+def _head(job: Job) -> list[Any]:
+    tasks = "" if job.tasks is None else str(job.tasks)
+    return [job.id, job.array, tasks, job.user]
+
+
+HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {
+    questions.Ranks: (names.RANKS, ranks),
+    questions.Starts: (names.STARTS, starts),
+    questions.Why: (names.WHY, explain),
+}

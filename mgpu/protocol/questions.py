@@ -1,0 +1,50 @@
+"""Questions about the order of the queue: ranks, expected starts, and why a job waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mgpu.protocol.fields import INT64_MAX, Fields, as_integer
+
+#: Jobs that one question may name.
+MOST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The first ``limit`` jobs in line with what their ranks are made of."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """When the first jobs in line, and ``jobs``, are expected to start."""
+
+    jobs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """All that there is to say about waiting jobs."""
+
+    jobs: tuple[int, ...]
+
+
+def parse_ranks(fields: Fields) -> Ranks:
+    """The question for ranks."""
+    return Ranks(fields.integer("limit", 1, 10_000, default=100))
+
+
+def parse_starts(fields: Fields) -> Starts:
+    """The question for expected starts."""
+    return Starts(_jobs(fields))
+
+
+def parse_why(fields: Fields) -> Why:
+    """The question why jobs wait."""
+    return Why(_jobs(fields))
+
+
+def _jobs(fields: Fields) -> tuple[int, ...]:
+    return fields.items("jobs", MOST, lambda item, path: as_integer(item, path, 1, INT64_MAX))

@@ -1,0 +1,99 @@
+"""What is told about a waiting job, and when it is expected to start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mgpu.core.forecast import Expected, forecast
+from mgpu.core.policy import Policy
+from mgpu.core.why import why
+from mgpu.testing.builders import EPOCH, Desk, a_spec
+
+
+def expected(desk: Desk, *jobs: int) -> dict[int, tuple[float, tuple[int, ...], int]]:
+    found = forecast(desk.world, desk.now, jobs)
+    return {n: (at.wall - EPOCH, at.gpus, at.after) for n, at in found.items()}
+
+
+def test_jobs_start_when_those_before_them_have_used_up_their_limits() -> None:
+    desk = Desk(1000, 1000)
+    desk.submit(a_spec(limit=100))
+    desk.submit(a_spec(limit=300))
+    desk.run()
+    desk.submit(a_spec(2, limit=50))
+    desk.submit(a_spec(limit=150))
+    desk.submit(a_spec(limit=400))
+    desk.run()
+    assert expected(desk) == {3: (300, (0, 1), 2), 4: (100, (0,), 1), 5: (350, (0,), 3)}
+
+
+def test_what_waits_for_a_job_without_limit_has_no_known_start() -> None:
+    desk = Desk(1000)
+    desk.submit(a_spec())
+    desk.run()
+    desk.submit(a_spec(limit=10))
+    assert expected(desk) == {}
+
+
+def test_looking_ahead_changes_nothing() -> None:
+    desk = Desk(1000)
+    desk.submit(a_spec(limit=10), count=3)
+    desk.run()
+    before = {n: replace(job) for n, job in desk.world.jobs.items()}
+    forecast(desk.world, desk.now)
+    assert desk.world.jobs == before
+    assert desk.run() == {}
+
+
+def test_a_job_that_starts_at_once_is_expected_now() -> None:
+    desk = Desk(1000)
+    desk.submit(a_spec(limit=10))
+    assert forecast(desk.world, desk.now)[1] == Expected(EPOCH, (0,), 0)
+
+
+def test_the_first_in_line_knows_its_place() -> None:
+    desk = Desk(1000)
+    desk.submit(a_spec(limit=100))
+    desk.run()
+    desk.submit(a_spec(limit=10))
+    desk.run()
+    desk.wait(40)
+    assert why(desk.world, desk.job(2), desk.now) == [
+        "Resources: needs 1 GPU for itself; 0 have that free (gpu0 held by job 1).",
+        "It is the first in line and gets gpu0 in 1:00 at the latest.",
+        "Its rank: priority 0, score 0.09 (expansion +0.09, age +0.00, brevity +0.00, "
+        "size +0.00, fair share -0.00).",
+        "Expected to start in 1:00 on gpu0, when job 1 ends, if all run for their whole limits.",
+    ]
+
+
+def test_those_behind_it_know_whom_they_may_not_delay() -> None:
+    desk = Desk(1000, 1000)
+    desk.submit(a_spec())
+    desk.run()
+    desk.submit(a_spec(2, limit=100))
+    desk.submit(a_spec())
+    desk.run()
+    lines = why(desk.world, desk.job(3), desk.now)
+    assert lines[0].startswith("Priority: behind job 2")
+    assert lines[1] == (
+        "Job 2 is the first in line and gets gpu0, gpu1 when job 1 ends, which has no time limit; "
+        "nothing may delay it."
+    )
+    assert lines[-1].startswith("When it starts cannot be told")
+
+
+def test_a_running_job_does_not_wait() -> None:
+    desk = Desk(1000)
+    desk.submit()
+    desk.run()
+    assert why(desk.world, desk.job(1), desk.now) == ["It does not wait: it is RUNNING."]
+
+
+def test_usage_is_told_as_fair_share() -> None:
+    desk = Desk(1000, policy=Policy(order="fairshare"))
+    desk.submit(a_spec(limit=86400))
+    desk.run()
+    desk.submit(a_spec(limit=10))
+    (rank,) = [line for line in why(desk.world, desk.job(2), desk.now) if line.startswith("Its r")]
+    assert "fair share -0.79" in rank

@@ -152,8 +152,9 @@ SETTINGS: Final = (
     Setting(
         "scheduling.patience",
         Duration(),
-        14 * 86400,
-        "A job that has waited for so long goes before all others of its priority. 0: never.",
+        0,
+        "A job that has waited for so long goes before all others of its priority. 0: never; "
+        "where the queue is longer than this, the order becomes that of submission.",
     ),
     Setting(
         "scheduling.on_time_limit",

@@ -46,7 +46,7 @@ class Policy:
     order: str = "fifo"  # or "fairshare"
     backfill: str = "reserve"  # or "none" (nobody passes), "greedy" (no reservation)
     half_life: float = 7 * 86400.0
-    patience: float = 14 * 86400.0  # 0: no such bound
+    patience: float = 0.0  # 0: no such bound
     weight_expansion: float = 1.0
     weight_age: float = 0.0
     weight_brevity: float = 0.0

@@ -114,7 +114,7 @@ class Queue:
         self.gpuless_lines = 0
         self._ranked: list[Entry] = []
         self._ranked_at: float | None = None
-        self._stale: dict[Key, Line] = {}
+        self._stale: dict[int, Line] = {}
         self._seen = Now(0.0, 0.0)
 
     # -- coming and going -----------------------------------------------------------------------
@@ -185,7 +185,7 @@ class Queue:
             line = self.lines[key] = Line(key, job.spec, kind)
             self._lines_of[kind] = self._lines_of.get(kind, 0) + 1
             self.gpuless_lines += not line.need.gpus
-        self._stale[key] = line
+        self._stale[id(line)] = line
         return line
 
     def _remove_ready(self, job: Job) -> None:
@@ -193,7 +193,7 @@ class Queue:
         if line is None:
             raise KeyError(job.id)
         line.remove(job)
-        self._stale[line.key] = line
+        self._stale[id(line)] = line
         if not line.jobs:
             del self.lines[line.key]
             self.gpuless_lines -= not line.need.gpus

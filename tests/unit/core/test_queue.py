@@ -117,6 +117,16 @@ def test_ranks_hold_for_a_while_and_are_made_anew() -> None:
     assert [job.id for _, job in queue.walk(RANKED_FOR, by_priority)] == [1, 2]
 
 
+def test_a_line_that_was_empty_for_a_moment_is_ranked_once() -> None:
+    one, two = waiting(1), waiting(2, wide=True)
+    queue = filled(one, two, *(waiting(n, priority=-n) for n in range(10, 40)))
+    queue.walk(0.0, by_priority)
+    queue.remove(two)
+    queue.add(waiting(3, wide=True))
+    assert order(queue)[:2] == [1, 3]
+    assert len(order(queue)) == 32
+
+
 def test_held_and_dependent_jobs_wait_apart() -> None:
     held, dependent = waiting(1), waiting(2)
     held.held, dependent.needs = "user", Dependency((Condition("afterok", 9),))

@@ -6,9 +6,9 @@ say that the role table lets the caller act on other people's jobs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mgpu.core.dependents import Ends
 from mgpu.core.orders import Order
 from mgpu.model.dependency import Dependency
 from mgpu.model.job import JobSpec
@@ -21,8 +21,8 @@ from mgpu.model.time import Now
 class Submit:
     """Put ``count`` jobs of one spec into the queue, or one array of ``tasks``.
 
-    ``max_concurrent`` bounds the tasks that run at once (0: no bound). ``known`` has the outcome
-    of jobs that it depends on and that are over. ``groups`` are those of the caller.
+    ``max_concurrent`` bounds the tasks that run at once (0: no bound). ``known`` has the ends of
+    jobs that it depends on and that are over. ``groups`` are those of the caller.
     """
 
     uid: int
@@ -36,7 +36,7 @@ class Submit:
     held: str = ""
     begin: float = 0.0
     needs: Dependency | None = None
-    known: Mapping[int, str] = field(default_factory=dict)
+    known: Ends = field(default_factory=dict)
     groups: tuple[str, ...] = ()
 
 
@@ -65,6 +65,20 @@ class Update:
 
     job: int
     max_concurrent: int
+    uid: int
+    may_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetDependency:
+    """Let these waiting jobs depend on others instead; ``needs`` None: on none.
+
+    ``known`` as in :class:`Submit`.
+    """
+
+    jobs: tuple[Name, ...]
+    needs: Dependency | None
+    known: Ends
     uid: int
     may_any: bool = False
 
@@ -135,4 +149,4 @@ class Rebooted:
 
 
 Report = AttemptRunning | AttemptEnded | AttemptRefused | AttemptLost | AttemptVanished | Rebooted
-Request = Submit | Cancel | SetPriority | Update | Order | Report
+Request = Submit | Cancel | SetPriority | SetDependency | Update | Order | Report

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mgpu.core import arrays, quotas, reservations
+from mgpu.core import arrays, dependency, quotas, reservations
 from mgpu.core.world import World
 from mgpu.model.events import Event
 from mgpu.model.time import Now
@@ -17,12 +17,18 @@ from mgpu.model.time import Now
 Rule = Callable[[World, Now], Iterable[Event]]
 
 #: The rules, in the order in which they are asked.
-RULES: Final[tuple[Rule, ...]] = (reservations.settle, quotas.settle, arrays.settle)
+RULES: Final[tuple[Rule, ...]] = (
+    reservations.settle,
+    quotas.settle,
+    dependency.settle,  # looks at arrays that are over: before these are forgotten
+    arrays.settle,
+)
 
 #: When something follows though nothing happens (boot time), as of the last :func:`settle`.
 DEADLINES: Final[tuple[Callable[[World], float | None], ...]] = (
     reservations.next_change,
     quotas.next_change,
+    dependency.next_change,
 )
 
 

@@ -6,14 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mgpu.core import arrays, quotas
+from mgpu.core import arrays, dependency, quotas
 from mgpu.core.placement import large_enough, need_of
-from mgpu.core.requests import Cancel, SetPriority, Submit, Update
+from mgpu.core.requests import Cancel, SetDependency, SetPriority, Submit, Update
 from mgpu.core.roster import Part
 from mgpu.core.tally import Owner
 from mgpu.core.world import World
+from mgpu.model.dependency import Dependency
 from mgpu.model.errors import MgpuError
-from mgpu.model.events import CancelRequested, Event, PriorityChanged, Recorded, Submitted
+from mgpu.model.events import (
+    CancelRequested,
+    DependencyChanged,
+    Event,
+    PriorityChanged,
+    Recorded,
+    Split,
+    Submitted,
+)
 from mgpu.model.job import Ended, Job, JobSpec, Pending, Stopping
 from mgpu.model.records import Array, Membership
 from mgpu.model.target import Name
@@ -61,9 +70,9 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     _check_quotas(world, wish)
     first = world.next_id
     who = (wish.uid, wish.user, wish.spec, wish.priority)
-    rest = (wish.tasks, wish.held, wish.begin, wish.needs)
-    event = Submitted(now, first, wish.count, *who, *rest)
-    events = [*_joined(world, wish, now), event, *_bounded(wish, first, now)]
+    needs, parts = _depending(world, wish, first, now)
+    event = Submitted(now, first, wish.count, *who, wish.tasks, wish.held, wish.begin, needs)
+    events = [*_joined(world, wish, now), event, *_bounded(wish, first, now), *parts]
     return events, Accepted(first, wish.count)
 
 
@@ -100,7 +109,29 @@ def update(world: World, wish: Update, now: Now) -> Judged:
     return [Recorded(now, wish.uid, changed)], Outcomes(((wish.job, CHANGED),))
 
 
-def own_parts(world: World, wish: Cancel | SetPriority) -> dict[Name, list[Part]]:
+def set_dependency(world: World, wish: SetDependency, now: Now) -> Judged:
+    """Let waiting jobs depend on other jobs than before."""
+    named = own_parts(world, wish)
+    waiting = [p for parts in named.values() for p in parts if isinstance(p[0].phase, Pending)]
+    events, numbers = arrays.cut(world, waiting, now)
+    split = {event.child: event for event in events if isinstance(event, Split)}
+    child = world.next_id + len(split)
+    for number in numbers:
+        left, parts = _take_on(world, _part_of(world, number, split), wish, now, child)
+        child += sum(isinstance(part, Split) for part in parts)
+        events += [DependencyChanged(now, number, left), *parts]
+    return events, outcomes(named, _priority_outcome, (CHANGED, STARTED, ENDED))
+
+
+def _part_of(world: World, number: int, split: Mapping[int, Split]) -> Job:
+    """A record, as it is once it has been split off."""
+    event = split.get(number)
+    if event is None:
+        return world.jobs[number]
+    return replace(world.jobs[event.job], id=number, tasks=event.tasks)
+
+
+def own_parts(world: World, wish: Cancel | SetPriority | SetDependency) -> dict[Name, list[Part]]:
     """The parts that a wish names, as far as they are the caller's to change."""
     return {
         name: [
@@ -200,6 +231,24 @@ def _bounded(wish: Submit, first: int, now: Now) -> list[Event]:
         return []
     array = Array(first, wish.uid, len(wish.tasks), wish.max_concurrent)
     return [Recorded(now, wish.uid, array)]
+
+
+def _depending(
+    world: World, wish: Submit, first: int, now: Now
+) -> tuple[Dependency | None, list[Event]]:
+    """What is left of the dependency of new jobs, and what follows for some of their tasks."""
+    array = first if wish.tasks is not None else 0
+    who = (wish.uid, wish.user, wish.spec, now.wall, world.next_seq, Pending(now.wall))
+    job = Job(first, *who, array=array, tasks=wish.tasks)
+    return _take_on(world, job, wish, now, first + wish.count)
+
+
+def _take_on(
+    world: World, job: Job, wish: Submit | SetDependency, now: Now, child: int
+) -> tuple[Dependency | None, list[Event]]:
+    if wish.needs is None:
+        return None, []
+    return dependency.take_on(world, job, wish.needs, wish.known, now, child)
 
 
 def _joined(world: World, wish: Submit, now: Now) -> list[Event]:

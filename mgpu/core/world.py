@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mgpu.core.book import Book
+from mgpu.core.dependents import Dependents
 from mgpu.core.ledger import Ledger
 from mgpu.core.outlook import Outlook
 from mgpu.core.placement import Room
@@ -59,6 +60,7 @@ class World:
         self.pending_of: dict[int, int] = {}
         self.placed_of: dict[int, int] = {}
         self.arrays = Roster()
+        self.dependents = Dependents()
         self.next_id = next_id
         self.next_seq = next_seq
         self.generation = 0
@@ -142,6 +144,7 @@ class World:
         for job in jobs.values():
             if job.array:
                 self.arrays.add(job)
+        self.dependents.arrive(jobs.values())
         self.changed.update(jobs)
 
     def enqueue(self, jobs: list[Job]) -> None:
@@ -149,6 +152,8 @@ class World:
         for job in jobs:
             self.pending_of[job.uid] = self.pending_of.get(job.uid, 0) + 1
             self.tally.queue(job)
+            if job.needs is not None:
+                self.dependents.add(job)
         if len(jobs) == 1:
             self.queue.add(jobs[0])
         else:
@@ -158,6 +163,8 @@ class World:
         """Forget the place of a waiting job, before its phase or place changes."""
         self.queue.remove(job)
         self.tally.unqueue(job)
+        if job.needs is not None:
+            self.dependents.remove(job)
         self.pending_of[job.uid] -= 1
         if not self.pending_of[job.uid]:
             del self.pending_of[job.uid]
@@ -202,3 +209,4 @@ class World:
             self.over.append(job)
             if job.array:
                 self.arrays.leave(job)
+        self.dependents.note(job, over=not self.arrays.has(job.array))

@@ -44,8 +44,9 @@ def _dependency(value: Any) -> Dependency:
 
 
 def _condition(value: Any) -> Condition:
-    kind, job, task, delay, ripe = value
-    return Condition(text(kind), integer(job), integer(task), integer(delay), number(ripe))
+    kind, job, task, delay, ripe, never = value
+    where = (integer(job), integer(task))
+    return Condition(text(kind), *where, integer(delay), number(ripe), text(never))
 
 
 def _record(value: Any) -> Any:
@@ -311,7 +312,7 @@ def plain(value: object) -> Any:
     if isinstance(value, Dependency):
         return [value.any_of, value.conditions]
     if isinstance(value, Condition):
-        return [value.kind, value.job, value.task, value.delay, value.ripe]
+        return [value.kind, value.job, value.task, value.delay, value.ripe, value.never]
     if isinstance(value, kept.Record):
         return RECORD_CODEC.pack(value)
     raise TypeError(f"{value!r} cannot be stored")

@@ -17,7 +17,9 @@ GPUS = ("GPU-1", "GPU-2")
 
 
 TASKS = Tasks(((0, 0, 1), (6, 32, 2)))
-NEEDS = Dependency((Condition("afterok", 12), Condition("after", 42, 7, 600, 1.5e9)), any_of=True)
+NEEDS = Dependency(
+    (Condition("afterok", 12, never="FAILED"), Condition("after", 42, 7, 600, 1.5e9)), any_of=True
+)
 
 
 def spec(spec_id: int = 1, **fields: Any) -> JobSpec:

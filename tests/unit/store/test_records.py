@@ -163,7 +163,7 @@ BAD_MORES: list[tuple[Any, str]] = [
     ([1, 1, 0, [[1, 2]], "", 0.0, None, 0], "jobs row 5"),
     ([1, 1, 0, None, 7, 0.0, None, 0], "expected a text, got 7"),
     ([1, 1, 0, None, "", 0.0, [1, []], 0], "expected true or false, got 1"),
-    ([1, 1, 0, None, "", 0.0, [False, [["after", "12", -1, 0, 0.0]]], 0], "an integer, got '12'"),
+    ([1, 1, 0, None, "", 0.0, [False, [["after", "12", -1, 0, 0.0, ""]]], 0], "an integer, got '12'"),
 ]
 
 

@@ -1,0 +1,346 @@
+"""What becomes of jobs that depend on others: they may start, wait on, or can never start.
+
+Of a dependency only what is still open is kept. A condition that has come true is left out; one
+that never will says how its job ended, so that nothing needs to be remembered of ended jobs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from mgpu.core.dependents import End, Ends, Parent, ends_of, origin
+from mgpu.core.world import World
+from mgpu.model.dependency import (
+    AFTER,
+    AFTERANY,
+    AFTERCORR,
+    AFTERNOTOK,
+    SINGLETON,
+    WHOLE,
+    Condition,
+    Dependency,
+)
+from mgpu.model.errors import MgpuError
+from mgpu.model.events import DependencyChanged, Event, Refused, Split
+from mgpu.model.job import Job, Pending, Running, Stopping
+from mgpu.model.records import Array
+from mgpu.model.states import COMPLETED, FAILED, PENDING, RUNNING, Reason
+from mgpu.model.tasks import Tasks
+from mgpu.model.time import Now
+
+#: How a task "ended" that its array does not have.
+NO_TASK: Final = "no such task"
+
+
+def settle(world: World, now: Now) -> list[Event]:
+    """What follows for those that depend on what has happened."""
+    index = world.dependents
+    events: list[Event] = []
+    child = world.next_id
+    for job in index.due(now):
+        found = judge(world, job, index.ended, now, child)
+        child += sum(isinstance(event, Split) for event in found)
+        events += found
+        if not found:
+            index.judged(job)
+    if not events:
+        index.ended.clear()
+    return events
+
+
+def next_change(world: World) -> float | None:
+    """The boot time at which a delay after a start may be over."""
+    return world.dependents.next_change()
+
+
+def judge(world: World, job: Job, ends: Ends, now: Now, child: int) -> list[Event]:
+    """What follows for one waiting job; a part of it gets the id ``child``.
+
+    ``ends`` are those of its parents that are not active any more.
+    """
+    needs = job.needs
+    if needs is None or not isinstance(job.phase, Pending):
+        return []
+    if parted := _parts(world, job, needs, ends, now, child):
+        return parted
+    left = _left(world, job, needs, ends, now)
+    if left is not None and left.hopeless and job.spec.kill_on_invalid_dep:
+        return [Refused(now, job.id, Reason.NEVER_SATISFIED, _lost(left))]
+    return [DependencyChanged(now, job.id, left)] if left != needs else []
+
+
+def take_on(
+    world: World, job: Job, needs: Dependency, known: Ends, now: Now, child: int
+) -> tuple[Dependency | None, list[Event]]:
+    """What is left of a dependency that ``job`` is given, and what follows for parts of it.
+
+    ``known`` are the ends that were looked up. The first part gets the id ``child``. Raises
+    MgpuError where a condition names a job that there is not, or one that waits for this one.
+    """
+    ends = {**ends_of(world.over), **known}
+    for condition in needs.conditions:
+        _check_exists(world, condition, ends)
+    _check_circle(world, job, needs)
+    ends |= _missing(world, job, needs, ends, now)
+    left = _left(world, job, needs, ends, now)
+    return left, _parts(world, job, left, ends, now, child) if left is not None else []
+
+
+def _check_exists(world: World, condition: Condition, ends: Ends) -> None:
+    if condition.kind != SINGLETON and not _exists(world, condition, ends):
+        raise MgpuError(
+            "UnknownJob",
+            f"{condition}: there is no job {condition.parent}",
+            path="spec.dependency",
+            hint="mgpu_queue --all lists the jobs that there are",
+        )
+
+
+def _check_circle(world: World, job: Job, needs: Dependency) -> None:
+    """A job must not wait for what waits for it."""
+    path = _path_to(world, origin(job), _parents_of(world, job, needs))
+    if path is not None:
+        chain = " waits for ".join(str(number) for number in [origin(job), *path])
+        raise MgpuError(
+            "Refused",
+            f"this would be a circle: {chain}",
+            path="spec.dependency",
+            hint="leave one of these dependencies out",
+        )
+
+
+def describe(world: World, job: Job) -> tuple[str, str]:
+    """The reason and its detail for a job that waits for others."""
+    needs = job.needs
+    if needs is None:
+        return "", ""
+    if needs.hopeless:
+        return Reason.NEVER_SATISFIED, _lost(needs)
+    waits = [_waits_for(world, job, one) for one in needs.conditions if not one.never]
+    return Reason.DEPENDENCY, f"waits for {(' or ' if needs.any_of else ' and ').join(waits)}"
+
+
+# -- one condition ------------------------------------------------------------------------------
+
+
+def _left(world: World, job: Job, needs: Dependency, ends: Ends, now: Now) -> Dependency | None:
+    """What is left of a dependency; None: it has come true."""
+    left = [_open(world, job, condition, ends, now) for condition in needs.conditions]
+    rest = tuple(condition for condition in left if condition is not None)
+    if not rest or (needs.any_of and len(rest) < len(left)):
+        return None
+    return replace(needs, conditions=rest)
+
+
+def _open(world: World, job: Job, condition: Condition, ends: Ends, now: Now) -> Condition | None:
+    """What is left of one condition."""
+    if condition.never:
+        return condition
+    if condition.kind == SINGLETON:
+        first = world.dependents.first((job.uid, job.spec.name)) == origin(job)
+        return None if first else condition
+    task = condition.task
+    if condition.kind == AFTERCORR and job.tasks and _is_array(world, condition.job, ends):
+        if len(job.tasks) > 1:
+            return condition  # its tasks go on one by one
+        task = job.tasks.first
+    end = _end(world, condition.job, task, ends, now)
+    if condition.kind == AFTER:
+        return _open_after(world, condition, end, now)
+    if end is None:
+        return condition
+    well = end.state == COMPLETED
+    true = condition.kind == AFTERANY or well != (condition.kind == AFTERNOTOK)
+    return None if true else replace(condition, never=end.state)
+
+
+def _open_after(world: World, condition: Condition, end: End | None, now: Now) -> Condition | None:
+    began = end.began if end is not None else _began(world, condition.job, condition.task)
+    ripe = condition.ripe or (began + condition.delay if began is not None else math.inf)
+    if ripe <= now.wall or (began is not None and not condition.delay):
+        return None
+    return condition if ripe == math.inf else replace(condition, ripe=ripe)
+
+
+def _end(world: World, number: int, task: int, ends: Ends, now: Now) -> End | None:
+    """How a parent ended; None while it is active."""
+    known = ends.get((number, task))
+    if known is not None or task != WHOLE:
+        return known
+    array = world.records.get(Array, number)
+    if array is None or world.arrays.has(number):
+        return None
+    return End(FAILED if array.failed else COMPLETED, now.wall)
+
+
+def _began(world: World, number: int, task: int) -> float | None:
+    """When an active parent has begun; an array has when none of its tasks waits any more."""
+    if task != WHOLE:
+        part = world.arrays.find(number, task)
+        return None if part is None else _began_at(part)
+    parts = world.arrays.of(number) or [job for job in [world.jobs.get(number)] if job]
+    times = [_began_at(part) for part in parts]
+    known = [at for at in times if at is not None]
+    return max(known) if known and len(known) == len(times) else None
+
+
+def _began_at(job: Job) -> float | None:
+    phase = job.phase
+    if isinstance(phase, Running | Stopping) and phase.started is not None:
+        return phase.started.wall
+    return phase.since if isinstance(phase, Pending) and job.restarts else None
+
+
+# -- parts of arrays ----------------------------------------------------------------------------
+
+
+def _parts(
+    world: World, job: Job, needs: Dependency, ends: Ends, now: Now, child: int
+) -> list[Event]:
+    """The tasks whose counterparts have ended go on in records of their own."""
+    tasks = job.tasks
+    if tasks is None or len(tasks) == 1:
+        return []
+    parents = _counterparts(world, job, needs, ends)
+    decided = {task for parent, task in ends if parent in parents and task in tasks}
+    alike: dict[Dependency | None, set[int]] = {}
+    for task in sorted(decided):
+        left = _left(world, replace(job, tasks=Tasks.only(task)), needs, ends, now)
+        alike.setdefault(left, set()).add(task)
+    events: list[Event] = []
+    remaining = len(tasks)
+    for left, indices in alike.items():
+        remaining -= len(indices)
+        if remaining:
+            events.append(Split(now, job.id, child, Tasks.of(indices)))
+        events.append(DependencyChanged(now, child if remaining else job.id, left))
+        child += 1
+    return events
+
+
+def _counterparts(world: World, job: Job, needs: Dependency, ends: Ends) -> set[int]:
+    """The arrays whose tasks the tasks of ``job`` wait for one by one."""
+    return {
+        one.job
+        for one in needs.conditions
+        if one.kind == AFTERCORR and not one.never and _is_array(world, one.job, ends)
+    }
+
+
+def _missing(world: World, job: Job, needs: Dependency, ends: Ends, now: Now) -> dict[Parent, End]:
+    """The tasks of ``job`` for which the arrays that it follows have none."""
+    found: dict[Parent, End] = {}
+    for parent in _counterparts(world, job, needs, ends):
+        active = {task for part in world.arrays.of(parent) for task in part.tasks or ()}
+        missing = (t for t in job.tasks or () if t not in active and (parent, t) not in ends)
+        found |= {(parent, task): End(NO_TASK, now.wall) for task in missing}
+    return found
+
+
+def _is_array(world: World, number: int, ends: Ends) -> bool:
+    if world.arrays.has(number) or world.records.get(Array, number) is not None:
+        return True
+    return any(parent == number and task != WHOLE for parent, task in ends)
+
+
+# -- what there is ------------------------------------------------------------------------------
+
+
+def _exists(world: World, condition: Condition, known: Ends) -> bool:
+    number, task = condition.job, condition.task
+    if (number, task) in known:
+        return True
+    if task != WHOLE:
+        return world.arrays.find(number, task) is not None
+    if world.arrays.has(number) or world.records.get(Array, number) is not None:
+        return True
+    job = world.jobs.get(number)
+    return job is not None and origin(job) == number
+
+
+def _path_to(world: World, goal: int, parents: Iterable[int]) -> list[int] | None:
+    """A way along dependencies from one of ``parents`` to ``goal``."""
+    before = dict.fromkeys(parents, 0)
+    stack = list(before)
+    while stack and goal not in before:
+        number = stack.pop()
+        new = _parents(world, number).difference(before)
+        before |= dict.fromkeys(new, number)
+        stack += new
+    return _trail(before, goal) if goal in before else None
+
+
+def _trail(before: Mapping[int, int], goal: int) -> list[int]:
+    path = [goal]
+    while before[path[-1]]:
+        path.append(before[path[-1]])
+    return path[::-1]
+
+
+def _parents(world: World, number: int) -> set[int]:
+    """What the parts of a job or array wait for."""
+    parts = world.arrays.of(number) or [job for job in [world.jobs.get(number)] if job]
+    return {
+        parent
+        for part in parts
+        if part.needs is not None and isinstance(part.phase, Pending)
+        for parent in _parents_of(world, part, part.needs)
+    }
+
+
+def _parents_of(world: World, job: Job, needs: Dependency) -> Iterator[int]:
+    for condition in needs.conditions:
+        if condition.kind == SINGLETON:
+            older = world.dependents.older((job.uid, job.spec.name), origin(job))
+            yield from older
+        elif not condition.never:
+            yield condition.job
+
+
+# -- in words -----------------------------------------------------------------------------------
+
+_ENDS: Final[Mapping[str, str]] = {
+    AFTERANY: "to end",
+    AFTERNOTOK: "to fail",
+}
+
+
+def _waits_for(world: World, job: Job, condition: Condition) -> str:
+    if condition.kind == SINGLETON:
+        older = list(world.dependents.older((job.uid, job.spec.name), origin(job)))
+        more = f" and {len(older) - 1} more" if len(older) > 1 else ""
+        return f"job {older[0]}{more} of the same name to end" if older else "nothing any more"
+    whom = f"job {condition.parent} ({_state(world, condition)})"
+    if condition.kind == AFTERCORR and job.tasks is not None:
+        return f"the same task of {whom} to end well"
+    if condition.kind == AFTER:
+        minutes = condition.delay // 60
+        return f"{minutes} min to pass from the start of {whom}" if minutes else f"{whom} to start"
+    return f"{whom} {_ENDS.get(condition.kind, 'to end well')}"
+
+
+def _state(world: World, condition: Condition) -> str:
+    """The state of the first active part of a parent."""
+    number, task = condition.job, condition.task
+    if task != WHOLE:
+        parts = [world.arrays.find(number, task)]
+    else:
+        parts = [*world.arrays.of(number), world.jobs.get(number)]
+    found = {part.state for part in parts if part}
+    if RUNNING in found or not found:
+        return "running" if found else "over"
+    return "waiting" if PENDING in found else "ending"
+
+
+def _lost(needs: Dependency) -> str:
+    """Why a dependency can never come true."""
+    return " and ".join(_lost_one(one) for one in needs.conditions if one.never)
+
+
+def _lost_one(condition: Condition) -> str:
+    if condition.never == NO_TASK:
+        return f"array {condition.job} has {NO_TASK} ({condition})"
+    return f"job {condition.parent} ended {condition.never} ({condition})"

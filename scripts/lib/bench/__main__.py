@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from scripts.lib.bench import cost, rig, speed
+from scripts.lib.bench import cost, large, rig, speed
 from scripts.lib.bench.measure import Row, Scale, Yardsticks
 from tests.lib import users
 
@@ -28,6 +28,8 @@ PARTS: dict[str, Part] = {
     "memory": cost.memory,
     "flood": cost.flood,
     "loss": cost.loss,
+    "pass": large.passes,
+    "large": large.large,
 }
 
 

@@ -59,7 +59,8 @@ def _idle(running: Daemon, seconds: float, when: str) -> list[Row]:
     ]
 
 
-def _kib(pid: int, file: str, name: str) -> int:
+def kib(pid: int, file: str, name: str) -> int:
+    """A size that a file of /proc/PID tells."""
     text = Path(f"/proc/{pid}/{file}").read_text()
     return int(text.partition(f"\n{name}:")[2].split()[0])
 
@@ -80,7 +81,7 @@ def memory(user: User, scale: Scale) -> list[Row]:
 def _scheduler(running: Daemon, when: str, aim: float) -> Row:
     pid = running.scheduler_pid()
     assert pid is not None
-    rss = _kib(pid, "status", "VmRSS") / 1024
+    rss = kib(pid, "status", "VmRSS") / 1024
     return Row("memory", f"scheduler's RSS, {when}", rss, "MiB", aim)
 
 
@@ -92,7 +93,7 @@ def _supervisors(user: User, running: Daemon, count: int) -> Row:
     scheduler = running.scheduler_pid()
     spare_or_not = [pid for pid in _family(running) if pid not in (running.pid, scheduler)]
     own = [pid for pid in spare_or_not if "\nUid:\t0" not in _status(pid)]
-    share = sum(_kib(pid, "smaps_rollup", "Pss") for pid in own) / len(own) / 1024
+    share = sum(kib(pid, "smaps_rollup", "Pss") for pid in own) / len(own) / 1024
     rig.as_user(user, running, lambda: _end(ids))
     return Row("memory", f"a supervisor's PSS, {count} running", share, "MiB", 4)
 

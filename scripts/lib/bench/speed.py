@@ -178,7 +178,7 @@ def _after(user: User, running: Daemon, blow: Any) -> float:
     wait_for(lambda: running.scheduler_pid() is not None, "a scheduler")
     begin = time.perf_counter()
     blow()
-    rig.as_user(user, running, _ping)
+    rig.as_user(user, running, ping)
     return (time.perf_counter() - begin) * 1e3
 
 
@@ -187,7 +187,8 @@ def _all_anew(running: Daemon) -> None:
     running.start(wait=False)
 
 
-def _ping() -> str:
+def ping() -> str:
+    """The version of the first scheduler that answers."""
     while True:
         try:
             with Client() as client:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from mgpu.core import arrays
+from mgpu.core import arrays, dependency
 from mgpu.core.claims import barrier
 from mgpu.core.foresight import waits_for_jobs
 from mgpu.core.outlook import Ask, Outlook, Reservation
@@ -40,7 +40,7 @@ def _not_ready(world: World, job: Job, phase: Pending, now: Now) -> Explained | 
         admin = job.held == "admin"
         return (Reason.HELD_ADMIN, "") if admin else (Reason.HELD_USER, "")
     if job.needs is not None:
-        return Reason.DEPENDENCY, ""
+        return dependency.describe(world, job)
     if phase.eligible > now.boot:
         return _backing_off(phase, now)
     if job.begin > now.wall:

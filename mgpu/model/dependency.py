@@ -72,8 +72,10 @@ class Dependency:
     any_of: bool = False
 
     def __str__(self) -> str:
+        if self.any_of:
+            return "?".join(map(str, self.conditions))
         groups = [list(same) for _, same in groupby(self.conditions, key=lambda one: one.kind)]
-        return ("?" if self.any_of else ",").join(map(_text, groups))
+        return ",".join(map(_text, groups))
 
     @property
     def hopeless(self) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS: Commands = {
     "reserve": ("Keep GPUs for some people.", "mgpu.cli.ctl_reserve", "reserve"),
     "quota": ("Bound what users, groups and projects use.", "mgpu.cli.ctl_quota", "quota"),
+    "simulate": ("Compare policies on a workload.", "mgpu.cli.ctl_simulate", "simulate"),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli import submit_project
+from mgpu.cli import submit_priority, submit_project
 from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
 from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME
 
@@ -23,7 +23,10 @@ _SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
 
 
 #: Modules with ``OPTIONS`` and ``extras``, one for each group of finer points; in order of help.
-GROUPS = (submit_project,)
+GROUPS = (
+    submit_priority,
+    submit_project,
+)
 
 
 def _extra_options(function: Callable[..., object]) -> Callable[..., object]:
@@ -155,12 +158,13 @@ def _submit(
     if script is not None:
         options |= {"script": script, "script_name": os.path.basename(command[0])}
         command = command[1:]
+    extras = _extras(options)
     return client.submit(
         command,
         time_limit=_time_limit(options.pop("time_limit"), options.pop("slurm_time")),
         cwd=options.pop("chdir"),
         activate=not options.pop("no_activate"),
-        extras=_extras(options),
+        extras=extras,
         **options,
     )
 

@@ -150,6 +150,13 @@ SETTINGS: Final = (
         "nobody, `greedy` whoever fits (big jobs can then wait for ever).",
     ),
     Setting(
+        "scheduling.drain_after",
+        Duration(),
+        4 * 3600,
+        "GPUs are left idle for the first job in line, where those it waits for have no time "
+        "limit, once it has waited for so long.",
+    ),
+    Setting(
         "scheduling.patience",
         Duration(),
         0,
@@ -172,10 +179,10 @@ SETTINGS: Final = (
         "`groups` may use a class that has any.",
     ),
     Setting("priority.expansion", Number(0, 1000), 1.0, "Waiting time against the job's limit."),
-    Setting("priority.age", Number(0, 1000), 0.0, "Waiting time, whatever the limit."),
+    Setting("priority.age", Number(0, 1000), 1.25, "Waiting time, whatever the limit."),
     Setting("priority.brevity", Number(0, 1000), 0.0, "A short limit."),
     Setting("priority.size", Number(0, 1000), 0.5, "Many GPUs."),
-    Setting("priority.fairshare", Number(0, 1000), 0.5, "Little use in the last time."),
+    Setting("priority.fairshare", Number(0, 1000), 0.25, "Little use in the last time."),
     Setting(
         "priority.limit_floor",
         Duration(low=1),

@@ -28,6 +28,7 @@ class QosClass:
 class Policy:
     """The machine's rules. Durations are seconds, memory is MiB; 0 means no bound where noted.
 
+    A reservation whose end is not known holds others back once its job has waited ``drain_after``.
     ``weights`` are those of fair share, by ``user:``, ``group:`` and ``project:`` names; the other
     weights are those of ``core.order``. ``classes`` are by name, "" being the usual one.
     ``margin`` is kept free on each GPU; up to ``unmanaged_ignore`` of a GPU may be used by
@@ -45,13 +46,14 @@ class Policy:
     max_gpuless: int = 64  # jobs without GPUs that run at once; 0: no bound
     order: str = "fifo"  # or "fairshare"
     backfill: str = "reserve"  # or "none" (nobody passes), "greedy" (no reservation)
+    drain_after: float = 0.0
     half_life: float = 7 * 86400.0
     patience: float = 0.0  # 0: no such bound
     weight_expansion: float = 1.0
-    weight_age: float = 0.0
+    weight_age: float = 1.25
     weight_brevity: float = 0.0
     weight_size: float = 0.5
-    weight_fairshare: float = 0.5
+    weight_fairshare: float = 0.25
     limit_floor: float = 600.0
     weights: Mapping[str, float] = field(default_factory=dict)
     max_running_per_user: int = 0  # 0: no bound

@@ -4,6 +4,10 @@ Order: priority, then score (``core.order``). The first job that cannot start ge
 (EASY backfill; Lifka, JSSPP 1995): from the time limits of what runs follows when its GPUs are
 free at the latest. A job behind it starts only if it is over by then, or fits beside it. So the
 reserved job is never delayed, and every job becomes the first one at some time.
+
+Where the jobs that it waits for have no time limit, nobody knows when that is. GPUs are then left
+idle for it only once it has waited for ``drain_after``: after that, no job that came later takes
+a GPU that it waits for, so it starts when those that ran at that moment are over.
 """
 
 from __future__ import annotations
@@ -13,8 +17,8 @@ from typing import NamedTuple
 
 from mgpu.core import arrays, preemption, quotas, reservations, settle
 from mgpu.core.foresight import Holding, holdings, reserve, waits_for_jobs
-from mgpu.core.order import Scorer
-from mgpu.core.outlook import Ask, Outlook
+from mgpu.core.order import Scorer, since
+from mgpu.core.outlook import Ask, Outlook, Reservation
 from mgpu.core.placement import Need, Room, choose
 from mgpu.core.policy import Policy, shorter_limit
 from mgpu.core.queue import Line, Walk
@@ -134,6 +138,7 @@ class _Pass:
         self._started_of: dict[int, int] = {}
         self._tasks_of: dict[int, int] = {}
         self._next_id = world.next_id
+        self._tried = False
         self._blocked: set[tuple[int, frozenset[int]]] = set()
         self._walk: Walk
 
@@ -198,7 +203,7 @@ class _Pass:
 
     def _block(self, line: Line, job: Job, ask: Ask) -> bool:
         """Leave out all that asks for the same, and reserve. True: nobody may pass."""
-        mode, first = self.world.policy.backfill, self.outlook.reservation is None
+        mode, first = self.world.policy.backfill, not self._tried
         if self.outlook.claims:
             self._blocked.add((line.kind, ask.rights))
         else:
@@ -217,9 +222,9 @@ class _Pass:
 
     def _reserve(self, job: Job, ask: Ask) -> None:
         """Reserve for the first blocked job, if the end of jobs is all that it waits for."""
-        rooms = self.outlook.rooms
-        if not waits_for_jobs(rooms, ask.need):
+        if not waits_for_jobs(self.outlook.rooms, ask.need):
             return
+        self._tried = True
         held = [*holdings(self.world, self.now), *self._fresh]
         found = reserve(job, ask, self.outlook, held)
         if found is None or found.at > self.now.boot:
@@ -229,4 +234,9 @@ class _Pass:
                 leaving = {event.job for event in gone}
                 held = [h._replace(end=self.now.boot) if h.job in leaving else h for h in held]
                 found = reserve(job, ask, self.outlook, held)
-        self.outlook.reservation = found
+        self.outlook.reservation = None if self._may_be_passed(job, found) else found
+
+    def _may_be_passed(self, job: Job, found: Reservation | None) -> bool:
+        """Whether it is too early to leave GPUs idle for a job that waits for nobody knows what."""
+        waited = self.now.wall - since(job)
+        return found is not None and found.at == math.inf and waited < self.world.policy.drain_after

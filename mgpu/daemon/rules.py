@@ -26,6 +26,7 @@ def policy(settings: Settings) -> Policy:
         max_running_per_user=settings["limits.running_per_user"],
         order=settings["scheduling.order"],
         backfill=settings["scheduling.backfill"],
+        drain_after=settings["scheduling.drain_after"],
         patience=settings["scheduling.patience"],
         on_time_limit=settings["scheduling.on_time_limit"],
         half_life=settings["fairshare.half_life"],

@@ -25,9 +25,11 @@ NAMES: tuple[str, ...] = (DEFAULT, *BASELINES)
 def policies(names: Sequence[str] = NAMES, base: Policy | None = None) -> dict[str, Policy]:
     """Policies by name: ``default`` is ``base``, the others differ from it as BASELINES says.
 
+    ``base`` None is fair share with the core's weights.
+
     Raises KeyError for an unknown name.
     """
-    base = base or Policy()
+    base = base or Policy(order="fairshare")
     known = {DEFAULT: {}, **BASELINES}
     return {name: changed(base, **known[name]) for name in names}  # type: ignore[arg-type]
 

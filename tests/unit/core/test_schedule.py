@@ -128,6 +128,31 @@ def test_the_reserved_job_waits_for_the_oldest_of_those_that_have_no_limit() -> 
     assert (held.gpus, held.at, held.after) == ((0,), math.inf, 1)
 
 
+def test_gpus_are_left_idle_for_an_unknown_end_only_after_a_while() -> None:
+    desk = Desk(1000, 1000, policy=Policy(drain_after=100))
+    desk.submit()
+    desk.run()
+    big = desk.submit(a_spec(2))
+    passing = desk.submit()
+    assert desk.run() == {passing: (1,)}
+    desk.end(passing)
+    desk.wait(100)
+    later = desk.submit()
+    assert desk.run() == {}
+    desk.end(1)
+    assert desk.run() == {big: (0, 1)}
+    assert later in desk.world.jobs
+
+
+def test_a_known_end_holds_others_back_at_once() -> None:
+    desk = Desk(1000, 1000, policy=Policy(drain_after=100))
+    desk.submit(a_spec(limit=50))
+    desk.run()
+    desk.submit(a_spec(2))
+    desk.submit()
+    assert desk.run() == {}
+
+
 def test_memory_beside_the_reserved_job_is_given_to_others() -> None:
     desk = Desk(1000)
     desk.submit(a_spec(1, 500, limit=100))

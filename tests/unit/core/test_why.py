@@ -61,7 +61,7 @@ def test_the_first_in_line_knows_its_place() -> None:
     assert why(desk.world, desk.job(2), desk.now) == [
         "Resources: needs 1 GPU for itself; 0 have that free (gpu0 held by job 1).",
         "It is the first in line and gets gpu0 in 1:00 at the latest.",
-        "Its rank: priority 0, score 0.09 (expansion +0.09, age +0.00, brevity +0.00, "
+        "Its rank: priority 0, score 0.11 (expansion +0.09, age +0.02, brevity +0.00, "
         "size +0.00, fair share -0.00).",
         "Expected to start in 1:00 on gpu0, when job 1 ends, if all run for their whole limits.",
     ]
@@ -96,4 +96,4 @@ def test_usage_is_told_as_fair_share() -> None:
     desk.run()
     desk.submit(a_spec(limit=10))
     (rank,) = [line for line in why(desk.world, desk.job(2), desk.now) if line.startswith("Its r")]
-    assert "fair share -0.79" in rank
+    assert "fair share -0.39" in rank

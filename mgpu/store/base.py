@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Job
 from mgpu.model.records import Record
+from mgpu.model.tasks import Tasks
 
 #: Answers to requests are kept for this long, and about this many for each user.
 ANSWER_AGE: Final = 7 * 86400.0
@@ -102,6 +103,14 @@ class JobFilter:
     limit: int = 1000
 
 
+class Outcome(NamedTuple):
+    """How some tasks of an array ended, and when (Unix time)."""
+
+    tasks: Tasks
+    state: str
+    ended: float
+
+
 class Store(Protocol):
     """Where the scheduler keeps what must not be lost. Used from one thread."""
 
@@ -132,6 +141,14 @@ class Store(Protocol):
 
     def job(self, job_id: int) -> Job | None:
         """One job, active or ended."""
+        ...
+
+    def newest(self, uid: int, limit: int) -> list[int]:
+        """Ids of submissions of ``uid`` that are over or in part so, the newest first."""
+        ...
+
+    def outcomes(self, array: int, task: int | None = None) -> list[Outcome]:
+        """The tasks of an array that have ended; ``task`` asks for the one it is in alone."""
         ...
 
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:

@@ -8,7 +8,7 @@ from typing import Any
 from mgpu.model.events import Event
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Record
-from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Loaded
+from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Loaded, Outcome
 from mgpu.store.codec import corrupt
 
 
@@ -64,6 +64,21 @@ class MemoryStore:
     def job(self, job_id: int) -> Job | None:
         """One job, active or ended."""
         return copy.copy(self._jobs.get(job_id))
+
+    def newest(self, uid: int, limit: int) -> list[int]:
+        """Ids of submissions of ``uid`` that are over or in part so, the newest first."""
+        ended = (job for job in self._jobs.values() if isinstance(job.phase, Ended))
+        found = {job.id for job in ended if job.uid == uid and job.array in (0, job.id)}
+        return sorted(found, reverse=True)[:limit]
+
+    def outcomes(self, array: int, task: int | None = None) -> list[Outcome]:
+        """The tasks of an array that have ended; ``task`` asks for the one it is in alone."""
+        return [
+            Outcome(job.tasks, job.phase.state, job.phase.ended)
+            for job in self._jobs.values()
+            if job.array == array > 0 and job.tasks is not None and isinstance(job.phase, Ended)
+            if task is None or task in job.tasks
+        ]
 
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """The audit trail in order: (number, event) with numbers greater than ``after``."""

@@ -9,7 +9,8 @@ from typing import Any, Final
 from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Ended, Job, JobSpec, Phase
 from mgpu.model.records import Record
-from mgpu.store.base import JobFilter
+from mgpu.model.tasks import Tasks
+from mgpu.store.base import JobFilter, Outcome
 from mgpu.store.codec import Specs, check_uid, corrupt
 from mgpu.store.records import (
     pack_event,
@@ -105,6 +106,13 @@ class Reader:
         if phase is None:
             phase = self._phases[packed] = unpack_phase(packed, where)
         return phase
+
+
+def outcome(row: Sequence[Any]) -> Outcome:
+    """What a row of ``id, task, more, state, ended`` says of the tasks in it."""
+    number, task, packed, state, ended = row
+    more = unpack_more(packed if task is None else None, f"jobs row {number}")
+    return Outcome(more.tasks or Tasks.only(task), state, ended)
 
 
 def query(wanted: JobFilter) -> tuple[str, list[Any]]:

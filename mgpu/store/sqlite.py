@@ -21,6 +21,7 @@ from mgpu.store.base import (
     Batch,
     JobFilter,
     Loaded,
+    Outcome,
     StoreCorrupt,
     StoreFull,
     StoreNewer,
@@ -52,6 +53,13 @@ _ACTIVE_SPECS: Final = (
     "SELECT id, body FROM specs WHERE id IN (SELECT spec FROM jobs WHERE ended IS NULL)"
 )
 _ONE_JOB: Final = SELECT_JOBS + " WHERE id = ?"
+_NEWEST: Final = """
+    SELECT id FROM jobs WHERE uid = ? AND ended IS NOT NULL AND array IN (0, id)
+    ORDER BY id DESC LIMIT ?"""
+_OUTCOMES: Final = """
+    SELECT id, task, more, state, ended FROM jobs
+    WHERE array = :array AND array > 0 AND ended IS NOT NULL
+        AND (:task IS NULL OR task = :task OR task IS NULL)"""
 _FORGET_ANSWERS: Final = """
     DELETE FROM answers WHERE uid = :uid AND id <= (
         SELECT id FROM answers WHERE uid = :uid ORDER BY id DESC LIMIT 1 OFFSET :kept)"""
@@ -118,6 +126,18 @@ class SqliteStore:
         with _errors():
             row = self._db.execute(_ONE_JOB, (job_id,)).fetchone()
             return None if row is None else rows.Reader(self._spec).job(row)
+
+    def newest(self, uid: int, limit: int) -> list[int]:
+        """Ids of submissions of ``uid`` that are over or in part so, the newest first."""
+        with _errors():
+            return [number for (number,) in self._db.execute(_NEWEST, (uid, limit))]
+
+    def outcomes(self, array: int, task: int | None = None) -> list[Outcome]:
+        """The tasks of an array that have ended; ``task`` asks for the one it is in alone."""
+        with _errors():
+            found = self._db.execute(_OUTCOMES, {"array": array, "task": task}).fetchall()
+        outcomes = map(rows.outcome, found)
+        return [one for one in outcomes if task is None or task in one.tasks]
 
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """The audit trail in order: (number, event) with numbers greater than ``after``."""

@@ -11,7 +11,15 @@ from mgpu.model.events import CancelRequested, Finished, Started
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Quota
 from mgpu.model.tasks import Tasks
-from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Store, StoreCorrupt
+from mgpu.store.base import (
+    ANSWERS_KEPT,
+    ANSWERS_SLACK,
+    Batch,
+    JobFilter,
+    Outcome,
+    Store,
+    StoreCorrupt,
+)
 from mgpu.store.memory import MemoryStore
 from mgpu.store.sqlite import open_store
 from tests.lib.samples import (
@@ -87,6 +95,40 @@ def test_a_record_is_replaced_and_removed(store: Store) -> None:
     assert store.load().records == [second]
     store.commit(Batch(AT, records={("Quota", "none"): None}))
     assert store.load().records == [second]
+
+
+def test_the_newest_submissions_of_a_user_are_found(store: Store) -> None:
+    submit(
+        store,
+        ended(1, 50.0),
+        ended(2, 20.0),
+        ended(3, 30.0, uid=1002),
+        ended(4, 40.0, array=4, tasks=Tasks.only(3)),
+        ended(5, 60.0, array=4, tasks=Tasks.only(0)),
+        job(6),
+    )
+    assert store.newest(1001, 9) == [4, 2, 1]
+    assert store.newest(1001, 2) == [4, 2]
+    assert store.newest(7, 2) == []
+
+
+def test_the_ends_of_an_array_are_found_by_task(store: Store) -> None:
+    array = (
+        ended(4, 40.0, "CANCELLED", array=4, tasks=Tasks(((3, 8, 1),))),
+        ended(5, 60.0, array=4, tasks=Tasks.only(0)),
+        ended(6, 61.0, "FAILED", array=4, tasks=Tasks.only(1)),
+        job(7, array=4, tasks=Tasks.only(2)),
+        ended(8, 60.0, array=8, tasks=Tasks.only(0)),
+    )
+    submit(store, *array, ended(9, 60.0))
+    rest = Outcome(Tasks(((3, 8, 1),)), "CANCELLED", 40.0)
+    failed = Outcome(Tasks.only(1), "FAILED", 61.0)
+    assert sorted(store.outcomes(4), key=str) == sorted(
+        [rest, Outcome(Tasks.only(0), "COMPLETED", 60.0), failed], key=str
+    )
+    assert store.outcomes(4, 1) == [failed]
+    assert store.outcomes(4, 5) == [rest]
+    assert store.outcomes(4, 2) == store.outcomes(0) == store.outcomes(9) == []
 
 
 def test_active_jobs_load_in_order_of_their_ids(store: Store) -> None:

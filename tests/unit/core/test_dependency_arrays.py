@@ -152,3 +152,16 @@ def test_a_loaded_world_goes_on() -> None:
         desk.end(of_task(desk, first, task).id)
     desk.wait(60)
     assert len(run(desk)) == 3 + 1 + 1
+
+
+def test_an_array_has_begun_when_all_of_its_tasks_have() -> None:
+    desk = Desk(policy=Policy(max_gpuless=1, max_pending_per_user=0))
+    array = submit(desk, tasks="0-1")
+    second = submit(desk, f"after:{array}")
+    run(desk)
+    desk.run()
+    assert desk.job(second).needs is not None
+    desk.end(of_task(desk, array, 0).id)
+    run(desk)
+    desk.run()
+    assert desk.job(second).needs is None

@@ -64,7 +64,7 @@ class Dependencies(RuleBasedStateMachine):
         if not self.total:
             return None
         ids = st.sampled_from(sorted(self.total))
-        found = {}
+        found: dict[Condition, None] = {}
         for kind in data.draw(st.lists(st.sampled_from(KINDS), max_size=3)):
             job = 0 if kind == "singleton" else data.draw(ids)
             one_task = kind not in ("singleton", "aftercorr") and self.total[job]
@@ -138,9 +138,8 @@ class Dependencies(RuleBasedStateMachine):
         started = [event for event in self.desk.log[self.seen :] if isinstance(event, Started)]
         self.seen = len(self.desk.log)
         for event in started:
-            job = self.world.jobs.get(event.job)
-            if job is not None and event.attempt == 1:
-                self.judge_start(job)
+            if event.job in self.world.jobs and event.attempt == 1:
+                self.judge_start(self.world.jobs[event.job])
         for job in self.world.placed.values():
             if job.state == "RUNNING":
                 self.begun.add((job.array or job.id, job.tasks.first if job.tasks else WHOLE))

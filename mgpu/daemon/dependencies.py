@@ -1,0 +1,90 @@
+"""Dependencies of requests: their text, the caller's newest jobs, and jobs that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mgpu.core.dependents import End, Parent, end_of, origin
+from mgpu.core.world import World
+from mgpu.model.dependency import AFTERCORR, SINGLETON, WHOLE, Condition, Dependency, Newest
+from mgpu.model.dependency import parse_dependency as parse
+from mgpu.model.errors import MgpuError
+from mgpu.model.job import Job
+from mgpu.model.states import COMPLETED, FAILED
+from mgpu.store.base import JobFilter, Outcome, Store
+
+
+def read(world: World, store: Store, text: str, uid: int) -> Dependency | None:
+    """The dependency that ``uid`` wrote; None for an empty text. Raises MgpuError."""
+    return parse(text, newest(world, store, uid)) if text else None
+
+
+def newest(world: World, store: Store, uid: int) -> Newest:
+    """What ``@`` and ``@~N`` mean to a caller: a job, or an array as a whole."""
+
+    def find(back: int) -> int:
+        active = {origin(job) for job in world.jobs.values() if job.uid == uid}
+        known = sorted(active.union(store.newest(uid, back + 1)), reverse=True)
+        if back < len(known):
+            return known[back]
+        name = f"@~{back}" if back else "@"
+        what = f"{name}: you have submitted {len(known)} jobs"
+        hint = "mgpu_queue --me --all lists your jobs"
+        raise MgpuError("UnknownJob", what, path="spec.dependency", hint=hint)
+
+    return find
+
+
+def known(world: World, store: Store, conditions: Iterable[Condition]) -> dict[Parent, End]:
+    """The ends of those that ``conditions`` are about, as far as they are over."""
+    open_ones = [one for one in conditions if one.kind != SINGLETON and not one.never]
+    found: dict[Parent, End] = {}
+    plain = {one.job for one in open_ones if one.task == WHOLE and _may_be_over(world, one.job)}
+    if plain:
+        wanted = JobFilter(ids=sorted(plain), limit=len(plain))
+        jobs = [job for job in store.find(wanted) if not job.array]
+        found |= {(job.id, WHOLE): end_of(job) for job in jobs}
+    for number in plain.difference(number for number, _ in found):
+        found |= _whole(number, store.outcomes(number))
+    for one in open_ones:
+        found |= _tasks(world, store, one)
+    return found
+
+
+def of_waiting(world: World, store: Store) -> dict[Parent, End]:
+    """The ends of all that waiting jobs wait for, as far as they are over."""
+    waiting = [job.needs for job in world.jobs.values() if _waits(job) and job.needs]
+    conditions = {condition for needs in waiting for condition in needs.conditions}
+    return known(world, store, conditions)
+
+
+def _waits(job: Job) -> bool:
+    return job.needs is not None and job.state == "PENDING"
+
+
+def _may_be_over(world: World, number: int) -> bool:
+    return number not in world.jobs and not world.arrays.has(number)
+
+
+def _tasks(world: World, store: Store, condition: Condition) -> dict[Parent, End]:
+    """The ends of single tasks of an array, part of which is active perhaps."""
+    number, task = condition.job, condition.task
+    if task != WHOLE and world.arrays.find(number, task) is None:
+        return _each(number, store.outcomes(number, task))
+    if condition.kind == AFTERCORR and world.arrays.has(number):
+        return _each(number, store.outcomes(number))
+    return {}
+
+
+def _each(number: int, outcomes: Iterable[Outcome]) -> dict[Parent, End]:
+    return {(number, t): End(one.state, one.ended) for one in outcomes for t in one.tasks}
+
+
+def _whole(number: int, outcomes: list[Outcome]) -> dict[Parent, End]:
+    """The ends of an array that is over, and of its tasks."""
+    if not outcomes:
+        return {}
+    well = all(one.state == COMPLETED for one in outcomes)
+    last = max(one.ended for one in outcomes)
+    whole = End(COMPLETED if well else FAILED, last)
+    return {**_each(number, outcomes), (number, WHOLE): whole}

@@ -205,6 +205,13 @@ SETTINGS: Final = (
         "How often a start that failed for a passing cause is tried again.",
     ),
     Setting(
+        "scheduling.retry_delay",
+        Duration(),
+        30,
+        "Wait before the first retry of a job that failed (`--retries`); doubled each time, up to "
+        "an hour.",
+    ),
+    Setting(
         "scheduling.time_zone",
         TimeZone(),
         "",

@@ -322,6 +322,7 @@ TRANSITIONS: Final[Mapping[tuple[type, type], Callable[[World, Any, Any], None]]
     (Starting, CancelRequested): _stopped,
     (Starting, Deferred): _deferred,
     (Starting, Requeued): _requeued,
+    (Starting, Retried): _retried,
     (Starting, Finished): _finished,
     (Running, CancelRequested): _stopped,
     (Running, Requeued): _requeued,

@@ -20,7 +20,7 @@ from mgpu.core.requests import (
 )
 from mgpu.core.world import World
 from mgpu.model import states
-from mgpu.model.events import Deferred, Event, Finished, Launched, Requeued
+from mgpu.model.events import Deferred, Event, Finished, Launched, Requeued, Retried
 from mgpu.model.job import Job, Running, Starting, Stopping
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
@@ -28,8 +28,11 @@ from mgpu.model.time import Now
 #: The stage of a refusal that says: the account may not, or cannot be found, at present.
 ACCOUNT_STAGE: Final = "account"
 LONGEST_BACKOFF: Final = 600.0
+#: Seconds between a failure and the next retry at the most, unless the first wait is longer.
+LONGEST_RETRY: Final = 3600.0
 LOST: Final = "supervisor lost"
 REBOOTED: Final = "the machine was restarted"
+_FAILURES: Final = frozenset({states.FAILED, states.OUT_OF_MEMORY})
 
 
 class Stale(NamedTuple):
@@ -74,6 +77,8 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
     switch = world.policy.on_time_limit != "cancel"
     if state == states.TIMEOUT and switch and _may_requeue(world, job):
         return [*events, Requeued(at, job.id, job.attempt, state)]
+    if state in _FAILURES and _may_retry(job):
+        return [*events, _tried(world, job, at, report.code, report.signal)]
     how = (state, report.code, report.signal, report.detail)
     return [*events, Finished(at, job.id, job.attempt, *how)]
 
@@ -89,17 +94,21 @@ def refused(world: World, job: Job, report: AttemptRefused, now: Now) -> list[Ev
     return [_retried(world, job, report, now)]
 
 
-def lost(_world: World, job: Job, report: AttemptLost, now: Now) -> list[Event]:
+def lost(world: World, job: Job, report: AttemptLost, now: Now) -> list[Event]:
     """How it ended will never be known: no code, and certainly not 0."""
+    if isinstance(job.phase, Starting | Running) and _may_retry(job):
+        return [_tried(world, job, now, None, None)]
     cancelled = isinstance(job.phase, Stopping) and not _is_preempted(job)
     state = states.CANCELLED if cancelled else states.FAILED
     return [_finished(job, now, state, _join(LOST, report.detail))]
 
 
-def vanished(_world: World, job: Job, _report: AttemptVanished, now: Now) -> list[Event]:
+def vanished(world: World, job: Job, _report: AttemptVanished, now: Now) -> list[Event]:
     """Nothing of the attempt exists or has existed."""
     if isinstance(job.phase, Starting):
         return [Deferred(now, job.id, job.attempt, now.boot, "", "", counted=False)]
+    if isinstance(job.phase, Running) and _may_retry(job):
+        return [_tried(world, job, now, None, None)]
     state = states.CANCELLED if isinstance(job.phase, Stopping) else states.FAILED
     return [_finished(job, now, state, LOST)]
 
@@ -134,8 +143,20 @@ def _is_preempted(job: Job) -> bool:
 
 
 def _may_requeue(world: World, job: Job) -> bool:
+    """Whether it may go on another time; what failed and was tried again does not count."""
     bound = world.policy.max_requeues
-    return job.spec.requeue and (bound == 0 or job.restarts < bound)
+    return job.spec.requeue and (bound == 0 or job.restarts - job.failures < bound)
+
+
+def _may_retry(job: Job) -> bool:
+    return job.failures < job.spec.retries
+
+
+def _tried(world: World, job: Job, at: Now, code: int | None, signal: int | None) -> Retried:
+    """Run a failed job again, each time after twice the wait."""
+    first = world.policy.retry_delay
+    wait = min(first * 2.0 ** min(job.failures, 20), max(first, LONGEST_RETRY))
+    return Retried(at, job.id, job.attempt, code, signal, at.boot + wait)
 
 
 def _locked_out(job: Job, report: AttemptRefused, now: Now) -> Deferred:

@@ -88,6 +88,9 @@ AFTER: dict[tuple[type, type], Phase] = {
     (Starting, CancelRequested): Stopping(GPUS, 1001, None),
     (Starting, Deferred): Pending(at(5).wall, 1010.0, "BeginTime", "why"),
     (Starting, Requeued): Pending(at(5).wall),
+    (Starting, Retried): Pending(
+        at(5).wall, 1035.0, "BeginTime", "failed with code 1 (retry 1 of 3)"
+    ),
     (Starting, Finished): Ended("FAILED", at(5).wall, None, 1, 9, "why", GPUS),
     (Running, CancelRequested): Stopping(GPUS, 1001, at(2), 4001, 77),
     (Running, Requeued): Pending(at(5).wall),
@@ -285,7 +288,9 @@ def test_a_submission_brings_all_that_it_says() -> None:
     job = world.jobs[1]
     assert (job.array, job.tasks, job.held, job.begin) == (1, TASKS, "user", EPOCH + 9)
     assert job.needs == NEEDS
-    assert world.records.get(Array, 1) == Array(1, UID, 4)
+    record = world.records.get(Array, 1)
+    assert record is not None
+    assert (record.uid, record.total, record.done, record.failed) == (UID, 4, 0, 0)
     check_invariants(world)
 
 

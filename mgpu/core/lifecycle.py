@@ -100,7 +100,9 @@ def _keep(world: World, event: Recorded | Erased) -> None:
 
 def _submitted(world: World, _job: None, event: Submitted) -> None:
     if event.tasks is not None:
-        world.records.put(Array(event.job, event.uid, len(event.tasks)))
+        first, last = event.tasks.first, event.tasks.last
+        total = len(event.tasks)
+        world.records.put(Array(event.job, event.uid, total, first=first, last=last))
     phase = Pending(event.at.wall)
     ids = range(event.job, event.job + event.count)
     seqs = range(world.next_seq, world.next_seq + event.count)

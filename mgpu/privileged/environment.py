@@ -17,7 +17,8 @@ DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 _FIRST = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _REST = _FIRST | frozenset(b"0123456789")
 #: Names under these are mgpu's: a user's value (from a job that submits a job) does not survive.
-_OURS = (b"MGPU_JOB_", b"MGPU_GPU_", b"MGPU_ARRAY_", b"MGPU_RESTART_")
+_OURS = (b"MGPU_JOB_", b"MGPU_GPU_", b"MGPU_ARRAY_", b"MGPU_RESTART_", b"MGPU_PARAM_")
+_ARRAY = (b"JOB_ID", b"TASK_ID", b"TASK_COUNT", b"TASK_MIN", b"TASK_MAX")
 
 
 def valid_name(name: bytes) -> bool:
@@ -45,7 +46,7 @@ def base(entries: Iterable[bytes], account: Account) -> Environment:
     return found
 
 
-def reserved(order: Order, name: str, array: tuple[int, int] | None) -> Environment:
+def reserved(order: Order, name: str) -> Environment:
     """mgpu's own variables, to be set last. GPUs are numbers in PCI order, which all tools take."""
     numbers = ",".join(str(index) for index in order.gpus).encode()
     uuids = ",".join(order.uuids).encode()
@@ -61,7 +62,12 @@ def reserved(order: Order, name: str, array: tuple[int, int] | None) -> Environm
     }
     if order.gpu_mem is not None:
         found[b"MGPU_GPU_MEM"] = b"%d" % order.gpu_mem
-    if array is not None:
-        found[b"MGPU_ARRAY_JOB_ID"] = b"%d" % array[0]
-        found[b"MGPU_ARRAY_TASK_ID"] = b"%d" % array[1]
+    for variable, value in zip(_ARRAY, order.array or (), strict=False):
+        found[b"MGPU_ARRAY_" + variable] = b"%d" % value
     return found
+
+
+def parameters(values: dict[bytes, bytes]) -> Environment:
+    """A variable ``MGPU_PARAM_LR`` for each parameter ``lr`` of a sweep."""
+    found = {b"MGPU_PARAM_" + name.upper(): value for name, value in values.items()}
+    return {name: value for name, value in found.items() if valid_name(name) and b"\0" not in value}

@@ -179,7 +179,8 @@ def _parent(child: Child) -> None:
 
 
 def _payload(child: Child) -> None:
-    child.payload = payload.read(child.payload_fd)
+    array = child.order.array
+    child.payload = payload.read(child.payload_fd, array[1] if array else None)
 
 
 def _limits(child: Child) -> None:
@@ -216,7 +217,8 @@ def _environment(child: Child) -> None:
     child.stage = "activate"
     child.activation = activation.choose(wanted.activate, wanted.activate_path, place, Probe())
     child.activation.apply(env)
-    env.update(environment.reserved(child.order, wanted.name, wanted.array))
+    env.update(environment.parameters(wanted.values))
+    env.update(environment.reserved(child.order, wanted.name))
     child.env = env
 
 
@@ -224,7 +226,7 @@ def _output(child: Child) -> None:
     wanted, order = child.payload, child.order
     truncate = wanted.truncate and order.attempt == 1
     path = _path(child, wanted.output) or output.default_path(
-        os.fsencode(child.account.home), order.job, wanted.array
+        os.fsencode(child.account.home), order.job, order.array
     )
     child.output = output.open_log(path, truncate=truncate, make_folder=wanted.output is None)
     error = _path(child, wanted.error)
@@ -237,7 +239,7 @@ def _path(child: Child, pattern: bytes | None) -> bytes | None:
     if pattern is None:
         return None
     order, wanted = child.order, child.payload
-    group, task = wanted.array or (order.job, 0)
+    group, task = (order.array or (order.job, 0))[:2]
     values: dict[bytes, int | bytes] = {
         b"j": order.job,
         b"A": group,
@@ -268,7 +270,8 @@ def _header(child: Child) -> None:
     order = child.order
     gpus = ",".join(str(index) for index in order.gpus) or "none"
     label = "".join(letter if letter.isprintable() else "?" for letter in child.activation.label)
-    line = f"[mgpu] job {order.job}, attempt {order.attempt}, GPUs: {gpus}, environment: {label}\n"
+    job = "_".join(map(str, order.array[:2])) if order.array else order.job
+    line = f"[mgpu] job {job}, attempt {order.attempt}, GPUs: {gpus}, environment: {label}\n"
     try:
         os.write(child.output, line.encode("utf-8", "replace"))
     except OSError:

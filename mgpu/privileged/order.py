@@ -19,6 +19,7 @@ _MAX_ID = 2**63 - 1
 _MAX_SECONDS = 100 * 365 * 86400
 _MAX_GPUS = 1024
 _MAX_NAME = 256
+_ARRAY = 5
 _UUID_LETTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:"  # MIG ids have / and :
 )
@@ -28,7 +29,7 @@ class Order:
     """A checked ``start``: which attempt, whose, on which GPUs, for how long."""
 
     __slots__ = (
-        *("attempt", "gpu_mem", "gpus", "grace", "job", "limit", "restarts", "script"),
+        *("array", "attempt", "gpu_mem", "gpus", "grace", "job", "limit", "restarts", "script"),
         *("uid", "user", "uuids", "warn"),
     )
 
@@ -42,6 +43,7 @@ class Order:
         self.gpus: list[int] = _list(message, "gpus", _is_index)
         self.uuids: list[str] = _list(message, "uuids", _is_uuid)
         self.warn = _warning(message.get("warn"))
+        self.array = _array(message.get("array"))
         self.gpu_mem = message.get("gpu_mem")
         if self.gpu_mem is not None:
             self.gpu_mem = _integer(message, "gpu_mem", _MAX_ID)
@@ -112,6 +114,20 @@ def _warning(value: object) -> tuple[int, int] | None:
         if 1 <= signum <= 64 and 0 < before <= _MAX_SECONDS:
             return signum, before
     raise _bad(f"warn: expected [signal, seconds], got {value!r:.80}")
+
+
+def _array(value: object) -> tuple[int, int, int, int, int] | None:
+    """The array's id, the task, how many tasks there are, the smallest and the greatest one."""
+    if value is None:
+        return None
+    if type(value) is list and len(value) == _ARRAY and all(map(_is_number, value)):
+        number, task, count, first, last = value
+        return number, task, count, first, last
+    raise _bad(f"array: expected five numbers, got {value!r:.80}")
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_ID
 
 
 def _bad(detail: str) -> Refusal:

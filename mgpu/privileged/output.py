@@ -9,6 +9,10 @@ import stat
 
 from mgpu.privileged.refusal import Refusal, shown
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _NULL_DEVICE = os.makedev(1, 3)
 _DEFAULT_FOLDER = b".local/state/mgpu/logs"
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -51,9 +55,9 @@ def _one(rest: bytes, values: dict[bytes, int | bytes]) -> tuple[bytes, bytes]:
     return clean(value), after  # type: ignore[arg-type]
 
 
-def default_path(home: bytes, job: int, array: tuple[int, int] | None) -> bytes:
-    """The log of a job that named none."""
-    name = b"%d.log" % job if array is None else b"%d_%d.log" % array
+def default_path(home: bytes, job: int, array: Sequence[int] | None) -> bytes:
+    """The log of a job that named none; ``array`` begins with the array's id and the task."""
+    name = b"%d.log" % job if array is None else b"%d_%d.log" % (array[0], array[1])
     return os.path.join(home, _DEFAULT_FOLDER, name)
 
 

@@ -7,6 +7,7 @@ import os
 
 import msgpack
 
+from mgpu.privileged import sweep
 from mgpu.privileged.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAX_BYTES = 4 * 1024 * 1024
+_MAX_NAME = 128
 _MODES = ("auto", "none", "venv", "conda")
 
 
@@ -21,11 +23,11 @@ class Payload:
     """The launch payload with its types checked."""
 
     __slots__ = (
-        *("activate", "activate_path", "argv", "array", "cwd", "env", "error", "name", "output"),
-        *("rlimits", "script", "script_name", "truncate", "umask"),
+        *("activate", "activate_path", "argv", "cwd", "env", "error", "name", "output"),
+        *("rlimits", "script", "script_name", "template", "truncate", "umask", "values"),
     )
 
-    def __init__(self, data: dict[str, Any]) -> None:
+    def __init__(self, data: dict[str, Any], task: int | None = None) -> None:
         self.name: str = _typed(data, "name", str)
         self.argv: list[bytes] = _list_of(data, "argv", bytes)
         self.script: bytes | None = _maybe(data, "script")
@@ -37,7 +39,8 @@ class Payload:
         self.truncate = data.get("open_mode") == "truncate"
         self.umask: int = _typed(data, "umask", int) & 0o777
         self.rlimits: list[list[int]] = _list_of(data, "rlimits", list)
-        self.array: tuple[int, int] | None = _array(data.get("array"))
+        self.template: str = data.get("name_template") or ""
+        self.values: dict[bytes, bytes] = {}
         activate = data.get("activate") or {}
         self.activate: str = activate.get("mode", "auto")
         self.activate_path: bytes = activate.get("path") or b""
@@ -45,10 +48,25 @@ class Payload:
             raise _bad("activate")
         if self.script is None and not self.argv:
             raise _bad("argv")
+        if task is not None and data.get("sweep"):
+            self._fill_in(data["sweep"], task)
+
+    def _fill_in(self, axes: Any, task: int) -> None:
+        """Put the values of this task of a sweep into its words and its name."""
+        try:
+            values = self.values = sweep.values(axes, task)
+            self.argv = [sweep.expand(word, values) for word in self.argv]
+            if self.template:
+                self.name = sweep.expand(self.template.encode(), values).decode()[:_MAX_NAME]
+        except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise _bad(f"sweep: {error}") from error
 
 
-def read(fd: int) -> Payload:
-    """The payload in the file ``fd``, whose position is not used: others may share it."""
+def read(fd: int, task: int | None = None) -> Payload:
+    """The payload in the file ``fd``, whose position is not used: others may share it.
+
+    ``task`` is the index of the array's task that it is for.
+    """
     size = os.fstat(fd).st_size
     if size > _MAX_BYTES:
         raise Refusal("payload", errno.E2BIG, f"{size} bytes")
@@ -58,7 +76,7 @@ def read(fd: int) -> Payload:
         raise _bad(str(error)) from error
     if type(data) is not dict:
         raise _bad("not a map")
-    return Payload(data)
+    return Payload(data, task)
 
 
 def _typed(data: dict[str, Any], key: str, kind: type) -> Any:
@@ -80,14 +98,6 @@ def _list_of(data: dict[str, Any], key: str, kind: type) -> Any:
     if type(value) is not list or not all(type(item) is kind for item in value):
         raise _bad(key)
     return value
-
-
-def _array(value: object) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    if type(value) is list and len(value) == 2 and all(type(item) is int for item in value):
-        return value[0], value[1]
-    raise _bad("array")
 
 
 def _bad(what: str) -> Refusal:

@@ -65,7 +65,14 @@ def parse_spec(
     payload = _payload(fields, limits)
     spec = _scheduling(fields, limits, payload)
     fields.finish()
-    return spec, pack(payload | {"name": spec.name})
+    return spec, pack(payload | {"name": spec.name, **_varied(spec.extras)})
+
+
+def _varied(extras: Extras) -> dict[str, object]:
+    """What the job's process needs to know of a sweep."""
+    if extras.sweep is None:
+        return {}
+    return {"sweep": extras.sweep.axes, "name_template": extras.name_template}
 
 
 def _scheduling(fields: Fields, limits: Limits, payload: dict[str, object]) -> SpecFields:

@@ -71,10 +71,10 @@ def test_patterns_are_expanded_below_the_folder(
         "cwd": os.fsencode(place),
         "output": b"%4j-%x-%u-%A_%a-r%r-%%-%q.out",
         "error": b"%j.err",
-        "array": [40, 3],
     }
     argv = ["sh", "-c", "echo out; echo err >&2; echo $MGPU_ARRAY_JOB_ID $MGPU_ARRAY_TASK_ID"]
-    assert scheduler.start(43, alice, argv, payload=payload, restarts=2).end()["code"] == 0
+    task = {"restarts": 2, "array": [40, 3, 9, 0, 8]}
+    assert scheduler.start(43, alice, argv, payload=payload, **task).end()["code"] == 0
     out = place / "0043-.._.._evil_name-alice-40_3-r2-%-%q.out"
     assert out.read_text().splitlines()[1:] == ["out", "40 3"]
     assert (place / "43.err").read_text() == "err\n"

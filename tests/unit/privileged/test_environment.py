@@ -36,7 +36,7 @@ def test_what_the_user_sends_never_wins_over_the_account_or_mgpu(
     pairs: list[tuple[bytes, bytes]],
 ) -> None:
     env = environment.base([name + b"=" + value for name, value in pairs], ACCOUNT)
-    env.update(environment.reserved(order(), "name", None))
+    env.update(environment.reserved(order(), "name"))
     assert (env[b"HOME"], env[b"USER"], env[b"SHELL"]) == (b"/home/alice", b"alice", b"/bin/zsh")
     assert (env[b"CUDA_VISIBLE_DEVICES"], env[b"MGPU_JOB_ID"]) == (b"2,0", b"42")
     assert b"MGPU_ARRAY_TASK_ID" not in env
@@ -57,7 +57,7 @@ def test_defaults_give_way() -> None:
 
 
 def test_no_gpu_means_none_visible() -> None:
-    env = environment.reserved(order(gpus=[], uuids=[]), "n", None)
+    env = environment.reserved(order(gpus=[], uuids=[]), "n")
     assert env[b"CUDA_VISIBLE_DEVICES"] == b""
     assert env[b"NVIDIA_VISIBLE_DEVICES"] == b"void"
     assert env[b"MGPU_GPU_UUIDS"] == b""
@@ -65,8 +65,18 @@ def test_no_gpu_means_none_visible() -> None:
 
 
 def test_array_and_memory_only_when_given() -> None:
-    env = environment.reserved(order(gpu_mem=8000), "n\0x", (40, 3))
+    env = environment.reserved(order(gpu_mem=8000, array=[40, 3, 5, 1, 9]), "n\0x")
     assert env[b"MGPU_ARRAY_JOB_ID"] == b"40"
     assert env[b"MGPU_ARRAY_TASK_ID"] == b"3"
+    assert env[b"MGPU_ARRAY_TASK_COUNT"] == b"5"
+    assert (env[b"MGPU_ARRAY_TASK_MIN"], env[b"MGPU_ARRAY_TASK_MAX"]) == (b"1", b"9")
     assert env[b"MGPU_GPU_MEM"] == b"8000"
     assert env[b"MGPU_JOB_NAME"] == b"nx"
+
+
+def test_parameters_are_variables_too() -> None:
+    values = {b"lr": b"0.1", b"Batch_2": b"", b"a b": b"x", b"nul": b"\0"}
+    assert environment.parameters(values) == {
+        b"MGPU_PARAM_LR": b"0.1",
+        b"MGPU_PARAM_BATCH_2": b"",
+    }

@@ -45,6 +45,17 @@ def fds() -> Iterator[list[int]]:
     os.close(memory)
 
 
+@pytest.mark.parametrize("value", [[1, 2], [1, 2, 3, 4, -5], [1, 2, 3, 4, True], "12345", {}, 5])
+def test_an_array_is_five_numbers(value: object) -> None:
+    with pytest.raises(Refusal, match="array: expected five numbers"):
+        Order({**GOOD, "array": value})
+
+
+def test_an_order_may_be_for_a_task() -> None:
+    assert Order(GOOD).array is None
+    assert Order({**GOOD, "array": [40, 3, 5, 1, 9]}).array == (40, 3, 5, 1, 9)
+
+
 def test_a_good_order(fds: list[int]) -> None:
     check(GOOD, fds, RULES)
     order = Order(GOOD)

@@ -15,6 +15,7 @@ COMMANDS: Commands = {
     "srun": ("Submit a command or a script.", "mgpu.cli.srun", "srun"),
     "queue": ("List jobs.", "mgpu.cli.queue", "queue"),
     "cancel": ("End jobs.", "mgpu.cli.cancel", "cancel"),
+    "job": ("Hold, release and repeat jobs.", "mgpu.cli.job", "job"),
     "info": ("Show the GPUs and who holds what.", "mgpu.cli.info", "info"),
     "ctl": ("Administer: reservations, quotas.", "mgpu.cli.ctl", "ctl"),
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli import submit_priority, submit_project
+from mgpu.cli import submit_priority, submit_project, submit_time
 from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
 from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME
 
@@ -23,10 +23,7 @@ _SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
 
 
 #: Modules with ``OPTIONS`` and ``extras``, one for each group of finer points; in order of help.
-GROUPS = (
-    submit_priority,
-    submit_project,
-)
+GROUPS = (submit_priority, submit_project, submit_time)
 
 
 def _extra_options(function: Callable[..., object]) -> Callable[..., object]:
@@ -145,9 +142,12 @@ def srun(
     Example: mgpu_srun --gpus 1 --mem 8000 --time-limit 600 -- python train.py
     """
     wait, parsable = options.pop("wait"), options.pop("parsable")
+    what = "recurring job" if options["cron"] else "job"
+    if options["cron"] and wait:
+        raise click.UsageError("--wait and --cron cannot be used together")
     with connect(socket, config) as client:
         job = _submit(client, command, options, as_is=context.meta[_AS_IS])
-        emit(str(job) if parsable else f"Submitted job {job}")
+        emit(str(job) if parsable else f"Submitted {what} {job}")
         return _wait(client, job) if wait else 0
 
 

@@ -85,6 +85,8 @@ class Client:
     ) -> int:
         """Queue ``count`` jobs and return the first id; the others follow it without a gap.
 
+        With ``extras["cron"]`` it is a recurring job, whose own number is returned.
+
         ``command`` is the program and its arguments, run without a shell. With ``script`` (its
         content, beginning with ``#!``) it is the script's arguments. ``gpu_mem`` is memory per
         GPU in MiB or as ``"8G"``; ``time_limit`` seconds or as ``"2h30m"``; ``signal`` is a
@@ -120,8 +122,9 @@ class Client:
             **(extras or {}),
         }
         request = {"key": key or os.urandom(16).hex(), "count": count, "spec": spec}
-        first: int = self.request(names.SUBMIT, request).body["first"]
-        return first
+        body = self.request(names.SUBMIT, request).body
+        number: int = body["first"] if "first" in body else body["jobs"][0][0]
+        return number
 
     def jobs(
         self,

@@ -33,6 +33,10 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "ranks": _ALL,
     "starts": _ALL,
     "why": _ALL,
+    "hold": _NOT_OTHER,
+    "release": _NOT_OTHER,
+    "crons": _NOT_OTHER,
+    "cron_change": _NOT_OTHER,
 }
 
 

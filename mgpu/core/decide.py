@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mgpu.core import administration, reports, wishes
+from mgpu.core import administration, holding, recurring, reports, wishes
 from mgpu.core.orders import Kept, RemoveQuota, Reserve, SetQuota, Unreserve
 from mgpu.core.reports import Stale
 from mgpu.core.requests import (
@@ -15,7 +15,11 @@ from mgpu.core.requests import (
     AttemptRunning,
     AttemptVanished,
     Cancel,
+    ChangeRepeat,
+    Hold,
     Rebooted,
+    Release,
+    Repeat,
     Report,
     Request,
     SetDependency,
@@ -56,6 +60,10 @@ _WISHES: Mapping[type[Request], Callable[..., tuple[list[Event], Accepted | Outc
     Submit: wishes.submit,
     Cancel: wishes.cancel,
     SetPriority: wishes.set_priority,
+    Hold: holding.hold,
+    Release: holding.release,
+    Repeat: recurring.repeat,
+    ChangeRepeat: recurring.change,
     Update: wishes.update,
     SetDependency: wishes.set_dependency,
     Reserve: administration.reserve,

@@ -60,6 +60,46 @@ class SetPriority:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep these waiting jobs from starting."""
+
+    jobs: tuple[Name, ...]
+    uid: int
+    may_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let these jobs go on, not before ``begin`` (Unix time; 0: at once)."""
+
+    jobs: tuple[Name, ...]
+    uid: int
+    may_any: bool = False
+    begin: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Submit a job again and again, whenever ``cron`` is due in ``zone``; see Recurring."""
+
+    submit: Submit
+    cron: str
+    zone: str
+    overlap: str = "skip"
+    missed: str = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRepeat:
+    """``pause``, ``resume`` or ``remove`` recurring jobs, by their numbers."""
+
+    numbers: tuple[int, ...]
+    how: str
+    uid: int
+    may_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """Let at most ``max_concurrent`` tasks of an array run at once; 0 is no bound."""
 
@@ -149,4 +189,16 @@ class Rebooted:
 
 
 Report = AttemptRunning | AttemptEnded | AttemptRefused | AttemptLost | AttemptVanished | Rebooted
-Request = Submit | Cancel | SetPriority | SetDependency | Update | Order | Report
+Request = (
+    Submit
+    | Cancel
+    | SetPriority
+    | Hold
+    | Release
+    | Repeat
+    | ChangeRepeat
+    | SetDependency
+    | Update
+    | Order
+    | Report
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mgpu.core import arrays, dependency, quotas, reservations
+from mgpu.core import arrays, deadline, dependency, quotas, recurring, reservations
 from mgpu.core.world import World
 from mgpu.model.events import Event
 from mgpu.model.time import Now
@@ -20,6 +20,8 @@ Rule = Callable[[World, Now], Iterable[Event]]
 RULES: Final[tuple[Rule, ...]] = (
     reservations.settle,
     quotas.settle,
+    recurring.settle,
+    deadline.settle,
     dependency.settle,  # looks at arrays that are over: before these are forgotten
     arrays.settle,
 )
@@ -29,6 +31,8 @@ DEADLINES: Final[tuple[Callable[[World], float | None], ...]] = (
     reservations.next_change,
     quotas.next_change,
     dependency.next_change,
+    deadline.next_change,
+    recurring.next_change,
 )
 
 

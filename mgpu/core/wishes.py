@@ -8,7 +8,15 @@ from typing import Final
 
 from mgpu.core import arrays, dependency, quotas
 from mgpu.core.placement import large_enough, need_of
-from mgpu.core.requests import Cancel, SetDependency, SetPriority, Submit, Update
+from mgpu.core.requests import (
+    Cancel,
+    Hold,
+    Release,
+    SetDependency,
+    SetPriority,
+    Submit,
+    Update,
+)
 from mgpu.core.roster import Part
 from mgpu.core.tally import Owner
 from mgpu.core.world import World
@@ -131,7 +139,9 @@ def _part_of(world: World, number: int, split: Mapping[int, Split]) -> Job:
     return replace(world.jobs[event.job], id=number, tasks=event.tasks)
 
 
-def own_parts(world: World, wish: Cancel | SetPriority | SetDependency) -> dict[Name, list[Part]]:
+def own_parts(
+    world: World, wish: Cancel | SetPriority | SetDependency | Hold | Release
+) -> dict[Name, list[Part]]:
     """The parts that a wish names, as far as they are the caller's to change."""
     return {
         name: [
@@ -229,7 +239,8 @@ def _bounded(wish: Submit, first: int, now: Now) -> list[Event]:
     """Note how many tasks of a new array may run at once."""
     if wish.tasks is None or not wish.max_concurrent:
         return []
-    array = Array(first, wish.uid, len(wish.tasks), wish.max_concurrent)
+    total, span = len(wish.tasks), {"first": wish.tasks.first, "last": wish.tasks.last}
+    array = Array(first, wish.uid, total, wish.max_concurrent, **span)
     return [Recorded(now, wish.uid, array)]
 
 

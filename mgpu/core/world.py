@@ -33,7 +33,8 @@ class World:
 
     ``jobs`` holds the active ones by id, ``placed`` those of them with an attempt under way.
     ``generation`` grows with every change, so that what was derived can be recognised as old.
-    ``records`` are reservations, quotas and the like; ``over`` the jobs that ended and whose
+    ``records`` are reservations, quotas and the like; ``due`` are the jobs with a
+    deadline, ``over`` the jobs that ended and whose
     consequences for others are not drawn yet (see ``core.settle``). ``derived`` is what modules
     of the core remember of what they derived from it. ``next_run`` knows the calendar.
     """
@@ -67,6 +68,7 @@ class World:
         self.outlook: Outlook | None = None
         self.changed: dict[int, Job] = {}
         self.over: list[Job] = []
+        self.due: dict[int, Job] = {}
         self.records = Book(tuple(records))
         self.derived: dict[str, Any] = {}
         self.next_run: NextRun | None = None
@@ -144,6 +146,8 @@ class World:
         for job in jobs.values():
             if job.array:
                 self.arrays.add(job)
+            if job.spec.deadline is not None:
+                self.due[job.id] = job
         self.dependents.arrive(jobs.values())
         self.changed.update(jobs)
 
@@ -206,6 +210,7 @@ class World:
         self.changed[job.id] = job
         if isinstance(job.phase, Ended):
             self.jobs.pop(job.id, None)
+            self.due.pop(job.id, None)
             self.over.append(job)
             if job.array:
                 self.arrays.leave(job)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mgpu import __version__
 from mgpu.core import requests as core
 from mgpu.core.access import allowed
-from mgpu.daemon import handle_admin, handle_queue, selection, submission, views
+from mgpu.daemon import handle_admin, handle_queue, handle_time, selection, submission, views
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.engine import Ask, Engine
@@ -20,6 +20,7 @@ from mgpu.daemon.server import Server
 from mgpu.daemon.waiters import Waiters
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Ended, Job
+from mgpu.model.target import on_wire
 from mgpu.model.time import Now
 from mgpu.protocol import messages, names
 from mgpu.store.base import JobFilter, Store
@@ -178,7 +179,8 @@ class Dispatcher:
             _audit(conn, "submit", error)
             self.fail(conn, error, now)
             return
-        submit = submission.wish(self.engine.world, request, account)
+        world, zone = self.engine.world, self.rules.zone
+        submit = submission.wish(world, self._store, request, account, zone)
         ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
         self.change(conn, "submit", ask)
 
@@ -235,10 +237,10 @@ class Dispatcher:
 
         def answer(reply: dict[str, Any], now: Now) -> None:
             told = dict(reply["jobs"])
-            unknown = [job_id for job_id, how in told.items() if how == names.UNKNOWN]
+            unknown = [n for n, how in told.items() if how == names.UNKNOWN and isinstance(n, int)]
             ended = self._ended(unknown, None if may_any else conn.uid)
             told |= dict.fromkeys(ended, names.ALREADY_ENDED)
-            self.ok(conn, {"jobs": [list(pair) for pair in told.items()]}, now)
+            self.ok(conn, {"jobs": [[on_wire(name), how] for name, how in told.items()]}, now)
 
         return answer
 
@@ -274,6 +276,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     messages.SetPriority: (names.PRIORITY, Dispatcher.priority),
     **handle_admin.HANDLERS,
     **handle_queue.HANDLERS,
+    **handle_time.HANDLERS,
 }
 
 

@@ -8,10 +8,12 @@ from collections import OrderedDict
 from typing import Any
 
 from mgpu.core import effects as core
+from mgpu.core.deadline import seconds_left
 from mgpu.core.policy import effective_limit
 from mgpu.core.world import World
 from mgpu.daemon.attempts import Attempts
 from mgpu.model.job import Job
+from mgpu.model.records import Array
 from mgpu.model.time import Now
 from mgpu.store.base import Store, StoreCorrupt
 from mgpu.system.log import log
@@ -46,7 +48,7 @@ class Actor:
                 self._attempts.kill(key)
 
     def _launch(self, world: World, job: Job, now: Now) -> None:
-        order = start_order(world, job)
+        order = start_order(world, job, now)
         try:
             self._attempts.launch(order, self._payload(job.spec.spec_id), now)
         except OSError as error:  # out of descriptors or memory: tried again later
@@ -67,7 +69,7 @@ class Actor:
         return os.dup(fd)
 
 
-def start_order(world: World, job: Job) -> dict[str, Any]:
+def start_order(world: World, job: Job, now: Now) -> dict[str, Any]:
     """The message that has the launcher start the job's attempt."""
     spec = job.spec
     gpus = sorted((world.gpus[uuid].index, uuid) for uuid in job.gpus)
@@ -77,14 +79,23 @@ def start_order(world: World, job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "uid": job.uid,
         "user": job.user,
-        "limit": effective_limit(spec, world.policy),
+        "limit": seconds_left(job, effective_limit(spec, world.policy), now.wall),
         "warn": list(spec.signal) if spec.signal else None,
         "grace": world.policy.grace,
         "restarts": job.restarts,
         "gpus": [index for index, _ in gpus],
         "uuids": [uuid for _, uuid in gpus],
         "gpu_mem": spec.gpu_mem,
+        "array": _array(world, job),
     }
+
+
+def _array(world: World, job: Job) -> list[int] | None:
+    """Which task of which array it is, of how many, from which to which index."""
+    if job.tasks is None:
+        return None
+    array = world.records.get(Array, job.array) or Array(job.array, job.uid, 1)
+    return [job.array, job.tasks.first, array.total, array.first, array.last]
 
 
 def _memory_file(data: bytes) -> int:

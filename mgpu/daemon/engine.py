@@ -24,10 +24,12 @@ from mgpu.core.schedule import next_deadline, schedule
 from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
+from mgpu.daemon import dependencies
 from mgpu.model.errors import MgpuError
-from mgpu.model.events import Event, Split, Submitted
+from mgpu.model.events import Erased, Event, Recorded, Split, Submitted
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Ended, Job
+from mgpu.model.records import Recurring
 from mgpu.model.target import on_wire
 from mgpu.model.time import Now
 from mgpu.store.base import Batch, Store, StoreError, StoreFull, StoreReadOnly
@@ -124,6 +126,7 @@ class Engine:
             records=loaded.records,
         )
         world.next_run = cron.next_run
+        world.dependents.ended.update(dependencies.of_waiting(world, self._store))
         self._new_boot = loaded.boot_id != self._boot_id
         self.rebooted = self._new_boot and loaded.boot_id != ""
         if self.rebooted:
@@ -237,6 +240,9 @@ class Engine:
         self._apply(turn, decision.events)
         if isinstance(request, Submit):
             turn.payloads[request.spec.spec_id] = ask.payload
+        for event in decision.events:  # a recurring job's is kept as long as itself
+            if isinstance(event, Recorded) and isinstance(event.record, Recurring) and ask.payload:
+                turn.payloads[event.record.spec.spec_id] = ask.payload
         reply = body_of(decision.reply)
         if ask.key:
             turn.answers[(ask.uid, ask.key)] = reply
@@ -281,10 +287,16 @@ class Engine:
         children = {event.child for event in events if isinstance(event, Split)}
         self._specs.update(job.spec.spec_id for job in changed if job.id in children)
         self._specs.subtract(job.spec.spec_id for job in ended)
-        unused = [s for s in {job.spec.spec_id for job in ended} if not self._specs[s]]
+        gone = [-int(e.key) for e in events if isinstance(e, Erased) and e.kind == "Recurring"]
+        over = {job.spec.spec_id for job in ended}.union(gone)
+        unused = [s for s in over if not self._specs[s] and not self._recurs(s)]
         for spec_id in unused:
             del self._specs[spec_id]
         return unused
+
+    def _recurs(self, spec_id: int) -> bool:
+        """Whether a recurring job needs the spec for its next run."""
+        return spec_id < 0 and self.world.records.get(Recurring, -spec_id) is not None
 
     def _finish(self, turn: _Turn, ended: list[Job], now: Now) -> None:
         """The turn is stored: answer, tell, act."""

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from mgpu.core.requests import Submit
+from mgpu.core.requests import Repeat, Submit
 from mgpu.core.world import World
+from mgpu.daemon import dependencies
 from mgpu.daemon.accounts import Account
+from mgpu.model.errors import MgpuError
 from mgpu.model.job import JobSpec
 from mgpu.protocol import messages
 from mgpu.protocol.spec import SpecFields
+from mgpu.store.base import Store
+from mgpu.system import cron
 
 
-def wish(_world: World, request: messages.Submit, account: Account) -> Submit:
-    """The wish of ``account``; raises MgpuError where it makes no sense."""
+def wish(
+    world: World, store: Store, request: messages.Submit, account: Account, zone: str = ""
+) -> Submit | Repeat:
+    """The wish of ``account``; raises MgpuError where it makes no sense.
+
+    ``zone`` is the configured time zone.
+    """
+    extras = request.spec.extras
+    submit = _submit(world, store, request, account)
+    if not extras.cron:
+        return submit
+    where = extras.zone or zone
+    try:
+        cron.check(extras.cron, where)
+    except ValueError as error:
+        raise MgpuError("BadRequest", str(error), path="spec.cron") from error
+    return Repeat(submit, extras.cron, where, extras.overlap, extras.missed)
+
+
+def _submit(world: World, store: Store, request: messages.Submit, account: Account) -> Submit:
     fields = request.spec
     extras = fields.extras
+    needs = dependencies.read(world, store, extras.dependency, account.uid)
     return Submit(
         account.uid,
         account.user,
@@ -22,6 +45,8 @@ def wish(_world: World, request: messages.Submit, account: Account) -> Submit:
         request.count,
         held="user" if extras.hold else "",
         begin=extras.begin,
+        needs=needs,
+        known=dependencies.known(world, store, needs.conditions) if needs is not None else {},
         groups=account.groups,
     )
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mgpu.model.job import JobSpec
+
 
 @dataclass(frozen=True, slots=True)
 class Array:
     """An array of jobs: ``done`` and ``failed`` count tasks that ended, well and otherwise.
 
-    At most ``max_concurrent`` of its tasks run at once; 0 is no bound.
+    At most ``max_concurrent`` of its tasks run at once; 0 is no bound. ``first`` and ``last`` are
+    the smallest and the greatest index that it was submitted with.
     """
 
     id: int
@@ -21,6 +24,8 @@ class Array:
     max_concurrent: int = 0
     done: int = 0
     failed: int = 0
+    first: int = 0
+    last: int = 0
 
     @property
     def key(self) -> str:
@@ -100,17 +105,19 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Recurring:
-    """A job that is submitted again and again: ``spec_id`` names its spec and payload.
+    """A job that is submitted again and again, whenever ``cron`` is due in ``zone``.
 
-    ``next`` is when it is due (0: paused for good). ``active`` is the job of the last run.
-    ``overlap`` says what happens while that is active (``skip`` or ``queue``), ``missed`` what
-    happens to runs that fell into a stop of the service (``drop`` or ``once``).
+    ``next`` is when that is. ``active`` is the job of the last run. ``overlap`` says what happens
+    while that is active (``skip`` or ``queue``), ``missed`` what happens when runs fell into a
+    stop of the service (``drop`` or ``once``). ``left_out`` counts runs that did not take place
+    and ``note`` says why the last of them did not.
     """
 
     id: int
     uid: int
     user: str
-    spec_id: int
+    spec: JobSpec
+    priority: int
     cron: str
     zone: str
     next: float
@@ -118,7 +125,8 @@ class Recurring:
     overlap: str = "skip"
     missed: str = "drop"
     active: int = 0
-    priority: int = 0
+    left_out: int = 0
+    note: str = ""
 
     @property
     def key(self) -> str:

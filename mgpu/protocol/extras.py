@@ -44,6 +44,10 @@ class Extras:
     max_concurrent: int | None
     sweep: Sweep | None
     name_template: str
+    cron: str
+    zone: str
+    overlap: str
+    missed: str
 
 
 def parse_extras(fields: Fields) -> Extras:
@@ -67,6 +71,10 @@ def parse_extras(fields: Fields) -> Extras:
         max_concurrent=fields.maybe_integer("max_concurrent", 0, _TASKS),
         sweep=_sweep(fields),
         name_template=fields.text("name_template", 2 * _NAME, default=""),
+        cron=fields.text("cron", 2 * _NAME, default=""),
+        zone=fields.text("zone", _NAME, default=""),
+        overlap=fields.choice("overlap", ("skip", "queue"), "skip"),
+        missed=fields.choice("missed", ("drop", "once"), "drop"),
     )
 
 

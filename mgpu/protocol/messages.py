@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mgpu.model import states
 from mgpu.model.errors import MgpuError
-from mgpu.protocol import names, orders, questions
+from mgpu.protocol import keeping, names, orders, questions
 from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
 from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
 from mgpu.protocol.names import VERSIONS as VERSIONS
@@ -72,7 +72,7 @@ class SetPriority:
     priority: int
 
 
-Question = questions.Ranks | questions.Starts | questions.Why
+Question = questions.Ranks | questions.Starts | questions.Why | keeping.Keeping
 Request = Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority | orders.Order | Question
 
 
@@ -190,6 +190,10 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.RANKS: questions.parse_ranks,
     names.STARTS: questions.parse_starts,
     names.WHY: questions.parse_why,
+    names.HOLD: keeping.parse_hold,
+    names.RELEASE: keeping.parse_release,
+    names.CRONS: keeping.parse_crons,
+    names.CRON_CHANGE: keeping.parse_cron_change,
 }
 
 

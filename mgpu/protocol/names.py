@@ -34,13 +34,30 @@ QUOTA_REMOVE = "quota_remove"
 RANKS = "ranks"
 STARTS = "starts"
 WHY = "why"
+HOLD = "hold"
+RELEASE = "release"
+CRONS = "crons"
+CRON_CHANGE = "cron_change"
 OPERATIONS = (
     PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
-    RANKS, STARTS, WHY,
+    RANKS, STARTS, WHY, HOLD, RELEASE, CRONS, CRON_CHANGE,
 )  # fmt: skip
 #: Those that change something: each is one line in the log, allowed or denied.
-CHANGES = frozenset({SUBMIT, CANCEL, PRIORITY, RESERVE, UNRESERVE, QUOTA_SET, QUOTA_REMOVE})
+CHANGES = frozenset(
+    {
+        SUBMIT,
+        CANCEL,
+        PRIORITY,
+        RESERVE,
+        UNRESERVE,
+        QUOTA_SET,
+        QUOTA_REMOVE,
+        HOLD,
+        RELEASE,
+        CRON_CHANGE,
+    }
+)
 
 #: The columns of a row of the ``jobs`` reply, in order.
 JOB_FIELDS = (

@@ -9,11 +9,11 @@ from mgpu.model import events as ev
 from mgpu.model import records as kept
 from mgpu.model.job import JobSpec, Phase
 from mgpu.store.codec import Codec, Specs
-from mgpu.store.tables import EVENTS, MORE, PHASES, RECORD_CODEC, SPEC, More, plain
+from mgpu.store.tables import EVENTS, MORE, PHASES, RECORD_CODEC, SPEC_CODEC, More, plain
 
 _phases: Final = Codec("phase", PHASES, plain)
 _events: Final = Codec("event", EVENTS, plain)
-_specs: Final = Codec("spec", SPEC, plain)
+_specs: Final = SPEC_CODEC
 _mores: Final = Codec("more", MORE, plain)
 
 

@@ -41,7 +41,7 @@ _PUT_JOB: Final = """
 _PUT_EVENT: Final = (
     "INSERT INTO events(at, kind, job, attempt, uid, body) VALUES (?, ?, ?, ?, ?, ?)"
 )
-_PUT_SPEC: Final = "INSERT INTO specs(id, body) VALUES (?, ?)"
+_PUT_SPEC: Final = "INSERT OR IGNORE INTO specs(id, body) VALUES (?, ?)"
 _PUT_PAYLOAD: Final = "INSERT OR REPLACE INTO payloads(spec, body) VALUES (?, ?)"
 _PUT_ANSWER: Final = "INSERT OR REPLACE INTO answers(uid, key, at, body) VALUES (?, ?, ?, ?)"
 _PUT_META: Final = "INSERT OR REPLACE INTO meta(name, value) VALUES (?, ?)"

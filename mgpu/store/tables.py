@@ -228,6 +228,12 @@ MORE: Final = (
 )
 
 _UIDS: Final = (("id", integer), _UID)
+
+
+def _whole_spec(value: Any) -> Any:
+    return SPEC_CODEC.unpack(value, "record")
+
+
 RECORDS: Final = (
     Kind(
         1,
@@ -238,6 +244,19 @@ RECORDS: Final = (
             ("max_concurrent", integer),
             ("done", integer),
             ("failed", integer),
+        ),
+    ),
+    Kind(
+        9,
+        kept.Array,
+        (
+            *_UIDS,
+            ("total", integer),
+            ("max_concurrent", integer),
+            ("done", integer),
+            ("failed", integer),
+            ("first", integer),
+            ("last", integer),
         ),
     ),
     Kind(2, kept.Usage, (("account", text), ("gpu_seconds", number), ("at", number))),
@@ -280,7 +299,8 @@ RECORDS: Final = (
         (
             *_UIDS,
             ("user", text),
-            ("spec_id", integer),
+            ("spec", _whole_spec),
+            ("priority", integer),
             ("cron", text),
             ("zone", text),
             ("next", number),
@@ -288,7 +308,8 @@ RECORDS: Final = (
             ("overlap", text),
             ("missed", text),
             ("active", integer),
-            ("priority", integer),
+            ("left_out", integer),
+            ("note", text),
         ),
     ),
     Kind(6, kept.Membership, (_UID, ("groups", texts))),
@@ -318,4 +339,10 @@ def plain(value: object) -> Any:
     raise TypeError(f"{value!r} cannot be stored")
 
 
-RECORD_CODEC: Final = Codec("record", RECORDS, plain)
+def _plain_of_record(value: object) -> Any:
+    """As :func:`plain`; but a record holds its spec itself, since no job may be left to hold it."""
+    return SPEC_CODEC.pack(value) if isinstance(value, JobSpec) else plain(value)
+
+
+SPEC_CODEC: Final = Codec("spec", SPEC, plain)
+RECORD_CODEC: Final = Codec("record", RECORDS, _plain_of_record)

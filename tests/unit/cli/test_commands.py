@@ -131,7 +131,7 @@ def test_the_group_knows_each_command(word: str, capsys: Capture) -> None:
     [
         ("list", "there is no command 'list'"),
         ("quue", "did you mean queue?"),
-        ("xyz", "known are srun, queue, cancel, info"),
+        ("xyz", "known are srun, queue, cancel"),
     ],
 )
 def test_an_unknown_word_is_an_error(word: str, message: str, capsys: Capture) -> None:

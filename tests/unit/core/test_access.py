@@ -30,6 +30,10 @@ MAY = {
     "ranks": EVERYBODY,
     "starts": EVERYBODY,
     "why": EVERYBODY,
+    "hold": {OWNER, ADMIN, ROOT},
+    "release": {OWNER, ADMIN, ROOT},
+    "crons": {OWNER, ADMIN, ROOT},
+    "cron_change": {OWNER, ADMIN, ROOT},
 }
 CALLERS = list(product((False, True), repeat=3))
 

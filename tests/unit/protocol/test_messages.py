@@ -121,6 +121,9 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "unreserve": {"id": 1},
         "quota_set": {"subject": "user:ada"},
         "quota_remove": {"subject": "user:ada"},
+        "hold": {"jobs": [1]},
+        "release": {"jobs": [1]},
+        "cron_change": {"numbers": [1]},
     }
     with pytest.raises(MgpuError, match=f'unknown field "{field}"'):
         messages.parse_request({"op": op, field: value, **valid.get(op, {})})

@@ -1,0 +1,28 @@
+"""mgpu_job: look after jobs that wait or run."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from mgpu import __version__
+from mgpu.cli.base import CONTEXT, run
+from mgpu.cli.lazy import Commands, LazyGroup
+
+COMMANDS: Commands = {
+    "hold": ("Keep waiting jobs from starting.", "mgpu.cli.job_hold", "hold"),
+    "release": ("Let held jobs go on.", "mgpu.cli.job_hold", "release"),
+    "cron": ("Look after recurring jobs.", "mgpu.cli.job_cron", "cron"),
+}
+
+
+@click.group("mgpu_job", cls=LazyGroup, known=COMMANDS, context_settings=CONTEXT)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def job() -> None:
+    """Look after jobs that wait or run."""
+
+
+def main() -> NoReturn:
+    """The program mgpu_job."""
+    run(job)

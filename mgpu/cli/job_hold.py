@@ -1,0 +1,78 @@
+"""mgpu_job hold and release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit
+from mgpu.model.target import on_wire, parse_targets
+from mgpu.protocol import names
+
+_MOST = 5000
+_WORDS = {
+    "started": "has started already",
+    "ended": "has ended",
+    "unknown": "unknown, or not yours",
+    "admin": "held by an administrator, who alone can release it",
+}
+
+
+def _admin(function: Any) -> Any:
+    return click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")(
+        function
+    )
+
+
+@click.command("hold", context_settings=CONTEXT)
+@click.argument("ids", nargs=-1, required=True, metavar="IDS")
+@_admin
+@common_options
+def hold(ids: tuple[str, ...], socket: str | None, config: str | None, *, admin: bool) -> int:
+    """Keep waiting jobs from starting: IDS as 42, 42_7, 42_[1-5], 3-9."""
+    return _change(names.HOLD, ids, {}, socket, config, admin=admin)
+
+
+@click.command("release", context_settings=CONTEXT)
+@click.argument("ids", nargs=-1, required=True, metavar="IDS")
+@click.option("--at", "begin", metavar="WHEN", help="Not before: now+2h, 16:00, tomorrow 9:00.")
+@_admin
+@common_options
+def release(
+    ids: tuple[str, ...], begin: str | None, socket: str | None, config: str | None, *, admin: bool
+) -> int:
+    """Let held jobs go on: IDS as 42, 42_7, 42_[1-5], 3-9."""
+    fields: dict[str, object] = {} if begin is None else {"begin": _moment(begin)}
+    return _change(names.RELEASE, ids, fields, socket, config, admin=admin)
+
+
+def _moment(text: str) -> int:
+    from mgpu.cli.moments import moment
+    from mgpu.system import clock
+
+    try:
+        return moment(text, None, clock.now().wall)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--at") from error
+
+
+def _change(
+    operation: str,
+    ids: tuple[str, ...],
+    fields: dict[str, object],
+    socket: str | None,
+    config: str | None,
+    *,
+    admin: bool,
+) -> int:
+    wanted = [on_wire(name) for name in parse_targets(ids, _MOST)]
+    with connect(socket, config, admin=admin) as client:
+        told = client.request(operation, {"jobs": wanted, **fields}).body["jobs"]
+    bad = [(name, _WORDS[word]) for name, word in told if word in _WORDS]
+    for name, words in bad:
+        complain(f"job {name}: {words}")
+    done = len(told) - len(bad)
+    if done:
+        emit(f"{'Held' if operation == names.HOLD else 'Released'} {done} of {len(told)}")
+    return 1 if bad and not done else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -54,6 +55,7 @@ def _states(text: str) -> list[str]:
 @click.option("-h", "--no-header", is_flag=True, help="No line with the names of the columns.")
 @click.option("--priority", "ranks", is_flag=True, help="The jobs in line and their ranks.")
 @click.option("--start", "starts", is_flag=True, help="When waiting jobs are expected to start.")
+@click.option("--tree", is_flag=True, help="Jobs under those that they wait for.")
 @click.option("--why", metavar="IDS", help="All there is to say about waiting jobs.")
 @click.option("--limit", type=click.IntRange(1, 100_000), metavar="N", help="At most N jobs.")
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
@@ -78,6 +80,8 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
         rows = _wanted(rows, options)
     if options["as_json"]:
         _write_json(rows)
+    elif options["tree"]:
+        _write_tree(rows, options["layout"], header=not options["no_header"])
     else:
         _write_table(rows, options["layout"], header=not options["no_header"])
     for job in sorted(unknown):
@@ -128,6 +132,16 @@ def _wanted(rows: list[Row], options: dict[str, Any]) -> list[Row]:
 def _write_table(rows: list[Row], layout: Format, *, header: bool) -> None:
     lines = [layout.header()] if header else []
     lines += layout.lines(rows)
+    if lines:
+        emit("\n".join(lines))
+
+
+def _write_tree(rows: list[Row], layout: Format, *, header: bool) -> None:
+    from mgpu.cli import tree
+
+    behind = parse_format(tree.BEHIND) if layout == parse_format(DEFAULT) else layout
+    plain = "utf" not in (sys.stdout.encoding or "").lower()
+    lines = tree.table(rows, behind, header=header, plain=plain)
     if lines:
         emit("\n".join(lines))
 

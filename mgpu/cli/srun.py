@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli import submit_priority, submit_project, submit_time
+from mgpu.cli import submit_dependency, submit_priority, submit_project, submit_time
 from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
 from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME
 
@@ -23,7 +23,7 @@ _SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
 
 
 #: Modules with ``OPTIONS`` and ``extras``, one for each group of finer points; in order of help.
-GROUPS = (submit_priority, submit_project, submit_time)
+GROUPS = (submit_priority, submit_project, submit_time, submit_dependency)
 
 
 def _extra_options(function: Callable[..., object]) -> Callable[..., object]:

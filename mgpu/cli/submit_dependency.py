@@ -26,16 +26,17 @@ OPTIONS = (
     click.option(
         "--retries",
         type=click.IntRange(0, _MOST_RETRIES),
-        default=0,
         metavar="N",
-        help="Run it again up to N times when it fails. [default: 0]",
+        help="Run it again up to N times when it fails.",
     ),
 )
 
 
 def extras(options: dict[str, Any]) -> dict[str, object]:
     """The wire's fields of these options, which are taken out of ``options``."""
-    dependency, retries = options.pop("dependency"), options.pop("retries")
-    given: dict[str, object] = {"dependency": dependency or "", "retries": retries}
-    given["kill_on_invalid_dep"] = options.pop("kill_on_invalid_dep") == "yes"
-    return {name: value for name, value in given.items() if value not in ("", 0, True)}
+    given = {
+        "dependency": options.pop("dependency"),
+        "retries": options.pop("retries"),
+        "kill_on_invalid_dep": False if options.pop("kill_on_invalid_dep") == "no" else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -13,7 +13,8 @@ class JobView(NamedTuple):
     """A job as the scheduler shows it to this caller.
 
     Times are Unix time, durations seconds, memory MiB. ``name``, ``command`` and ``cwd`` are None
-    where they belong to somebody else and are private. ``gpu_ids`` are the GPUs it holds.
+    where they belong to somebody else and are private. ``gpu_ids`` are the GPUs it holds,
+    ``dependency`` is what it still waits for, in Slurm's form.
     """
 
     id: int
@@ -40,6 +41,7 @@ class JobView(NamedTuple):
     exclusive: bool
     requeue: bool
     mine: bool
+    dependency: str
 
 
 class JobEnd(NamedTuple):

@@ -60,6 +60,7 @@ def _wait_alike(one: Job, other: Job) -> bool:
     return (
         one.spec is other.spec
         and one.phase is other.phase
+        and one.needs is other.needs
         and isinstance(one.phase, Pending)
         and not one.phase.detail
         and one.priority == other.priority
@@ -98,6 +99,7 @@ def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:
         spec.exclusive,
         spec.requeue,
         mine,
+        str(job.needs or ""),
     ]
 
 

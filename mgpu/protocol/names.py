@@ -85,6 +85,7 @@ JOB_FIELDS = (
     "exclusive",
     "requeue",
     "mine",
+    "dependency",
 )
 
 #: What ``cancel`` answers for each job.

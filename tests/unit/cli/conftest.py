@@ -90,6 +90,7 @@ def job(**known: object) -> list[object]:
         "exclusive": False,
         "requeue": True,
         "mine": True,
+        "dependency": "",
     }
     assert known.keys() <= row.keys()
     return list((row | known).values())

@@ -15,6 +15,7 @@ from tests.lib.fake_server import FakeServer, HangUp, Message
 
 ROW = [7, None, "bob", "RUNNING", "", None, 1.5, 2.5, None, 60.0, 600, 1, 8000, [0], 0, 0, 1]
 ROW += [None, None, None, None, False, True, False]
+ROW += [""] * (len(names.JOB_FIELDS) - len(ROW))
 
 
 def one_answer(path: str, *answer: Message) -> tuple[FakeServer, mgpu.Client]:

@@ -205,6 +205,13 @@ SETTINGS: Final = (
         "How often a start that failed for a passing cause is tried again.",
     ),
     Setting(
+        "scheduling.max_node_failures",
+        Integer(0),
+        5,
+        "A job under which the machine went down this often in a row, each time within a day of "
+        "its start, ends as NODE_FAIL the next time. 0: no bound.",
+    ),
+    Setting(
         "scheduling.retry_delay",
         Duration(),
         30,

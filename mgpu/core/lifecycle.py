@@ -39,6 +39,9 @@ from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
 from mgpu.model.records import Array
 from mgpu.model.states import Reason
 
+#: Seconds after which a run is none that the machine went down under soon.
+LASTING: Final = 86400.0
+
 
 class IllegalTransition(Exception):
     """An event that cannot happen to a job in its phase: the caller's bug, never the user's."""
@@ -64,6 +67,13 @@ def forget_boot(world: World) -> None:
         job.phase = Pending(_waits_since(job))
         _wait(world, job)
     world.move_on()
+
+
+def crashes_after(job: Job, wall: float) -> int:
+    """How often in a row the machine has gone down under a job, now that it has again."""
+    started = _started_wall(job)
+    lasted = started is not None and wall - started >= LASTING
+    return 1 if lasted else job.crashes + 1
 
 
 def _is_current(world: World, job: Job | None, event: Event) -> bool:
@@ -189,6 +199,7 @@ def _deferred(world: World, job: Job, event: Deferred) -> None:
 
 
 def _requeued(world: World, job: Job, event: Requeued) -> None:
+    job.crashes = crashes_after(job, event.at.wall) if event.state == states.NODE_FAIL else 0
     _put_back(world, job, event.at.wall)
     job.restarts += 1
     if event.state == states.PREEMPTED:  # it did nothing to lose its place
@@ -202,6 +213,7 @@ def _retried(world: World, job: Job, event: Retried) -> None:
     _put_back(world, job, event.at.wall)
     job.restarts += 1
     job.failures += 1
+    job.crashes = 0
     detail = f"{_failure(event)} (retry {job.failures} of {job.spec.retries})"
     job.phase = Pending(event.at.wall, event.eligible, Reason.BEGIN_TIME, detail)
     _to_the_end(world, job)

@@ -43,6 +43,7 @@ class Policy:
     max_pending_per_user: int = 1000  # 0: no bound
     max_user_priority: int = 1000
     start_retries: int = 5
+    max_node_failures: int = 5  # in a row, each soon after a start; 0: no bound
     retry_delay: float = 30.0  # before the first retry of a job that failed; doubled each time
     max_gpuless: int = 64  # jobs without GPUs that run at once; 0: no bound
     order: str = "fifo"  # or "fairshare"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from errno import errorcode
 from typing import Final, NamedTuple
 
+from mgpu.core.lifecycle import crashes_after
 from mgpu.core.requests import (
     AttemptEnded,
     AttemptLost,
@@ -117,9 +118,13 @@ def rebooted(world: World, job: Job, _report: Rebooted, now: Now) -> list[Event]
     """All processes of before the boot are gone."""
     if isinstance(job.phase, Stopping) and not _is_preempted(job):
         return [_finished(job, now, states.CANCELLED, REBOOTED)]
-    if _may_requeue(world, job):
+    bound = world.policy.max_node_failures
+    crashes = crashes_after(job, now.wall)
+    often = 0 < bound < crashes
+    if not often and _may_requeue(world, job):
         return [Requeued(now, job.id, job.attempt, states.NODE_FAIL)]
-    return [_finished(job, now, states.NODE_FAIL, REBOOTED)]
+    detail = f"{REBOOTED}, {crashes} times in a row" if often else REBOOTED
+    return [_finished(job, now, states.NODE_FAIL, detail)]
 
 
 def _seen_running(job: Job) -> bool:

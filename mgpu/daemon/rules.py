@@ -22,6 +22,7 @@ def policy(settings: Settings) -> Policy:
         max_pending_per_user=settings["limits.pending_per_user"],
         max_user_priority=settings["scheduling.max_user_priority"],
         start_retries=settings["scheduling.start_retries"],
+        max_node_failures=settings["scheduling.max_node_failures"],
         retry_delay=settings["scheduling.retry_delay"],
         max_gpuless=settings["limits.running_without_gpus"],
         max_running_per_user=settings["limits.running_per_user"],

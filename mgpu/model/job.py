@@ -148,7 +148,7 @@ class Job:
 
     ``restarts`` counts the times it was put back after it ran (MGPU_RESTART_COUNT);
     ``deferrals`` the starts in a row that failed for a passing cause, ``failures`` the runs that
-    failed and were tried again.
+    failed and were tried again, ``crashes`` those in a row under which the machine went down soon.
 
     ``array`` is the id of the array it belongs to (0: none). A waiting record of an array stands
     for all ``tasks`` named in it; one with an attempt has exactly one. ``held`` is who holds it
@@ -175,6 +175,7 @@ class Job:
     begin: float = 0.0
     needs: Dependency | None = None
     extension: int = 0
+    crashes: int = 0
 
     @property
     def state(self) -> str:

@@ -49,8 +49,8 @@ def of_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Any, ...]]:
 
 
 def _more(job: Job) -> bytes | None:
-    more = More(job.failures, job.tasks, job.held, job.begin, job.needs, job.extension)
-    return pack_more(more)
+    rest = (job.held, job.begin, job.needs, job.extension, job.crashes)
+    return pack_more(More(job.failures, job.tasks, *rest))
 
 
 def of_records(records: Mapping[tuple[str, str], Record | None]) -> list[tuple[str, str, bytes]]:

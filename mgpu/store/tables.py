@@ -217,13 +217,22 @@ class More(NamedTuple):
     begin: float = 0.0
     needs: Dependency | None = None
     extension: int = 0
+    crashes: int = 0
 
 
 MORE: Final = (
     Kind(
         1,
         More,
-        (("failures", integer), _TASKS, _HELD, _BEGIN, _NEEDS, ("extension", integer)),
+        (
+            ("failures", integer),
+            _TASKS,
+            _HELD,
+            _BEGIN,
+            _NEEDS,
+            ("extension", integer),
+            ("crashes", integer),
+        ),
     ),
 )
 

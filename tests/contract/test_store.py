@@ -74,7 +74,7 @@ def test_what_few_jobs_have_comes_back(store: Store) -> None:
     rare = [
         job(1, array=1, tasks=TASKS, held="admin", begin=99.5, needs=NEEDS),
         job(2, PHASES["Running"], array=1, tasks=Tasks(((6, 6, 1),)), extension=60),
-        job(3, Ended("FAILED", 20.0), failures=3),
+        job(3, Ended("FAILED", 20.0), failures=3, crashes=2),
     ]
     submit(store, *rare)
     assert [store.job(one.id) for one in rare] == rare

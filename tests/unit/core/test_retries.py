@@ -11,6 +11,7 @@ from mgpu.core.policy import Policy
 from mgpu.core.requests import AttemptEnded, AttemptLost, AttemptRefused, AttemptVanished, Rebooted
 from mgpu.core.schedule import next_deadline
 from mgpu.model.events import Finished, Requeued, Retried
+from mgpu.model.job import Job
 from mgpu.testing.builders import Desk, a_spec
 
 CAUSES = ("exit", "timelimit", "cancel")
@@ -156,3 +157,38 @@ def test_a_reboot_ends_the_wait_for_a_retry() -> None:
     forget_boot(desk.world)
     start(desk)
     assert desk.job(1).failures == 1
+
+
+def crash(desk: Desk, after: float = 60) -> Job:
+    """The machine goes down under the job, and comes up."""
+    desk.wait(after)
+    return desk.report(Rebooted, 1)
+
+
+def test_a_job_that_takes_the_machine_down_with_it_is_not_started_for_ever() -> None:
+    desk = a_desk(policy=Policy(max_node_failures=3))
+    for _ in range(3):
+        crash(desk)
+        start(desk)
+    assert desk.job(1).crashes == 3
+    assert crash(desk).state == "NODE_FAIL"
+    assert desk.log[-1] == Finished(
+        desk.now, 1, 4, "NODE_FAIL", detail="the machine was restarted, 4 times in a row"
+    )
+
+
+def test_a_long_run_between_two_restarts_of_the_machine_starts_the_count_anew() -> None:
+    desk = a_desk(policy=Policy(max_node_failures=2))
+    for after in (60, 60, 86400, 60):
+        crash(desk, after)
+        start(desk)
+    assert desk.job(1).crashes == 2
+    desk.end(1, None, 15, "timelimit")
+    assert desk.job(1).crashes == 0
+
+
+def test_restarts_of_the_machine_may_be_without_bound() -> None:
+    desk = a_desk(policy=Policy(max_node_failures=0))
+    for _ in range(20):
+        crash(desk)
+        start(desk)

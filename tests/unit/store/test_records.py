@@ -26,8 +26,8 @@ SPECS = {
     "swept": SWEPT,
 }
 MORES = {
-    "array": tables.More(0, TASKS, "user", 1_700_000_100.5, NEEDS, 0),
-    "tried": tables.More(failures=2, extension=600),
+    "array": tables.More(0, TASKS, "user", 1_700_000_100.5, NEEDS),
+    "tried": tables.More(failures=2, extension=600, crashes=1),
 }
 TABLES = (tables.PHASES, tables.EVENTS, tables.SPEC, tables.MORE, tables.RECORDS)
 
@@ -160,10 +160,13 @@ def test_a_damaged_record_is_refused_by_the_name_of_its_row(record: Any, words: 
 
 
 BAD_MORES: list[tuple[Any, str]] = [
-    ([1, 1, 0, [[1, 2]], "", 0.0, None, 0], "jobs row 5"),
-    ([1, 1, 0, None, 7, 0.0, None, 0], "expected a text, got 7"),
-    ([1, 1, 0, None, "", 0.0, [1, []], 0], "expected true or false, got 1"),
-    ([1, 1, 0, None, "", 0.0, [False, [["after", "12", -1, 0, 0.0, ""]]], 0], "an integer, got '12'"),
+    ([1, 1, 0, [[1, 2]], "", 0.0, None, 0, 0], "jobs row 5"),
+    ([1, 1, 0, None, 7, 0.0, None, 0, 0], "expected a text, got 7"),
+    ([1, 1, 0, None, "", 0.0, [1, []], 0, 0], "expected true or false, got 1"),
+    (
+        [1, 1, 0, None, "", 0.0, [False, [["after", "12", -1, 0, 0.0, ""]]], 0, 0],
+        "an integer, got '12'",
+    ),
 ]
 
 

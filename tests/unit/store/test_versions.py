@@ -23,7 +23,16 @@ SPEC = spec(7, gpu_mem=8000, signal=(10, 60))
 PLAIN = [job(n, phase, spec=SPEC, attempt=n) for n, phase in enumerate(PHASES.values(), start=7)]
 LATER = [
     job(30, spec=SPEC, array=30, tasks=TASKS, held="user", begin=1_700_000_100.5, needs=NEEDS),
-    job(31, PHASES["Running"], spec=SPEC, attempt=2, failures=1, restarts=1, extension=600),
+    job(
+        31,
+        PHASES["Running"],
+        spec=SPEC,
+        attempt=2,
+        failures=1,
+        restarts=1,
+        extension=600,
+        crashes=1,
+    ),
 ]
 
 #: What the samples were when the file of a version was made: jobs and events.

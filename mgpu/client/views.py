@@ -15,6 +15,10 @@ class JobView(NamedTuple):
     Times are Unix time, durations seconds, memory MiB. ``name``, ``command`` and ``cwd`` are None
     where they belong to somebody else and are private. ``gpu_ids`` are the GPUs it holds,
     ``dependency`` is what it still waits for, in Slurm's form.
+
+    ``array`` is the id of the array it belongs to, 0 if to none. ``tasks`` are the indices that
+    it stands for, as ``7`` or ``8-100``; at most ``max_concurrent`` of the array's run at once (0:
+    no bound). ``params`` are the values of a sweep's task; private like the command.
     """
 
     id: int
@@ -42,6 +46,10 @@ class JobView(NamedTuple):
     requeue: bool
     mine: bool
     dependency: str
+    array: int
+    tasks: str
+    max_concurrent: int
+    params: dict[str, str] | None
 
 
 class JobEnd(NamedTuple):

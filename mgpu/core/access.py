@@ -24,6 +24,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "wait": _NOT_OTHER,
     "cancel": _NOT_OTHER,
     "priority": _NOT_OTHER,
+    "update": _NOT_OTHER,
     "reserve": _ADMIN,
     "reservations": _ALL,
     "unreserve": _ADMIN,

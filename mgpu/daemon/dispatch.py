@@ -12,15 +12,23 @@ from typing import Any, NamedTuple
 from mgpu import __version__
 from mgpu.core import requests as core
 from mgpu.core.access import allowed
-from mgpu.daemon import handle_admin, handle_queue, handle_time, selection, submission, views
+from mgpu.daemon import (
+    handle_admin,
+    handle_jobs,
+    handle_queue,
+    handle_time,
+    selection,
+    submission,
+    views,
+)
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.engine import Ask, Engine
 from mgpu.daemon.server import Server
 from mgpu.daemon.waiters import Waiters
 from mgpu.model.errors import MgpuError
-from mgpu.model.job import Ended, Job
-from mgpu.model.target import on_wire
+from mgpu.model.job import Job
+from mgpu.model.target import Name, of_wire
 from mgpu.model.time import Now
 from mgpu.protocol import messages, names
 from mgpu.store.base import JobFilter, Store
@@ -59,7 +67,7 @@ class Dispatcher:
         self.accounts = accounts
         self.rules = rules
         self._started = started
-        self._waiters = Waiters()
+        self.waiters = Waiters()
 
     def handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         """Answer one request of ``conn``, now or when it is done."""
@@ -79,12 +87,12 @@ class Dispatcher:
 
     def forget(self, conn: Connection) -> None:
         """The connection is closed."""
-        self._waiters.forget(conn)
+        self.waiters.forget(conn)
 
     def ended(self, job: Job, now: Now) -> None:
         """A job has ended: tell those who wait for it."""
-        for conn, done in self._waiters.ended(job.id):
-            self._tell(conn, job, now)
+        for conn, by_id, done in self.waiters.ended(job):
+            self.tell(conn, job, now, by_id=by_id)
             if done:
                 self.ok(conn, {}, now)
 
@@ -98,13 +106,9 @@ class Dispatcher:
         """End the reply with an error."""
         self._server().reply(conn, messages.error(error), now)
 
-    def _tell(self, conn: Connection, job: Job, now: Now) -> None:
-        phase = job.phase
-        if not isinstance(phase, Ended):
-            raise TypeError(f"job {job.id} has not ended")
-        end = [job.id, phase.state, phase.code, phase.signal, phase.detail]
-        body: dict[str, object] = {"job": end}
-        self._server().push(conn, messages.part(body), now)
+    def tell(self, conn: Connection, job: Job, now: Now, *, by_id: bool) -> None:
+        """Say how a job ended that ``conn`` waits for, perhaps ``by_id``."""
+        self._server().push(conn, messages.part(handle_jobs.end_of(job, by_id=by_id)), now)
 
     def change(self, conn: Connection, op: str, ask: Ask) -> None:
         """Put a request that changes something to the engine, and its outcome into the log."""
@@ -145,11 +149,13 @@ class Dispatcher:
         def resolved(account: Account | MgpuError, at: Now) -> None:
             if conn.gone:
                 return
-            if isinstance(account, MgpuError):
-                _audit(conn, "submit", account)
-                self.fail(conn, account, at)
-            else:
-                self._submit_as(conn, request, account, at)
+            try:
+                if isinstance(account, MgpuError):
+                    raise account
+                self._submit_as(conn, request, account)
+            except MgpuError as error:
+                _audit(conn, "submit", error)
+                self.fail(conn, error, at)
 
         self.accounts.lookup(conn.uid, resolved, now)
 
@@ -167,18 +173,13 @@ class Dispatcher:
                 hint="system accounts are refused; see access.min_uid",
             )
 
-    def _submit_as(
-        self, conn: Connection, request: messages.Submit, account: Account, now: Now
-    ) -> None:
+    def _submit_as(self, conn: Connection, request: messages.Submit, account: Account) -> None:
         if account.problem:
-            error = MgpuError(
+            raise MgpuError(
                 "AccountRefused",
                 f"account {account.user} may not submit jobs: {account.problem}",
                 hint="ask the administrator about this account",
             )
-            _audit(conn, "submit", error)
-            self.fail(conn, error, now)
-            return
         world, zone = self.engine.world, self.rules.zone
         submit = submission.wish(world, self._store, request, account, zone)
         ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
@@ -209,24 +210,6 @@ class Dispatcher:
         conn.stream(views.listing(self.engine.world, chosen, viewer, now))
         self._server().finish(conn, now)
 
-    def wait(self, conn: Connection, request: messages.Wait, now: Now) -> None:
-        """Tell the end of each job as it comes."""
-        may_any = self.may_any(conn, "wait")
-        own = None if may_any else conn.uid
-        active = self.engine.world.jobs
-        waiting = [n for n in dict.fromkeys(request.jobs) if n in active]
-        ended = self._ended([n for n in request.jobs if n not in active], own)
-        for job_id in request.jobs:
-            job = active.get(job_id) or ended.get(job_id)
-            if job is None or own not in (None, job.uid):
-                raise unknown_job(job_id)
-        if waiting:
-            self._waiters.add(conn, waiting)
-        for job in ended.values():
-            self._tell(conn, job, now)
-        if not waiting:
-            self.ok(conn, {}, now)
-
     # -- helpers --------------------------------------------------------------------------------
 
     def _answer(self, conn: Connection) -> Callable[[Any, Now], None]:
@@ -237,20 +220,20 @@ class Dispatcher:
 
         def answer(reply: dict[str, Any], now: Now) -> None:
             told = dict(reply["jobs"])
-            unknown = [n for n, how in told.items() if how == names.UNKNOWN and isinstance(n, int)]
-            ended = self._ended(unknown, None if may_any else conn.uid)
-            told |= dict.fromkeys(ended, names.ALREADY_ENDED)
-            self.ok(conn, {"jobs": [[on_wire(name), how] for name, how in told.items()]}, now)
+            unknown = {of_wire(n): n for n, how in told.items() if how == names.UNKNOWN}
+            ended = self.ended_of(list(unknown), None if may_any else conn.uid)
+            over = [n for name, n in unknown.items() if handle_jobs.is_among(name, ended)]
+            told |= dict.fromkeys(over, names.ALREADY_ENDED)
+            self.ok(conn, {"jobs": [[name, how] for name, how in told.items()]}, now)
 
         return answer
 
-    def _ended(self, job_ids: Sequence[int], own: int | None) -> dict[int, Job]:
-        """Those of ``job_ids`` that have ended; ``own`` is whose they are, None for anybody's."""
-        if not job_ids:
-            return {}
+    def ended_of(self, wanted: Sequence[Name], own: int | None) -> list[Job]:
+        """The jobs and tasks that have ended; ``own`` is whose they are, None for anybody's."""
+        if not wanted:
+            return []
         uids = None if own is None else [own]
-        found = self._store.find(JobFilter(ids=job_ids, uids=uids, limit=len(job_ids)))
-        return {job.id: job for job in found}
+        return self._store.find(JobFilter(names=wanted, uids=uids, limit=selection.MOST_ENDED))
 
     def may_any(self, conn: Connection, op: str) -> bool:
         """Whether the caller may do ``op`` with jobs of others: on the admin socket only."""
@@ -272,21 +255,12 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     messages.Cancel: (names.CANCEL, Dispatcher.cancel),
     messages.ListJobs: (names.JOBS, Dispatcher.jobs),
     messages.Info: (names.INFO, Dispatcher.info),
-    messages.Wait: (names.WAIT, Dispatcher.wait),
     messages.SetPriority: (names.PRIORITY, Dispatcher.priority),
     **handle_admin.HANDLERS,
+    **handle_jobs.HANDLERS,
     **handle_queue.HANDLERS,
     **handle_time.HANDLERS,
 }
-
-
-def unknown_job(job_id: int) -> MgpuError:
-    """The same words for a job that does not exist and for one of somebody else."""
-    return MgpuError(
-        "UnknownJob",
-        f"job {job_id}: unknown, or not yours",
-        hint="mgpu_queue --me --all lists your jobs",
-    )
 
 
 def recovery_error(why: str) -> MgpuError:
@@ -303,7 +277,7 @@ def _check(op: str, conn: Connection) -> None:
         raise MgpuError("Denied", f"the operation {op} is not allowed")
 
 
-def _audit(conn: Connection, op: str, result: Any, jobs: Sequence[int] = ()) -> None:
+def _audit(conn: Connection, op: str, result: Any, jobs: Sequence[object] = ()) -> None:
     """One line for a request that would change something: who, what, which jobs, the result."""
     if isinstance(result, MgpuError):
         told = result.code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from mgpu.core import arrays
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.job import Job
@@ -31,9 +32,10 @@ def choose(world: World, store: Store, request: ListJobs, uids: list[int] | None
 
 
 def _active(world: World, request: ListJobs) -> Iterable[Job]:
-    if request.jobs:
-        return [world.jobs[n] for n in sorted(set(request.jobs)) if n in world.jobs]
-    return world.jobs.values()
+    if not request.jobs:
+        return world.jobs.values()
+    found = {job.id: job for name in request.jobs for job, _ in arrays.parts(world, name)}
+    return [found[number] for number in sorted(found) if number in world.jobs]
 
 
 def _ended(store: Store, request: ListJobs, uids: list[int] | None, most: int) -> Iterator[Job]:
@@ -43,7 +45,7 @@ def _ended(store: Store, request: ListJobs, uids: list[int] | None, most: int) -
         return iter(())
     found = store.find(
         JobFilter(
-            ids=request.jobs or None,
+            names=request.jobs or None,
             uids=uids,
             users=request.users or None,
             states=ended or None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mgpu.core.requests import Repeat, Submit
 from mgpu.core.world import World
-from mgpu.daemon import dependencies
+from mgpu.daemon import dependencies, sweeps
 from mgpu.daemon.accounts import Account
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import JobSpec
@@ -37,12 +37,15 @@ def _submit(world: World, store: Store, request: messages.Submit, account: Accou
     fields = request.spec
     extras = fields.extras
     needs = dependencies.read(world, store, extras.dependency, account.uid)
+    tasks, bound = sweeps.tasks_of(extras)
     return Submit(
         account.uid,
         account.user,
         _spec(fields),
         fields.priority,
         request.count,
+        tasks=tasks,
+        max_concurrent=bound,
         held="user" if extras.hold else "",
         begin=extras.begin,
         needs=needs,

@@ -11,12 +11,15 @@ from mgpu.core.redact import DETAIL, hidden_fields
 from mgpu.core.world import World
 from mgpu.model.gpu import Gpu
 from mgpu.model.job import Ended, Job, Pending, Starting
+from mgpu.model.records import Array
+from mgpu.model.sweep import expand
 from mgpu.model.time import Now
 from mgpu.protocol.messages import JOB_FIELDS
 
 #: About the size of one message of a listing, and of a row's short fields, in characters.
 CHUNK = 1 << 16
 ROW = 128
+TASKS_AT = JOB_FIELDS.index("tasks")
 
 
 class Viewer(NamedTuple):
@@ -43,7 +46,7 @@ def listing(
         else:
             alike, same = job, row(world, job, viewer, now)
             rows.append(same)
-        size += ROW + len(job.spec.command) + len(job.spec.cwd)
+        size += ROW + len(job.spec.command) + len(job.spec.cwd) + len(rows[-1][TASKS_AT])
         if size >= CHUNK:
             yield {"part": {"rows": rows, **fields}}
             fields, rows, size = {}, [], 0
@@ -60,6 +63,7 @@ def _wait_alike(one: Job, other: Job) -> bool:
     return (
         one.spec is other.spec
         and one.phase is other.phase
+        and one.tasks is other.tasks is None
         and one.needs is other.needs
         and isinstance(one.phase, Pending)
         and not one.phase.detail
@@ -72,11 +76,11 @@ def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:
     spec = job.spec
     mine = job.uid == viewer.uid
     hidden = hidden_fields(job, mine=mine, may_any=viewer.may_any, open_queue=viewer.open_queue)
-    times = _times(job, now)
+    times, task = _times(job, now), _task(world, job)
     reason, detail = _why(world, job, now)
     return [
         job.id,
-        None if "name" in hidden else spec.name,
+        None if "name" in hidden else task.name,
         job.user,
         job.state,
         reason,
@@ -94,13 +98,37 @@ def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:
         job.attempt,
         times.code,
         times.signal,
-        None if "command" in hidden else spec.command,
+        None if "command" in hidden else task.command,
         None if "cwd" in hidden else spec.cwd,
         spec.exclusive,
         spec.requeue,
         mine,
         str(job.needs or ""),
+        job.array,
+        "" if job.tasks is None else str(job.tasks),
+        task.bound,
+        None if "command" in hidden else task.params,
     ]
+
+
+class _Task(NamedTuple):
+    """What differs between the tasks of an array, and the bound of those that wait."""
+
+    name: str
+    command: str
+    params: dict[str, str]
+    bound: int = 0
+
+
+def _task(world: World, job: Job) -> _Task:
+    spec, tasks = job.spec, job.tasks
+    if tasks is None:
+        return _Task(spec.name, spec.command, {})
+    array = world.records.get(Array, job.array) if isinstance(job.phase, Pending) else None
+    bound = array.max_concurrent if array is not None else 0
+    params = spec.sweep.values(tasks.first) if spec.sweep and len(tasks) == 1 else {}
+    name = expand(spec.name_template, params) if spec.name_template else spec.name
+    return _Task(name, expand(spec.command, params), params, bound)
 
 
 class _Times(NamedTuple):

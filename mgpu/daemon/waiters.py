@@ -2,39 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from mgpu.daemon.connection import Connection
+from mgpu.model.job import Job
+from mgpu.model.target import Name
+from mgpu.model.tasks import Tasks
 
 
 class Waiters:
-    """Both directions of "waits for", so that a job's end and a connection's are found fast."""
+    """Both directions of "waits for", so that a job's end and a connection's are found fast.
+
+    What is waited for are jobs, by id, and tasks of arrays, by the array's id: the record that a
+    task ends in may not exist yet.
+    """
 
     def __init__(self) -> None:
         self._by_job: dict[int, list[Connection]] = {}
-        self._left: dict[Connection, set[int]] = {}
+        self._by_array: dict[int, dict[Connection, Tasks]] = {}
+        self._left: dict[Connection, set[tuple[str, int]]] = {}
 
-    def add(self, conn: Connection, jobs: Sequence[int]) -> None:
-        """``conn`` waits for all of ``jobs``."""
-        self._left[conn] = set(jobs)
-        for job_id in self._left[conn]:
-            self._by_job.setdefault(job_id, []).append(conn)
+    def add(self, conn: Connection, names: Iterable[Name]) -> None:
+        """``conn`` waits for all of ``names``; a number is a job that is no array."""
+        left = self._left.setdefault(conn, set())
+        for name in names:
+            if isinstance(name, int):
+                left.add(("job", name))
+                self._by_job.setdefault(name, []).append(conn)
+            else:
+                left.add(("array", name.job))
+                wanted = self._by_array.setdefault(name.job, {})
+                wanted[conn] = wanted.get(conn, Tasks(())).join(name.tasks)
 
-    def ended(self, job_id: int) -> list[tuple[Connection, bool]]:
-        """Who waited for ``job_id``, each with whether it was the last one it waited for."""
-        told = []
-        for conn in self._by_job.pop(job_id, ()):
-            left = self._left[conn]
-            left.discard(job_id)
-            if not left:
-                del self._left[conn]
-            told.append((conn, not left))
+    def ended(self, job: Job) -> list[tuple[Connection, bool, bool]]:
+        """Who waited for ``job``: by its id?, and is nothing else waited for any more?"""
+        told = [
+            (conn, True, self._strike(conn, "job", job.id)) for conn in self._by_job.pop(job.id, ())
+        ]
+        wanted = self._by_array.get(job.array, {})
+        for conn, tasks in list(wanted.items()):
+            left = tasks.without(job.tasks or Tasks(()))
+            if len(left) == len(tasks):
+                continue
+            if left.ranges:
+                wanted[conn] = left
+                told.append((conn, False, False))
+            else:
+                del wanted[conn]
+                told.append((conn, False, self._strike(conn, "array", job.array)))
+        if not wanted:
+            self._by_array.pop(job.array, None)
         return told
 
     def forget(self, conn: Connection) -> None:
         """``conn`` is gone."""
-        for job_id in self._left.pop(conn, ()):
-            waiting = self._by_job[job_id]
-            waiting.remove(conn)
-            if not waiting:
-                del self._by_job[job_id]
+        for kind, number in self._left.pop(conn, ()):
+            if kind == "array":
+                del self._by_array[number][conn]
+                if not self._by_array[number]:
+                    del self._by_array[number]
+            else:
+                self._by_job[number].remove(conn)
+                if not self._by_job[number]:
+                    del self._by_job[number]
+
+    def _strike(self, conn: Connection, kind: str, number: int) -> bool:
+        left = self._left[conn]
+        left.discard((kind, number))
+        if left:
+            return False
+        del self._left[conn]
+        return True

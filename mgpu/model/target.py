@@ -31,9 +31,35 @@ class Target:
 Name = int | Target
 
 
+class Names:
+    """Names that jobs are looked for by."""
+
+    def __init__(self, names: Iterable[Name]) -> None:
+        self.numbers: set[int] = set()
+        self.tasks: dict[int, Tasks] = {}
+        for name in names:
+            if isinstance(name, int):
+                self.numbers.add(name)
+            else:
+                before = self.tasks.get(name.job, Tasks(()))
+                self.tasks[name.job] = before.join(name.tasks)
+
+    def has(self, number: int, array: int, tasks: Tasks | None) -> bool:
+        """Whether the record ``number`` is named, its array, or one of its tasks."""
+        if number in self.numbers or (array and array in self.numbers):
+            return True
+        named = self.tasks.get(array) if array else None
+        return named is not None and bool((tasks or Tasks(())).meet(named).ranges)
+
+
 def on_wire(name: Name) -> int | str:
     """A name as it is sent: a number, or the text that :func:`parse_target` reads."""
     return name if isinstance(name, int) else str(name)
+
+
+def of_wire(name: int | str) -> Name:
+    """A name as :func:`on_wire` gave it."""
+    return name if isinstance(name, int) else parse_target(name)
 
 
 def name_of(job: int, tasks: Tasks, bound: int = 0) -> str:

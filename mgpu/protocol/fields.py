@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
 
 from mgpu.model.errors import MgpuError
+from mgpu.model.target import Name, parse_target
 from mgpu.model.units import quoted
 
 T = TypeVar("T")
 _MISSING: Final = object()
 _SHOWN = 40
+_NAME = 4200
 INT64_MAX = (1 << 63) - 1
 
 
@@ -150,6 +152,16 @@ def as_blob(value: object, path: str, limit: int) -> bytes:
     if len(value) > limit:
         too_large(path, f"{len(value)} bytes; at most {limit} are allowed")
     return value
+
+
+def as_name(value: object, path: str) -> Name:
+    """``value`` if it names a job: an id, or a text as ``42_7`` or ``42_[1-5]``."""
+    if not isinstance(value, str):
+        return as_integer(value, path, 1, INT64_MAX)
+    try:
+        return parse_target(as_text(value, path, _NAME))
+    except MgpuError as error:
+        raise MgpuError(error.code, error.message, path=path, hint=error.hint) from None
 
 
 def shown(value: object) -> str:

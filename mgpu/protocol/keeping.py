@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mgpu.model.target import Name, parse_target
-from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse
+from mgpu.model.target import Name
+from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_name, refuse
 
 MOST = 5000
 _LATEST = 2**40
-_TEXT = 4200
 HOW = ("pause", "resume", "remove")
 
 
@@ -68,13 +67,7 @@ def parse_cron_change(fields: Fields) -> CronChange:
 
 
 def _names(fields: Fields) -> tuple[Name, ...]:
-    found = fields.items("jobs", MOST, _name)
+    found = fields.items("jobs", MOST, as_name)
     if not found:
         refuse("jobs", "names no job")
     return found
-
-
-def _name(value: object, path: str) -> Name:
-    if isinstance(value, str):
-        return parse_target(as_text(value, path, _TEXT))
-    return as_integer(value, path, 1, INT64_MAX)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from mgpu.model import states
 from mgpu.model.errors import MgpuError
+from mgpu.model.target import Name
+from mgpu.model.tasks import MAX_TASKS
 from mgpu.protocol import keeping, names, orders, questions
-from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
+from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_name, as_text, refuse, shown
 from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
 from mgpu.protocol.names import VERSIONS as VERSIONS
 from mgpu.protocol.spec import LIMITS, SpecFields, parse_spec
@@ -37,7 +39,7 @@ class Submit:
 class Cancel:
     """End these jobs."""
 
-    jobs: tuple[int, ...]
+    jobs: tuple[Name, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class ListJobs:
     scope: str | None
     users: tuple[str, ...]
     states: tuple[str, ...]
-    jobs: tuple[int, ...]
+    jobs: tuple[Name, ...]
     ended: bool
     limit: int
 
@@ -61,19 +63,29 @@ class Info:
 class Wait:
     """Tell when each of these jobs has ended."""
 
-    jobs: tuple[int, ...]
+    jobs: tuple[Name, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SetPriority:
     """Give these waiting jobs another priority."""
 
-    jobs: tuple[int, ...]
+    jobs: tuple[Name, ...]
     priority: int
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Let at most ``max_concurrent`` tasks of an array run at once; 0 is no bound."""
+
+    job: int
+    max_concurrent: int
+
+
 Question = questions.Ranks | questions.Starts | questions.Why | keeping.Keeping
-Request = Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority | orders.Order | Question
+Request = (
+    Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority | Update | orders.Order | Question
+)
 
 
 def parse_hello(message: dict[str, object]) -> int:
@@ -158,15 +170,16 @@ def _state(value: object, path: str) -> str:
     return state
 
 
-def _ids(fields: Fields) -> tuple[int, ...]:
-    return fields.items("jobs", names.MAX_IDS, _id)
+def _update(fields: Fields) -> Update:
+    bound = fields.integer("max_concurrent", 0, MAX_TASKS)
+    return Update(fields.integer("job", 1, INT64_MAX), bound)
 
 
-def _id(value: object, path: str) -> int:
-    return as_integer(value, path, 1, INT64_MAX)
+def _ids(fields: Fields) -> tuple[Name, ...]:
+    return fields.items("jobs", names.MAX_IDS, as_name)
 
 
-def _some_ids(fields: Fields) -> tuple[int, ...]:
+def _some_ids(fields: Fields) -> tuple[Name, ...]:
     ids = _ids(fields)
     if not ids:
         refuse("jobs", "names no job")
@@ -181,6 +194,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.INFO: _info,
     names.WAIT: _wait,
     names.PRIORITY: _priority,
+    names.UPDATE: _update,
     names.RESERVE: orders.parse_reserve,
     names.RESERVATIONS: lambda _: orders.Reservations(),
     names.UNRESERVE: orders.parse_unreserve,

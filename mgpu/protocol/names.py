@@ -25,6 +25,7 @@ JOBS = "jobs"
 INFO = "info"
 WAIT = "wait"
 PRIORITY = "priority"
+UPDATE = "update"
 RESERVE = "reserve"
 RESERVATIONS = "reservations"
 UNRESERVE = "unreserve"
@@ -39,7 +40,7 @@ RELEASE = "release"
 CRONS = "crons"
 CRON_CHANGE = "cron_change"
 OPERATIONS = (
-    PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY,
+    PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY, UPDATE,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
     RANKS, STARTS, WHY, HOLD, RELEASE, CRONS, CRON_CHANGE,
 )  # fmt: skip
@@ -49,6 +50,7 @@ CHANGES = frozenset(
         SUBMIT,
         CANCEL,
         PRIORITY,
+        UPDATE,
         RESERVE,
         UNRESERVE,
         QUOTA_SET,
@@ -86,6 +88,10 @@ JOB_FIELDS = (
     "requeue",
     "mine",
     "dependency",
+    "array",
+    "tasks",
+    "max_concurrent",
+    "params",
 )
 
 #: What ``cancel`` answers for each job.

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Job
 from mgpu.model.records import Record
+from mgpu.model.target import Name
 from mgpu.model.tasks import Tasks
 
 #: Answers to requests are kept for this long, and about this many for each user.
@@ -93,9 +94,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which ended jobs to find; None means any. The newest end comes first."""
+    """Which ended jobs to find; None means any. The newest end comes first.
+
+    ``ids`` are those of records. ``names`` are what people write: the number of an array is all
+    of it, and of a record with several tasks one is enough.
+    """
 
     ids: Sequence[int] | None = None
+    names: Sequence[Name] | None = None
     uids: Sequence[int] | None = None
     users: Sequence[str] | None = None
     states: Sequence[str] | None = None

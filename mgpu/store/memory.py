@@ -8,6 +8,7 @@ from typing import Any
 from mgpu.model.events import Event
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Record
+from mgpu.model.target import Names
 from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Loaded, Outcome
 from mgpu.store.codec import corrupt
 
@@ -57,7 +58,12 @@ class MemoryStore:
 
     def find(self, wanted: JobFilter) -> list[Job]:
         """Jobs that have ended, newest end first."""
-        found = [(_ended(job), job) for job in self._jobs.values() if _matches(job, wanted)]
+        names = None if wanted.names is None else Names(wanted.names)
+        found = [
+            (_ended(job), job)
+            for job in self._jobs.values()
+            if _matches(job, wanted) and (names is None or names.has(job.id, job.array, job.tasks))
+        ]
         found.sort(key=lambda pair: (pair[0], pair[1].id), reverse=True)
         return [copy.copy(job) for _, job in found[: max(0, wanted.limit)]]
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Ended, Job, JobSpec, Phase
 from mgpu.model.records import Record
+from mgpu.model.target import Names
 from mgpu.model.tasks import Tasks
 from mgpu.store.base import JobFilter, Outcome
 from mgpu.store.codec import Specs, check_uid, corrupt
@@ -27,6 +28,17 @@ SELECT_JOBS: Final = (
     "SELECT id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals, phase,"
     " array, more FROM jobs"
 )
+
+
+#: Jobs that are named by number, as a whole array, or as tasks. Of records of several tasks only
+#: the array is looked at here.
+_NAMED: Final = """(
+    id IN (SELECT value FROM json_each(?))
+    OR (array > 0 AND array IN (SELECT value FROM json_each(?)))
+    OR (array > 0 AND array IN (SELECT value FROM json_each(?)) AND (task IS NULL OR EXISTS (
+        SELECT 1 FROM json_each(?) WHERE array = json_extract(value, '$[0]')
+            AND task BETWEEN json_extract(value, '$[1]') AND json_extract(value, '$[2]')
+            AND (task - json_extract(value, '$[1]')) % json_extract(value, '$[3]') = 0))))"""
 
 
 def of_specs(events: Iterable[Event]) -> list[tuple[int, bytes]]:
@@ -120,6 +132,9 @@ def query(wanted: JobFilter) -> tuple[str, list[Any]]:
     lists = {"id": wanted.ids, "uid": wanted.uids, "user": wanted.users, "state": wanted.states}
     conditions: list[str] = ["ended IS NOT NULL"]
     values: list[Any] = []
+    if wanted.names is not None:
+        conditions.append(_NAMED)
+        values += _named(Names(wanted.names))
     for column, members in lists.items():
         if members is not None:
             conditions.append(f"{column} IN (SELECT value FROM json_each(?))")  # noqa: S608 - a name of ours
@@ -131,6 +146,13 @@ def query(wanted: JobFilter) -> tuple[str, list[Any]]:
     where = " AND ".join(conditions)
     order = "ORDER BY ended DESC, id DESC LIMIT ?"
     return f"{SELECT_JOBS} WHERE {where} {order}", values
+
+
+def _named(names: Names) -> list[str]:
+    """The parameters of ``_NAMED``: numbers twice, arrays of tasks, ranges of tasks."""
+    numbers = _json(sorted(names.numbers))
+    ranges = [[array, *one] for array, tasks in names.tasks.items() for one in tasks.ranges]
+    return [numbers, numbers, _json(list(names.tasks)), _json(ranges)]
 
 
 def _json(members: Sequence[object]) -> str:

@@ -13,6 +13,7 @@ import msgpack
 from mgpu.model.events import Event
 from mgpu.model.job import Job, JobSpec
 from mgpu.model.records import Record
+from mgpu.model.target import Names
 from mgpu.store import files, records, rows, schema
 from mgpu.store.base import (
     ANSWER_AGE,
@@ -119,7 +120,11 @@ class SqliteStore:
         query, values = rows.query(wanted)
         reader = rows.Reader(self._spec)
         with _errors():
-            return [reader.job(row) for row in self._db.execute(query, values)]
+            found = [reader.job(row) for row in self._db.execute(query, values)]
+        if wanted.names is None:
+            return found
+        names = Names(wanted.names)  # the query does not look into records of several tasks
+        return [job for job in found if names.has(job.id, job.array, job.tasks)]
 
     def job(self, job_id: int) -> Job | None:
         """One job, active or ended."""

@@ -91,6 +91,10 @@ def job(**known: object) -> list[object]:
         "requeue": True,
         "mine": True,
         "dependency": "",
+        "array": 0,
+        "tasks": "",
+        "max_concurrent": 0,
+        "params": {},
     }
     assert known.keys() <= row.keys()
     return list((row | known).values())

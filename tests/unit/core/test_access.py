@@ -21,6 +21,7 @@ MAY = {
     "wait": {OWNER, ADMIN, ROOT},
     "cancel": {OWNER, ADMIN, ROOT},
     "priority": {OWNER, ADMIN, ROOT},
+    "update": {OWNER, ADMIN, ROOT},
     "reserve": {ADMIN},
     "reservations": EVERYBODY,
     "unreserve": {ADMIN},

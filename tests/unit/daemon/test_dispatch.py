@@ -266,7 +266,7 @@ def test_who_waits_and_leaves_is_forgotten(rig: Rig) -> None:
     rig.supervisor(2).runs()
     rig.supervisor(2).ends()
     assert staying.take()[-1] == {"ok": {}}
-    waiters = rig.scheduler._dispatcher._waiters
+    waiters = rig.scheduler._dispatcher.waiters
     assert not waiters._by_job
     assert not waiters._left
 

@@ -79,7 +79,14 @@ def test_submit() -> None:
         ({"op": "ping", "x": 1}, 'unknown field "x"'),
         ({"op": "cancel"}, "jobs: names no job"),
         ({"op": "cancel", "jobs": []}, "jobs: names no job"),
-        ({"op": "cancel", "jobs": ["1"]}, 'jobs[0]: expected an integer, got "1"'),
+        ({"op": "cancel", "jobs": [1.0]}, "jobs[0]: expected an integer, got 1.0"),
+        ({"op": "cancel", "jobs": ["x"]}, 'jobs[0]: "x" names no job'),
+        (
+            {"op": "wait", "jobs": ["1_[5-1]"]},
+            'jobs[0]: "5-1": "5-1" is not a range within 0 to 2147483647',
+        ),
+        ({"op": "update", "job": 1}, "max_concurrent: is missing"),
+        ({"op": "update", "job": "1_2", "max_concurrent": 1}, "job: expected an integer, got \"1_2\""),
         (
             {"op": "wait", "jobs": [0]},
             "jobs[0]: 0 is out of range; allowed are 1 to 9223372036854775807",
@@ -117,6 +124,7 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "cancel": {"jobs": [1]},
         "wait": {"jobs": [1]},
         "priority": {"jobs": [1], "priority": 1},
+        "update": {"job": 1, "max_concurrent": 1},
         "reserve": {"key": "k", "duration": 60},
         "unreserve": {"id": 1},
         "quota_set": {"subject": "user:ada"},

@@ -25,6 +25,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "cancel": _NOT_OTHER,
     "priority": _NOT_OTHER,
     "update": _NOT_OTHER,
+    "depend": _NOT_OTHER,
     "reserve": _ADMIN,
     "reservations": _ALL,
     "unreserve": _ADMIN,

@@ -14,9 +14,17 @@ from mgpu.model.states import COMPLETED, FAILED
 from mgpu.store.base import JobFilter, Outcome, Store
 
 
-def read(world: World, store: Store, text: str, uid: int) -> Dependency | None:
-    """The dependency that ``uid`` wrote; None for an empty text. Raises MgpuError."""
-    return parse(text, newest(world, store, uid)) if text else None
+def read(
+    world: World, store: Store, text: str, uid: int
+) -> tuple[Dependency | None, dict[Parent, End]]:
+    """The dependency that ``uid`` wrote, None for an empty text, and what is over of it.
+
+    Raises MgpuError.
+    """
+    if not text:
+        return None, {}
+    needs = parse(text, newest(world, store, uid))
+    return needs, known(world, store, needs.conditions)
 
 
 def newest(world: World, store: Store, uid: int) -> Newest:

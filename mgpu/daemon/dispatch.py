@@ -62,7 +62,7 @@ class Dispatcher:
         started: Now,
     ) -> None:
         self.engine = engine
-        self._store = store
+        self.store = store
         self._server = server
         self.accounts = accounts
         self.rules = rules
@@ -181,7 +181,7 @@ class Dispatcher:
                 hint="ask the administrator about this account",
             )
         world, zone = self.engine.world, self.rules.zone
-        submit = submission.wish(world, self._store, request, account, zone)
+        submit = submission.wish(world, self.store, request, account, zone)
         ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
         self.change(conn, "submit", ask)
 
@@ -233,7 +233,7 @@ class Dispatcher:
         if not wanted:
             return []
         uids = None if own is None else [own]
-        return self._store.find(JobFilter(names=wanted, uids=uids, limit=selection.MOST_ENDED))
+        return self.store.find(JobFilter(names=wanted, uids=uids, limit=selection.MOST_ENDED))
 
     def may_any(self, conn: Connection, op: str) -> bool:
         """Whether the caller may do ``op`` with jobs of others: on the admin socket only."""
@@ -243,7 +243,7 @@ class Dispatcher:
         """The jobs that a listing names."""
         scope = request.scope or self.rules.default_scope
         uids = [conn.uid] if scope == "me" and not (request.users or request.jobs) else None
-        return selection.choose(self.engine.world, self._store, request, uids)
+        return selection.choose(self.engine.world, self.store, request, uids)
 
 
 Handler = Callable[[Dispatcher, Connection, Any, Now], None]

@@ -1,4 +1,4 @@
-"""Requests about jobs by their names: wait for their end, change what their array may do."""
+"""Requests about jobs by their names: wait for their end, change what they may do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mgpu.core import arrays
 from mgpu.core import requests as core
 from mgpu.core.roster import Part
+from mgpu.daemon import dependencies
 from mgpu.daemon.engine import Ask
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Ended, Job
@@ -49,6 +50,14 @@ def update(desk: Dispatcher, conn: Connection, request: messages.Update, now: No
     desk.change(conn, names.UPDATE, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
 
 
+def depend(desk: Dispatcher, conn: Connection, request: messages.Depend, now: Now) -> None:
+    """Let waiting jobs depend on other jobs than before."""
+    may_any = desk.may_any(conn, names.DEPEND)
+    needs, known = dependencies.read(desk.engine.world, desk.store, request.dependency, conn.uid)
+    wish = core.SetDependency(request.jobs, needs, known, conn.uid, may_any)
+    desk.change(conn, names.DEPEND, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+
+
 def end_of(job: Job, *, by_id: bool) -> dict[str, object]:
     """How a job ended: its id, or ``42_7`` for a task that was not asked for ``by_id``."""
     phase = job.phase
@@ -88,4 +97,5 @@ def _awaited(name: Name, parts: list[Part]) -> Name:
 HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {
     messages.Wait: (names.WAIT, wait),
     messages.Update: (names.UPDATE, update),
+    messages.Depend: (names.DEPEND, depend),
 }

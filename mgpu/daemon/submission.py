@@ -36,7 +36,7 @@ def wish(
 def _submit(world: World, store: Store, request: messages.Submit, account: Account) -> Submit:
     fields = request.spec
     extras = fields.extras
-    needs = dependencies.read(world, store, extras.dependency, account.uid)
+    needs, known = dependencies.read(world, store, extras.dependency, account.uid)
     tasks, bound = sweeps.tasks_of(extras)
     return Submit(
         account.uid,
@@ -49,7 +49,7 @@ def _submit(world: World, store: Store, request: messages.Submit, account: Accou
         held="user" if extras.hold else "",
         begin=extras.begin,
         needs=needs,
-        known=dependencies.known(world, store, needs.conditions) if needs is not None else {},
+        known=known,
         groups=account.groups,
     )
 

@@ -18,6 +18,7 @@ from mgpu.protocol.spec import LIMITS, SpecFields, parse_spec
 _SCOPES = ("all", "me")
 _USER_NAME = 256
 _USERS = 100
+_DEPENDENCY = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,28 @@ class Update:
 
 
 Question = questions.Ranks | questions.Starts | questions.Why | keeping.Keeping
+
+
+@dataclass(frozen=True, slots=True)
+class Depend:
+    """Let these waiting jobs depend on others instead (Slurm's form); empty: on none."""
+
+    jobs: tuple[Name, ...]
+    dependency: str
+
+
 Request = (
-    Ping | Submit | Cancel | ListJobs | Info | Wait | SetPriority | Update | orders.Order | Question
+    Ping
+    | Submit
+    | Cancel
+    | ListJobs
+    | Info
+    | Wait
+    | SetPriority
+    | Update
+    | Depend
+    | orders.Order
+    | Question
 )
 
 
@@ -175,6 +196,10 @@ def _update(fields: Fields) -> Update:
     return Update(fields.integer("job", 1, INT64_MAX), bound)
 
 
+def _depend(fields: Fields) -> Depend:
+    return Depend(_some_ids(fields), fields.text("dependency", _DEPENDENCY))
+
+
 def _ids(fields: Fields) -> tuple[Name, ...]:
     return fields.items("jobs", names.MAX_IDS, as_name)
 
@@ -195,6 +220,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.WAIT: _wait,
     names.PRIORITY: _priority,
     names.UPDATE: _update,
+    names.DEPEND: _depend,
     names.RESERVE: orders.parse_reserve,
     names.RESERVATIONS: lambda _: orders.Reservations(),
     names.UNRESERVE: orders.parse_unreserve,

@@ -26,6 +26,7 @@ INFO = "info"
 WAIT = "wait"
 PRIORITY = "priority"
 UPDATE = "update"
+DEPEND = "depend"
 RESERVE = "reserve"
 RESERVATIONS = "reservations"
 UNRESERVE = "unreserve"
@@ -40,7 +41,7 @@ RELEASE = "release"
 CRONS = "crons"
 CRON_CHANGE = "cron_change"
 OPERATIONS = (
-    PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY, UPDATE,
+    PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY, UPDATE, DEPEND,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
     RANKS, STARTS, WHY, HOLD, RELEASE, CRONS, CRON_CHANGE,
 )  # fmt: skip
@@ -51,6 +52,7 @@ CHANGES = frozenset(
         CANCEL,
         PRIORITY,
         UPDATE,
+        DEPEND,
         RESERVE,
         UNRESERVE,
         QUOTA_SET,

@@ -22,6 +22,7 @@ MAY = {
     "cancel": {OWNER, ADMIN, ROOT},
     "priority": {OWNER, ADMIN, ROOT},
     "update": {OWNER, ADMIN, ROOT},
+    "depend": {OWNER, ADMIN, ROOT},
     "reserve": {ADMIN},
     "reservations": EVERYBODY,
     "unreserve": {ADMIN},

@@ -30,6 +30,11 @@ def start(desk: Desk) -> None:
     desk.launched(1)
 
 
+def last(desk: Desk) -> type:
+    """What happened last."""
+    return type(desk.log[-1])
+
+
 def test_a_failure_is_tried_again_after_a_growing_wait() -> None:
     desk = a_desk(retries=3)
     waits = []
@@ -108,14 +113,15 @@ def test_what_cannot_be_started_is_not_tried_again() -> None:
     desk.submit(replace(a_spec(), retries=3))
     desk.run()
     desk.report(AttemptRefused, 1, "exec", 2, "/bin/nope", False)
-    assert isinstance(desk.log[-1], Finished)
-    assert desk.log[-1].state == "LAUNCH_FAILED"
+    end = desk.log[-1]
+    assert isinstance(end, Finished)
+    assert end.state == "LAUNCH_FAILED"
 
 
 def test_the_time_limit_is_no_failure() -> None:
     desk = a_desk(policy=Policy(max_requeues=1))
     desk.end(1, None, 15, "timelimit")
-    assert isinstance(desk.log[-1], Requeued)
+    assert last(desk) is Requeued
     assert desk.job(1).failures == 0
     start(desk)
     assert desk.end(1, None, 15, "timelimit").state == "TIMEOUT"
@@ -126,10 +132,10 @@ def test_retries_use_up_no_requeues() -> None:
     desk.end(1, code=1)
     start(desk)
     desk.end(1, None, 15, "timelimit")
-    assert isinstance(desk.log[-1], Requeued)
+    assert last(desk) is Requeued
     start(desk)
     desk.end(1, code=1)
-    assert isinstance(desk.log[-1], Retried)
+    assert last(desk) is Retried
     assert (desk.job(1).restarts, desk.job(1).failures) == (3, 2)
 
 
@@ -138,11 +144,11 @@ def test_a_job_that_was_never_heard_to_run_may_fail_too() -> None:
     desk.submit(replace(a_spec(), retries=1))
     desk.run()
     desk.ask(AttemptEnded(1, 1, 1, None, "exit", "", desk.now.wall))
-    assert isinstance(desk.log[-1], Retried)
+    assert last(desk) is Retried
     desk.wait(30)
     desk.run()
     desk.ask(AttemptEnded(1, 2, 1, None, "exit", "", desk.now.wall, started=desk.now.wall))
-    assert isinstance(desk.log[-1], Finished)
+    assert last(desk) is Finished
 
 
 def test_a_reboot_is_no_failure() -> None:

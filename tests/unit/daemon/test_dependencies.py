@@ -18,6 +18,7 @@ from mgpu.store.base import Batch
 from mgpu.store.memory import MemoryStore
 from tests.lib.samples import job as a_job
 from tests.lib.samples import spec, submitted
+from tests.unit.daemon.outside import Map
 from tests.unit.daemon.rig import ALICE, BOB, Rig, a_submit
 
 AT = 1_700_000_000.0
@@ -113,6 +114,54 @@ def test_an_end_that_was_stored_and_not_followed_is_followed_after_a_restart(
     rig = make_rig(store=store)
     rig.settle()
     assert rig.job(2).needs is None
+
+
+# -- changed later -------------------------------------------------------------------------------
+
+
+def depend(rig: Rig, text: str, *jobs: object, uid: int = ALICE, admin: bool = False) -> Map:
+    client = rig.client(uid, admin=admin)
+    return client.one({"op": "depend", "jobs": list(jobs), "dependency": text})
+
+
+def test_a_waiting_job_may_depend_on_others_than_before(rig: Rig) -> None:
+    one, two = rig.submit(), rig.submit()
+    third = dependent(rig, f"afterok:{one}")
+    assert depend(rig, f"afterok:{two}", third) == {"ok": {"jobs": [[third, "changed"]]}}
+    run_to_end(rig, two)
+    assert isinstance(rig.job(third).phase, Starting)
+    assert depend(rig, f"afterok:{one}", third) == {"ok": {"jobs": [[third, "started"]]}}
+
+
+def test_a_dependency_may_be_dropped(rig: Rig) -> None:
+    third = dependent(rig, f"afterok:{rig.submit()}")
+    assert depend(rig, "", third, 99) == {"ok": {"jobs": [[third, "changed"], [99, "unknown"]]}}
+    assert isinstance(rig.job(third).phase, Starting)
+
+
+def test_it_may_be_one_that_has_come_true_already(rig: Rig) -> None:
+    one, two = rig.submit(), rig.submit()
+    run_to_end(rig, one)
+    third = dependent(rig, f"afterok:{two}")
+    depend(rig, f"afterok:{one}", third)
+    assert isinstance(rig.job(third).phase, Starting)
+
+
+def test_a_circle_is_refused(rig: Rig) -> None:
+    rig.submit(count=2)
+    third = dependent(rig, "afterok:1")
+    fourth = dependent(rig, f"afterok:{third}")
+    error = depend(rig, f"afterok:{fourth}", third)["error"]
+    assert (error["code"], error["message"]) == (
+        "Refused", f"this would be a circle: {third} waits for {fourth} waits for {third}",
+    )  # fmt: skip
+    assert depend(rig, f"afterok:{third}", third)["error"]["code"] == "Refused"
+
+
+def test_only_the_owner_and_administrators_change_it(rig: Rig) -> None:
+    third = dependent(rig, f"afterok:{rig.submit()}")
+    assert depend(rig, "", third, uid=BOB) == {"ok": {"jobs": [[third, "unknown"]]}}
+    assert depend(rig, "", third, uid=0, admin=True) == {"ok": {"jobs": [[third, "changed"]]}}
 
 
 # -- what is over --------------------------------------------------------------------------------

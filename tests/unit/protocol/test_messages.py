@@ -45,6 +45,7 @@ def test_hello_refused(hello: dict[str, object], code: str, message: str) -> Non
         ({"op": "cancel", "jobs": [3, 1]}, messages.Cancel((3, 1))),
         ({"op": "wait", "jobs": [2**63 - 1]}, messages.Wait((2**63 - 1,))),
         ({"op": "priority", "jobs": [1], "priority": -5}, messages.SetPriority((1,), -5)),
+        ({"op": "depend", "jobs": [4], "dependency": "@"}, messages.Depend((4,), "@")),
         ({"op": "jobs"}, messages.ListJobs(None, (), (), (), ended=False, limit=0)),
         (
             {
@@ -86,7 +87,10 @@ def test_submit() -> None:
             'jobs[0]: "5-1": "5-1" is not a range within 0 to 2147483647',
         ),
         ({"op": "update", "job": 1}, "max_concurrent: is missing"),
-        ({"op": "update", "job": "1_2", "max_concurrent": 1}, "job: expected an integer, got \"1_2\""),
+        (
+            {"op": "update", "job": "1_2", "max_concurrent": 1},
+            'job: expected an integer, got "1_2"',
+        ),
         (
             {"op": "wait", "jobs": [0]},
             "jobs[0]: 0 is out of range; allowed are 1 to 9223372036854775807",
@@ -125,6 +129,7 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "wait": {"jobs": [1]},
         "priority": {"jobs": [1], "priority": 1},
         "update": {"job": 1, "max_concurrent": 1},
+        "depend": {"jobs": [1], "dependency": ""},
         "reserve": {"key": "k", "duration": 60},
         "unreserve": {"id": 1},
         "quota_set": {"subject": "user:ada"},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
     from mgpu.client import Client
+    from mgpu.model.target import Name
 
 USAGE, BROKEN_PIPE, INTERRUPTED = 2, 128 + 13, 128 + 2
 CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
@@ -128,6 +129,17 @@ def program() -> str:
     """The name this command was called by."""
     context = click.get_current_context(silent=True)
     return context.command_path if context else os.path.basename(sys.argv[0])
+
+
+def job_names(words: tuple[str, ...] | list[str], most: int = 100_000) -> list[Name]:
+    """The jobs of ``3``, ``3,4``, ``3-5``, ``42_7``, ``42_[1-5]``, in order, each once."""
+    from mgpu.model.target import parse_targets
+
+    try:
+        return parse_targets(words, most)
+    except MgpuError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        raise click.UsageError(f"{error.message}{hint}") from None
 
 
 def job_ids(words: tuple[str, ...] | list[str], most: int = 100_000) -> list[int]:

@@ -19,6 +19,8 @@ Row = list[Any]
 Cells = Iterable[str]
 _AT = {name: index for index, name in enumerate(JOB_FIELDS)}
 NOTHING = "-"
+_NAME_OF = itemgetter(*(_AT[name] for name in ("id", "array", "tasks", "max_concurrent")))
+_TASKS_SHOWN = 64
 
 
 class Column(NamedTuple):
@@ -80,6 +82,21 @@ def _outcome(state: str, code: int | None, signal: int | None) -> str:
     return f"(exit {code})" if code else NOTHING
 
 
+def _names(rows: list[Row]) -> Cells:
+    return map(_name, map(_NAME_OF, rows))
+
+
+def _name(values: tuple[int, int, str, int]) -> str:
+    """``7``, ``42_7``, ``42_[8-100%4]``; a long list is cut as squeue cuts it."""
+    number, array, tasks, bound = values
+    if not array:
+        return str(number)
+    if tasks.isdecimal():
+        return f"{array}_{tasks}"
+    shown = tasks if len(tasks) <= _TASKS_SHOWN else f"{tasks[:_TASKS_SHOWN]}..."
+    return f"{array}_[{shown}{f'%{bound}' if bound else ''}]"
+
+
 def _word(reason: str) -> str:
     return visible(reason) if reason else "None"
 
@@ -88,8 +105,9 @@ def _word(reason: str) -> str:
 COLUMNS = {
     "A": Column("JOBID", _field("id")),
     "D": Column("NODES", _each(lambda _: "1", "id")),
-    "F": Column("ARRAY_JOB_ID", _field("id")),
+    "F": Column("ARRAY_JOB_ID", _each(lambda ids: str(ids[1] or ids[0]), "id", "array")),
     "G": Column("GPUS", _field("gpus")),
+    "K": Column("ARRAY_TASK_ID", _each(lambda tasks: tasks or "N/A", "tasks")),
     "L": Column("TIME_LEFT", _each(_left, "time_limit", "elapsed", "state")),
     "M": Column("TIME", _each(lambda elapsed: format_duration(elapsed or 0), "elapsed")),
     "N": Column("NODELIST", _each(_gpu_names, "gpu_ids")),
@@ -105,7 +123,7 @@ COLUMNS = {
     "Z": Column("WORK_DIR", _text("cwd")),
     "b": Column("TRES_PER_NODE", _each(lambda count: f"gpu:{count}", "gpus")),
     "e": Column("END_TIME", _each(_moment, "ended")),
-    "i": Column("JOBID", _field("id")),
+    "i": Column("JOBID", _names),
     "j": Column("NAME", _text("name")),
     "l": Column("TIME_LIMIT", _each(_limit, "time_limit")),
     "m": Column("GPU_MEMORY", _each(_memory, "gpu_mem")),
@@ -115,7 +133,7 @@ COLUMNS = {
     "t": Column("ST", _each(lambda state: CODES.get(state, state), "state")),
     "u": Column("USER", _text("user")),
 }
-DEFAULT = "%.8i %16j %.8u %.2t %.11M %.4G %R"
+DEFAULT = "%.18i %16j %.8u %.2t %.11M %.4G %R"
 _WIDEST = 1000
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_ids, run
+from mgpu.cli import array_rows
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_ids, job_names, run
 from mgpu.cli.columns import DEFAULT, Format, Row, parse_format
 from mgpu.cli.params import WORDS, Parsed
 from mgpu.model.states import ACTIVE, ENDED, STATES
+from mgpu.model.target import Name, on_wire
 from mgpu.protocol.names import JOB_FIELDS, MAX_IDS
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ def _states(text: str) -> list[str]:
     metavar="STATES",
     help="Only in these states: PD,R,CG,CD,F,CA,TO,NF,LF,OOM, long names, or all.",
 )
-@click.option("-j", "--jobs", metavar="IDS", help="Only these, as 3, 3,4 or 3-5.")
+@click.option("-j", "--jobs", metavar="IDS", help="Only these, as 3, 3,4, 3-5, 42_7.")
+@click.option("-r", "--array", "each", is_flag=True, help="One line for each task of an array.")
 @click.option("-a", "--all", "ended", is_flag=True, help="Everyone's, those that have ended too.")
 @click.option(
     "-o",
@@ -66,30 +69,33 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
     Where a job waits, the last column says why, with the figures. Names and commands of other
     users' jobs may be hidden ("-").
 
-    Letters of --format: i id, j name, u user, t T state, M time run, l time limit, L time left,
-    G b GPUs, m memory of each, N GPUs held, R these or the reason, r reason, Q priority,
-    V submitted, S started, e ended, o command, Z folder, D nodes, P partition.
+    Letters of --format: i id (42_7 is task 7 of array 42), F id of the array, K task, A id of
+    the record, j name, u user, t T state, M time run, l time limit, L time left, G b GPUs,
+    m memory of each, N GPUs held, R these or the reason, r reason, Q priority, V submitted,
+    S started, e ended, o command, Z folder, D nodes, P partition.
     """
-    ids = job_ids([options["jobs"]], MAX_IDS) if options["jobs"] else []
+    ids = job_names([options["jobs"]], MAX_IDS) if options["jobs"] else []
     with connect(socket, config) as client:
         if options["why"] or options["starts"] or options["ranks"]:
             return _ask(client, ids, options)
         rows = client.rows(_filters(options, ids))
-    unknown = set(ids).difference(row[0] for row in rows)
+    unknown = array_rows.missing(ids, rows)
     if ids:
-        rows = _wanted(rows, options)
+        rows = _wanted(array_rows.narrowed(ids, rows), options)
+    if options["each"]:
+        rows = list(array_rows.one_each(rows))
     if options["as_json"]:
         _write_json(rows)
     elif options["tree"]:
         _write_tree(rows, options["layout"], header=not options["no_header"])
     else:
         _write_table(rows, options["layout"], header=not options["no_header"])
-    for job in sorted(unknown):
-        complain(f"job {job}: unknown")
+    for name in unknown:
+        complain(f"job {on_wire(name)}: unknown")
     return 1 if ids and len(unknown) == len(ids) else 0
 
 
-def _ask(client: Client, ids: list[int], options: dict[str, Any]) -> int:
+def _ask(client: Client, ids: list[Name], options: dict[str, Any]) -> int:
     """Have the scheduler explain its order."""
     from mgpu.cli import queue_views as views
 
@@ -97,13 +103,14 @@ def _ask(client: Client, ids: list[int], options: dict[str, Any]) -> int:
     if options["why"]:
         return views.show_why(client, job_ids([options["why"]], 100), as_json=as_json)
     if options["starts"]:
-        return views.show_starts(client, ids, as_json=as_json, header=header)
+        numbers = [name if isinstance(name, int) else name.job for name in ids]
+        return views.show_starts(client, numbers, as_json=as_json, header=header)
     return views.show_ranks(client, limit=options["limit"], as_json=as_json, header=header)
 
 
-def _filters(options: dict[str, Any], ids: list[int]) -> dict[str, object]:
+def _filters(options: dict[str, Any], ids: list[Name]) -> dict[str, object]:
     if ids:  # nothing else, so that a job that another filter leaves out is not called unknown
-        return {"scope": "all", "jobs": ids, "ended": True}
+        return {"scope": "all", "jobs": list(map(on_wire, ids)), "ended": True}
     states = options["states"] or []
     everyone = options["ended"] or options["users"]
     return {

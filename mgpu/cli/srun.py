@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli import submit_dependency, submit_priority, submit_project, submit_time
+from mgpu.cli import submit_array, submit_dependency, submit_priority, submit_project, submit_time
 from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
 from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 _AS_IS = "mgpu.as_is"
 _MOST_GPUS, _PRIORITY = 1024, 1000
+_MOST_NOTES = 10
 _SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
 
 
 #: Modules with ``OPTIONS`` and ``extras``, one for each group of finer points; in order of help.
-GROUPS = (submit_priority, submit_project, submit_time, submit_dependency)
+GROUPS = (submit_array, submit_priority, submit_project, submit_time, submit_dependency)
 
 
 def _extra_options(function: Callable[..., object]) -> Callable[..., object]:
@@ -210,14 +211,17 @@ def _content(descriptor: int) -> bytes | None:
 def _wait(client: Client, job: int) -> int:
     sys.stdout.flush()  # whoever reads the id need not wait for the job
     try:
-        end = client.wait(job)[job]
+        ends = client.wait(job)
     except KeyboardInterrupt:
         complain(f"job {job} goes on; see it with: mgpu_queue --jobs {job}", label="note")
         return INTERRUPTED
-    if end.state != "COMPLETED":
+    bad = [(name, end) for name, end in ends.items() if end.state != "COMPLETED"]
+    for name, end in bad[:_MOST_NOTES]:
         detail = f": {end.detail}" if end.detail else ""
-        complain(f"job {job} ended: {end.state}{detail}", label="note")
-    return end.exit_status
+        complain(f"job {name} ended: {end.state}{detail}", label="note")
+    if len(bad) > _MOST_NOTES:
+        complain(f"and {len(bad) - _MOST_NOTES} more", label="note")
+    return max(end.exit_status for end in ends.values())
 
 
 def main() -> NoReturn:

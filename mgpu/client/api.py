@@ -132,7 +132,7 @@ class Client:
         scope: str | None = None,
         users: Sequence[str] = (),
         states: Sequence[str] = (),
-        jobs: Sequence[int] = (),
+        jobs: Sequence[int | str] = (),
         ended: bool = False,
         limit: int = 0,
     ) -> list[JobView]:
@@ -156,22 +156,27 @@ class Client:
         fields = parts[0]["fields"] if parts else list(names.JOB_FIELDS)
         return rows if fields == list(names.JOB_FIELDS) else _reordered(rows, fields)
 
-    def cancel(self, *jobs: int) -> dict[int, str]:
+    def cancel(self, *jobs: int | str) -> dict[int | str, str]:
         """End jobs; of each: ``cancelled`` (it waited), ``cancelling``, ``ended`` or ``unknown``.
 
+        A job is its id, or a text like ``"42_7"`` or ``"42_[1-5]"`` for tasks of the array 42.
         ``unknown`` is also the answer for a job of somebody else. Repeating it is harmless.
         """
-        outcome: dict[int, str] = {}
+        outcome: dict[int | str, str] = {}
         for begin in range(0, len(jobs), names.MAX_IDS):
             batch = list(jobs[begin : begin + names.MAX_IDS])
             outcome.update(self.request(names.CANCEL, {"jobs": batch}).body["jobs"])
         return outcome
 
-    def wait(self, *jobs: int) -> dict[int, JobEnd]:
-        """Wait until all these jobs have ended and say how; a requeued job has not ended."""
+    def wait(self, *jobs: int | str) -> dict[int | str, JobEnd]:
+        """Wait until all these jobs have ended and say how; a requeued job has not ended.
+
+        Of an array the ends of its tasks are told, as ``"42_7"``; those that were cancelled
+        together before they started are one, as ``"42_[8-100]"``.
+        """
         from mgpu.client.views import JobEnd
 
-        ends: dict[int, JobEnd] = {}
+        ends: dict[int | str, JobEnd] = {}
 
         def note(part: Message) -> None:
             job, *end = part["job"]
@@ -182,7 +187,7 @@ class Client:
             self.request(names.WAIT, {"jobs": batch}, note, patient=True)
         return ends
 
-    def set_priority(self, priority: int, *jobs: int) -> None:
+    def set_priority(self, priority: int, *jobs: int | str) -> None:
         """Give these waiting jobs another priority; higher goes first."""
         self.request(names.PRIORITY, {"jobs": list(jobs), "priority": priority})
 

@@ -110,7 +110,7 @@ class Acts:
     def wait(self, *jobs: int) -> dict[int, list[Any]]:
         """(state, code, signal) of each, once all have ended."""
         ends = insist(self._socket, lambda client: client.wait(*jobs))
-        return {job: [end.state, end.code, end.signal] for job, end in ends.items()}
+        return {int(job): [end.state, end.code, end.signal] for job, end in ends.items()}
 
     def cancel(self, *jobs: int) -> None:
         """Cancel them."""

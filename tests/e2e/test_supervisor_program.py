@@ -73,8 +73,9 @@ def test_patterns_are_expanded_below_the_folder(
         "error": b"%j.err",
     }
     argv = ["sh", "-c", "echo out; echo err >&2; echo $MGPU_ARRAY_JOB_ID $MGPU_ARRAY_TASK_ID"]
-    task = {"restarts": 2, "array": [40, 3, 9, 0, 8]}
-    assert scheduler.start(43, alice, argv, payload=payload, **task).end()["code"] == 0
+    array = [40, 3, 9, 0, 8]
+    run = scheduler.start(43, alice, argv, payload=payload, restarts=2, array=array)
+    assert run.end()["code"] == 0
     out = place / "0043-.._.._evil_name-alice-40_3-r2-%-%q.out"
     assert out.read_text().splitlines()[1:] == ["out", "40 3"]
     assert (place / "43.err").read_text() == "err\n"

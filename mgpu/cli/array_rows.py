@@ -1,0 +1,58 @@
+"""Rows of arrays: those that were asked for, and one for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mgpu.cli.columns import Row
+from mgpu.model.target import Name, Names, Target
+from mgpu.model.tasks import Tasks, parse_tasks
+from mgpu.protocol.names import JOB_FIELDS
+
+_ID, _ARRAY, _TASKS, _BOUND = map(JOB_FIELDS.index, ("id", "array", "tasks", "max_concurrent"))
+
+
+def missing(names: Iterable[Name], rows: list[Row]) -> list[Name]:
+    """The names that none of the rows is about."""
+    known = {row[_ID] for row in rows} | {row[_ARRAY] for row in rows}
+    tasks: dict[int, Tasks] = {}
+    for row in rows:
+        if row[_ARRAY]:
+            tasks[row[_ARRAY]] = tasks.get(row[_ARRAY], Tasks(())).join(_tasks(row))
+
+    def is_known(name: Name) -> bool:
+        if isinstance(name, Target):
+            return bool(tasks.get(name.job, Tasks(())).meet(name.tasks).ranges)
+        return name in known
+
+    return [name for name in names if not is_known(name)]
+
+
+def narrowed(names: Iterable[Name], rows: list[Row]) -> list[Row]:
+    """The rows with only those tasks that were asked for."""
+    wanted = Names(names)
+    return [_narrowed(wanted, row) for row in rows]
+
+
+def one_each(rows: list[Row]) -> Iterator[Row]:
+    """One row for each task."""
+    for row in rows:
+        if not row[_ARRAY] or row[_TASKS].isdecimal():
+            yield row
+            continue
+        for task in _tasks(row):
+            alone = row.copy()
+            alone[_TASKS], alone[_BOUND] = str(task), 0
+            yield alone
+
+
+def _narrowed(wanted: Names, row: Row) -> Row:
+    named = wanted.tasks.get(row[_ARRAY]) if row[_ARRAY] else None
+    if named is None or row[_ID] in wanted.numbers or row[_ARRAY] in wanted.numbers:
+        return row
+    left = _tasks(row).meet(named)
+    return [*row[:_TASKS], str(left), *row[_TASKS + 1 :]] if left.ranges else row
+
+
+def _tasks(row: Row) -> Tasks:
+    return parse_tasks(row[_TASKS])[0]

@@ -7,6 +7,7 @@ has what it asked for.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,7 +26,9 @@ from mgpu.core.requests import (
     AttemptRunning,
     AttemptVanished,
     Cancel,
+    Hold,
     Rebooted,
+    Release,
     Report,
     SetPriority,
 )
@@ -37,7 +40,7 @@ from mgpu.testing.builders import Desk, a_spec
 TOTALS = (1000, 1000, 2000)
 POLICY = Policy(max_requeues=2, start_retries=2, max_gpuless=2, margin=50, unmanaged_ignore=100)
 
-specs = st.builds(
+plain = st.builds(
     a_spec,
     st.integers(0, 3),
     st.sampled_from([None, None, 200, 500, 950]),
@@ -45,6 +48,7 @@ specs = st.builds(
     limit=st.sampled_from([None, 10, 60]),
     requeue=st.booleans(),
 )
+specs = st.builds(replace, plain, retries=st.sampled_from([0, 0, 2]))
 users = st.integers(1000, 1002)
 seconds = st.integers(0, 40)
 
@@ -94,6 +98,17 @@ class CoreMachine(RuleBasedStateMachine):
     def set_priority(self, data: st.DataObject, uid: int, priority: int) -> None:
         number = data.draw(st.integers(1, self.world.next_id))
         self.desk.ask(SetPriority((number,), priority, uid))
+
+    @rule(data=st.data(), uid=users, admin=st.booleans())
+    def hold(self, data: st.DataObject, uid: int, *, admin: bool) -> None:
+        number = data.draw(st.integers(1, self.world.next_id))
+        self.desk.ask(Hold((number,), uid, admin))
+
+    @rule(data=st.data(), uid=users, admin=st.booleans(), wait=st.integers(-5, 20))
+    def release(self, data: st.DataObject, uid: int, wait: int, *, admin: bool) -> None:
+        number = data.draw(st.integers(1, self.world.next_id))
+        begin = self.desk.now.wall + wait if wait > 0 else 0.0
+        self.desk.ask(Release((number,), uid, admin, begin))
 
     @precondition(lambda self: self.world.placed)
     @rule(data=st.data())
@@ -158,7 +173,7 @@ class CoreMachine(RuleBasedStateMachine):
         self.desk.world = world
         if reboot:
             forget_boot(world)
-            assert next_deadline(world) is None
+            assert not world.queue.delayed
 
     @rule()
     def store(self) -> None:
@@ -174,7 +189,8 @@ class CoreMachine(RuleBasedStateMachine):
     def every_waiting_job_says_why(self) -> None:
         for number, job in self.world.jobs.items():
             reason, detail = self.desk.reason(number)
-            assert bool(reason) == bool(detail) == isinstance(job.phase, Pending)
+            assert bool(reason) == isinstance(job.phase, Pending)
+            assert bool(detail) == (bool(reason) and not job.held)
 
     @invariant()
     def effects_are_asked_for_until_they_are_done(self) -> None:

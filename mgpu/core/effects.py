@@ -96,7 +96,7 @@ def _for_job(world: World, job: Job, seen: str | None, granted: int) -> Effect |
     phase = job.phase
     if isinstance(phase, Stopping):
         return Stop(job.id, job.attempt, world.policy.grace, phase.preempted != 0)
-    if seen == LIVE and job.extension and isinstance(phase, Running):
+    if seen == LIVE and (job.extension or granted) and isinstance(phase, Running):
         seconds = effective_limit(job.spec, world.policy) + job.extension
         return Extend(job.id, job.attempt, seconds) if seconds != granted else None
     return None

@@ -1,7 +1,12 @@
-"""Time slices: a job at the machine's limit goes on while nobody who waits could use its GPUs."""
+"""Time slices: a job at the machine's limit goes on while nobody who waits could use its GPUs.
+
+An extension is granted shortly before the limit, and taken back as soon as somebody comes who could
+start on what the job has.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from mgpu.core.outlook import Ask, Outlook
@@ -23,15 +28,34 @@ def extensions(world: World, seen: Outlook, now: Now) -> list[Extended]:
     """The extensions that are due after a pass that left ``seen``."""
     if world.policy.on_time_limit != "extend-when-idle":
         return []
-    return [
-        Extended(now, job.id, job.attempt, job.extension + length)
-        for job in world.placed.values()
-        if job.id not in seen.started
-        and (due := _due(job, world.policy)) is not None
-        and due <= now.boot
-        and (length := _length(job, world.policy))
-        and not _is_wanted(world, seen, job, length, now)
-    ]
+    found = (_judge(world, seen, job, now) for job in world.placed.values())
+    return [event for event in found if event is not None]
+
+
+def _judge(world: World, seen: Outlook, job: Job, now: Now) -> Extended | None:
+    """What becomes of one job's extension: longer, taken back because somebody came, or as it is."""
+    due = _due(job, world.policy)
+    late = due is not None and due <= now.boot
+    if job.id in seen.started or not (late or job.extension):
+        return None
+    length = _length(job, world.policy) if late else 0
+    if not _is_wanted(world, seen, job, length, now):
+        return _extended(job, job.extension + length, now)
+    return _extended(job, min(job.extension, _used(world, job, now)), now)
+
+
+def _extended(job: Job, extension: int, now: Now) -> Extended | None:
+    if extension == job.extension or not isinstance(job.phase, Running):
+        return None
+    return Extended(now, job.id, job.attempt, extension)
+
+
+def _used(world: World, job: Job, now: Now) -> int:
+    """How far a job is beyond its limit, and as long as it wants to be warned."""
+    begun = job.phase.started.boot if isinstance(job.phase, Running) else now.boot
+    warning = job.spec.signal[1] if job.spec.signal else 0
+    past = now.boot - begun - effective_limit(job.spec, world.policy)
+    return max(0, math.ceil(past) + warning) if past > -warning else 0
 
 
 def next_change(world: World) -> float | None:
@@ -47,7 +71,8 @@ def _due(job: Job, policy: Policy) -> float | None:
     phase = job.phase
     if not isinstance(phase, Running) or not _length(job, policy):
         return None
-    return phase.started.boot + effective_limit(job.spec, policy) + job.extension - LEAD
+    limit = effective_limit(job.spec, policy) + job.extension
+    return phase.started.boot + max(0, limit - LEAD)
 
 
 def _length(job: Job, policy: Policy) -> int:
@@ -63,7 +88,8 @@ def _length(job: Job, policy: Policy) -> int:
 def _is_wanted(world: World, seen: Outlook, job: Job, length: int, now: Now) -> bool:
     """Whether somebody waits who could start on what the job has, or a reservation begins."""
     need = need_of(job.spec)
-    rooms = [room.copy() for room in seen.rooms]
+    rooms, host = [room.copy() for room in seen.rooms], seen.host.copy()
+    host.give(need)
     for room in rooms:
         if job.id in room.jobs:
             room.give(job.id, need)
@@ -76,7 +102,8 @@ def _is_wanted(world: World, seen: Outlook, job: Job, length: int, now: Now) -> 
         head = line.jobs[0]
         wish: Ask = ask_of(world, head, line.need, now)
         kind = (line.kind, wish.rights)
-        if not line.need.gpus or kind in unfit:
+        has_place = host.fits(line.need) and (line.need.gpus or not seen.host.fits(line.need))
+        if not has_place or kind in unfit:
             continue
         if choose(seen.open_to(wish, rooms), line.need) is None:
             unfit.add(kind)

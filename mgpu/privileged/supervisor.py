@@ -271,7 +271,10 @@ class Supervisor:
     def _extend(self, seconds: int) -> None:
         """Let the attempt run so long from its start, unless it is being ended already."""
         if self.announced and self.order.limit and self.cause == "exit" and not self.patient:
-            self.deadlines.set("limit", max(0.0, self.begun + seconds - clock.boot()))
+            left = max(0.0, self.begun + seconds - clock.boot())
+            self.deadlines.set("limit", left)
+            if self.order.warn is not None and self.order.warn[1] < seconds:
+                self.deadlines.set("warn", max(0.0, left - self.order.warn[1]))
 
     def stop(self, cause: str, grace: int) -> None:
         """SIGTERM the tree now, SIGKILL it after ``grace`` seconds; a cancel outweighs a limit."""

@@ -182,6 +182,26 @@ def test_it_does_when_those_who_wait_could_not_start_anyway() -> None:
     assert extended(desk) == [SLICE]
 
 
+def test_it_is_taken_back_when_somebody_comes() -> None:
+    desk = a_desk(1000, policy=SLICED)
+    running(desk, a_spec())
+    desk.wait(600 - LEAD)
+    assert extended(desk) == [SLICE]
+    desk.wait(LEAD + 100)
+    desk.submit(a_spec())
+    assert extended(desk) == [100]
+    assert extended(desk) == []
+
+
+def test_before_the_limit_nothing_is_left_of_it() -> None:
+    desk = a_desk(1000, policy=SLICED)
+    running(desk, a_spec())
+    desk.wait(600 - LEAD)
+    assert extended(desk) == [SLICE]
+    desk.submit(a_spec())
+    assert extended(desk) == [0]
+
+
 def test_its_own_limit_stays() -> None:
     desk = a_desk(1000, policy=SLICED)
     running(desk, a_spec(limit=700))

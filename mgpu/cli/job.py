@@ -13,7 +13,7 @@ from mgpu.cli.lazy import Commands, LazyGroup
 COMMANDS: Commands = {
     "hold": ("Keep waiting jobs from starting.", "mgpu.cli.job_hold", "hold"),
     "release": ("Let held jobs go on.", "mgpu.cli.job_hold", "release"),
-    "update": ("Change an array.", "mgpu.cli.job_update", "update"),
+    "update": ("Change waiting jobs and arrays.", "mgpu.cli.job_update", "update"),
     "cron": ("Look after recurring jobs.", "mgpu.cli.job_cron", "cron"),
 }
 

@@ -3,35 +3,84 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit
+from mgpu.model.target import Target, on_wire, parse_targets
 from mgpu.protocol import names
 
+if TYPE_CHECKING:
+    from mgpu.client import Client
+
+_MOST = 5000
 _MOST_TASKS = 100_000
+_NONE = "none"
+_WORDS = {
+    "started": "has started already",
+    "ended": "has ended",
+    "unknown": "unknown, or not yours",
+}
 
 
 @click.command("update", context_settings=CONTEXT)
-@click.argument("job", type=click.IntRange(1), metavar="ID")
+@click.argument("ids", nargs=-1, required=True, metavar="IDS")
 @click.option(
     "--max-concurrent",
     type=click.IntRange(0, _MOST_TASKS),
-    required=True,
     metavar="N",
-    help="At most N tasks of the array at once; 0 is no bound.",
+    help="At most N tasks of the array at once; 0 is no bound. Tasks that run go on.",
+)
+@click.option(
+    "-d",
+    "--dependency",
+    metavar="LIST",
+    help="Wait for these instead, in the form of mgpu_srun --dependency; none: for nothing.",
 )
 @click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")
 @common_options
 def update(
-    job: int, max_concurrent: int, socket: str | None, config: str | None, *, admin: bool
+    ids: tuple[str, ...],
+    max_concurrent: int | None,
+    dependency: str | None,
+    socket: str | None,
+    config: str | None,
+    *,
+    admin: bool,
 ) -> int:
-    """Change the array ID. Tasks that run go on."""
-    fields = {"job": job, "max_concurrent": max_concurrent}
+    """Change jobs that wait, or arrays: IDS as 42, 42_7, 42_[1-5], 3-9."""
+    if max_concurrent is None and dependency is None:
+        raise click.UsageError("nothing to change: give --max-concurrent or --dependency")
+    wanted = parse_targets(ids, _MOST)
+    if max_concurrent is not None and any(isinstance(name, Target) for name in wanted):
+        raise click.UsageError("--max-concurrent bounds whole arrays: name them by their number")
+    told: dict[int | str, str] = {}
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
-        ((_, outcome),) = client.request(names.UPDATE, fields).body["jobs"]
-    if outcome == "changed":
-        emit(f"Changed job {job}")
-        return 0
-    complain(f"job {job}: {'has ended' if outcome == 'ended' else 'unknown, or not yours'}")
-    return 1
+        jobs = [on_wire(name) for name in wanted]
+        if dependency is not None:
+            told |= _depend(client, jobs, dependency)
+        if max_concurrent is not None:
+            for job in jobs:
+                told |= _bound(client, job, max_concurrent)
+    return _tell(told)
+
+
+def _depend(client: Client, jobs: list[int | str], text: str) -> dict[int | str, str]:
+    needs = "" if text == _NONE else text
+    return dict(client.request(names.DEPEND, {"jobs": jobs, "dependency": needs}).body["jobs"])
+
+
+def _bound(client: Client, job: int | str, bound: int) -> dict[int | str, str]:
+    fields: dict[str, object] = {"job": job, "max_concurrent": bound}
+    return dict(client.request(names.UPDATE, fields).body["jobs"])
+
+
+def _tell(told: dict[int | str, str]) -> int:
+    """Say what became of each job; 1 if nothing was changed."""
+    for name, word in told.items():
+        if word in _WORDS:
+            complain(f"job {name}: {_WORDS[word]}")
+        else:
+            emit(f"Changed job {name}")
+    return int(all(word in _WORDS for word in told.values()))

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from mgpu.core import arrays, dependency
 from mgpu.core.claims import barrier
 from mgpu.core.foresight import waits_for_jobs
+from mgpu.core.machine import describe_unfit, described
 from mgpu.core.outlook import Ask, Outlook, Reservation
-from mgpu.core.placement import Need, Room, choose, fits, large_enough, need_of
+from mgpu.core.placement import Host, Need, Room, choose, could_do, fits, need_of
 from mgpu.core.policy import effective_limit
 from mgpu.core.schedule import ask_of, bar_of_gpus, bar_of_owner, find_gpus, outlook
 from mgpu.core.tally import Tally
@@ -71,6 +72,7 @@ def _too_large(world: World, seen: Outlook, job: Job, now: Now) -> Explained | N
 def needs(need: Need) -> str:
     """What a job needs, in words: ``2 GPUs with 20480 MiB each``."""
     words = "1 GPU" if need.gpus == 1 else f"{need.gpus} GPUs"
+    words += described(need.wants)
     if need.mem is not None:
         words += f" with {need.mem} MiB" + " each" * (need.gpus > 1)
     return words if need.shares else words + " for itself"
@@ -115,25 +117,42 @@ def _shortage(world: World, seen: Outlook, spec: JobSpec) -> Explained:
     """What lacks for ``spec`` now. A reason comes with it when it does not wait for its turn."""
     known = seen.texts.get(spec.shape)
     if known is None:
-        known = seen.texts[spec.shape] = _describe(world, seen.rooms, need_of(spec), seen.gpuless)
+        known = seen.texts[spec.shape] = _describe(world, seen, need_of(spec))
     return known
 
 
-def _describe(world: World, rooms: list[Room], need: Need, gpuless: int) -> Explained:
+def _describe(world: World, seen: Outlook, need: Need) -> Explained:
+    lacking = _short_of_host(seen.host, need)
     if need.gpus == 0:
-        return Reason.RESOURCES, f"{gpuless} jobs without GPUs run; no more at once"
-    usable = [room for room in rooms if room.available and large_enough(room.usable, need)]
+        many = f"{seen.gpuless} jobs without GPUs run; no more at once"
+        return ("", lacking) if lacking else (Reason.RESOURCES, many)
+    named = need.wants.uuids
+    rooms = [room for room in seen.rooms if not named or room.uuid in named]
+    usable = [room for room in rooms if room.available and could_do(room, need)]
     if len(usable) < need.gpus:
         return Reason.GPU_NOT_AVAILABLE, _unusable(world, rooms, need, len(usable))
     if choose(rooms, need) is not None:
-        return "", ""
-    return "" if waits_for_jobs(rooms, need) else Reason.RESOURCES, _short(world, rooms, need)
+        return "", lacking
+    short = _short(world, rooms, need) + f"; {lacking}" * bool(lacking)
+    return "" if waits_for_jobs(rooms, need) else Reason.RESOURCES, short
+
+
+def _short_of_host(host: Host, need: Need) -> str:
+    """What lacks of the machine's own CPUs and memory, or nothing."""
+    texts = []
+    if need.cpus > host.cpus:
+        free = f"{max(0, host.cpus)} of {host.total_cpus} are free"
+        texts.append(f"needs {need.cpus} CPU{'s' * (need.cpus > 1)}; {free}")
+    if need.host_mem > host.mem:
+        free = f"{max(0, host.mem)} of {host.total_mem} are free"
+        texts.append(f"needs {need.host_mem} MiB of host memory; {free}")
+    return "; ".join(texts)
 
 
 def _yields(world: World, held: Reservation, job: Job, now: Now) -> str:
     """Why a job that would fit now leaves the place to the reserved one."""
     limit = effective_limit(job.spec, world.policy)
-    gpus = ", ".join(f"gpu{index}" for index in held.gpus)
+    gpus = ", ".join(f"gpu{index}" for index in held.gpus) or "its place"
     span = f"may run {limit} s" if limit else "has no time limit"
     return f", which gets {gpus} {_when(held, now)}; this job {span}"
 
@@ -146,9 +165,9 @@ def _when(held: Reservation, now: Now) -> str:
 
 def _unusable(world: World, rooms: list[Room], need: Need, usable: int) -> str:
     unfit = [
-        _defect(world, room)
+        _defect(world, room, need)
         for room in rooms
-        if not (room.available and large_enough(room.usable, need))
+        if not (room.available and could_do(room, need))
     ]
     text = f"needs {needs(need)}; this machine has {usable} that can be used"
     return f"{text} ({', '.join(unfit)})" if unfit else text
@@ -167,8 +186,8 @@ def _free(room: Room, need: Need) -> str:
 
 
 def _taken(world: World, room: Room, need: Need) -> str:
-    if not room.available or not large_enough(room.usable, need):
-        return _defect(world, room)
+    if not room.available or not could_do(room, need):
+        return _defect(world, room, need)
     if not room.jobs:
         return f"gpu{room.index} taken by processes outside mgpu"
     left = f" {max(0, room.free)}" if need.shares and not room.alone else ""
@@ -176,9 +195,10 @@ def _taken(world: World, room: Room, need: Need) -> str:
     return f"gpu{room.index}{left} held by {_holders(room.jobs)}{others}"
 
 
-def _defect(world: World, room: Room) -> str:
+def _defect(world: World, room: Room, need: Need) -> str:
     if room.available:
-        return f"gpu{room.index} has {max(0, room.usable)} in all"
+        lacks = describe_unfit(world.gpus[room.uuid], need.wants)
+        return f"gpu{room.index} {lacks or f'has {max(0, room.usable)} in all'}"
     note = world.gpus[room.uuid].note
     return f"gpu{room.index} not available: {note}" if note else f"gpu{room.index} not available"
 

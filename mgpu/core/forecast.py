@@ -21,7 +21,6 @@ from mgpu.core.settle import settle
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import Event, Finished, Preempted, Requeued, Started
-from mgpu.model.gpu import Inventory
 from mgpu.model.job import Job
 from mgpu.model.time import Now
 
@@ -55,10 +54,9 @@ class _Ahead:
         chosen = first_in_line(world, now, MOST_JOBS)
         chosen += [world.jobs[n] for n in wanted if n in world.jobs and world.jobs[n] not in chosen]
         jobs = [replace(job) for job in (*world.placed.values(), *chosen[: 2 * MOST_JOBS])]
-        inventory = Inventory(world.backend, tuple(world.gpus.values()))
         self.world = World(
             world.policy,
-            inventory,
+            world.inventory,
             jobs=sorted({job.id: job for job in jobs}.values(), key=lambda job: job.id),
             next_id=world.next_id,
             next_seq=world.next_seq,

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from mgpu.core.outlook import Ask, Outlook, Reservation
-from mgpu.core.placement import Need, Room, choose, fits, need_of, would_fit
+from mgpu.core.placement import Host, Need, Room, choose, fits, need_of, would_fit
 from mgpu.core.policy import Policy, effective_limit
 from mgpu.core.world import World
 from mgpu.model.job import Job, Running, Starting
@@ -33,8 +33,10 @@ def waits_for_jobs(rooms: list[Room], need: Need) -> bool:
 
 
 def holdings(world: World, now: Now) -> list[Holding]:
-    """The jobs that hold GPUs."""
-    return [holding(job, world.policy, now) for job in world.placed.values() if job.gpus]
+    """The jobs that hold GPUs, or CPUs and memory of the machine."""
+    placed = world.placed.values()
+    held = [job for job in placed if job.gpus or job.spec.cpus or job.spec.host_mem]
+    return [holding(job, world.policy, now) for job in held]
 
 
 def holding(job: Job, policy: Policy, now: Now) -> Holding:
@@ -55,23 +57,29 @@ def reserve(job: Job, ask: Ask, seen: Outlook, held: list[Holding]) -> Reservati
     None where it never does: claims of others keep it off until an administrator changes them.
     """
     later = {room.uuid: room.copy() for room in seen.rooms}
+    host = seen.host.copy()
     ends = {claim.end for on_gpu in seen.claims.values() for claim in on_gpu}
     for step in sorted([*held, *(Holding(end, 0.0, 0, ask.need, ()) for end in ends)]):
         for uuid in step.gpus:
             if uuid in later:
                 later[uuid].give(step.job, step.need)
-        gpus = _fit(later, ask, seen, step.end)
+        if step.job:
+            host.give(step.need)
+        gpus = _fit(later, host, ask, seen, step.end)
         if gpus is not None:
             for room in gpus:
                 room.take(job.id, ask.need)
+            host.take(ask.need)
             indices = tuple(room.index for room in gpus)
-            return Reservation(job, indices, step.end, step.job, later)
+            return Reservation(job, indices, step.end, step.job, later, host)
     return None
 
 
-def _fit(later: dict[str, Room], ask: Ask, seen: Outlook, at: float) -> list[Room] | None:
+def _fit(
+    later: dict[str, Room], host: Host, ask: Ask, seen: Outlook, at: float
+) -> list[Room] | None:
     """The GPUs of a job that starts at the boot time ``at``."""
     rooms = [room for room in later.values() if fits(room, ask.need)]
-    if len(rooms) < ask.need.gpus:
+    if len(rooms) < ask.need.gpus or not host.fits(ask.need):
         return None
     return choose(seen.open_to(ask, rooms, at), ask.need)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mgpu.core.claims import NO_RIGHTS, Claims, Rights, barrier
-from mgpu.core.placement import Need, Room
+from mgpu.core.placement import Host, Need, Room
 from mgpu.model.job import Job
 
 
@@ -16,12 +16,14 @@ class Ask(NamedTuple):
     """What a waiting job asks for, were it to start now: ``end`` is its latest end (boot time).
 
     ``rights`` are the reservations that are for it; ``requeue`` says that it may be switched out.
+    ``seed`` is what a random placement follows from.
     """
 
     need: Need
     end: float
     rights: Rights = NO_RIGHTS
     requeue: bool = True
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Reservation:
     """The first blocked job gets ``gpus`` (indices) no later than ``at`` (boot time).
 
     ``at`` is infinite when it waits for ``after``, a job without a time limit. ``later`` are the
-    GPUs as they will be then, the reserved job in its place: what outlasts ``at`` must fit there.
+    GPUs as they will be then, the reserved job in its place: what outlasts ``at`` must fit there,
+    and into ``host``.
     """
 
     job: Job
@@ -37,6 +40,7 @@ class Reservation:
     at: float
     after: int
     later: dict[str, Room]
+    host: Host
 
     def outlasted_by(self, end: float) -> bool:
         """Whether a job that runs until ``end`` would still run when the reservation begins."""
@@ -59,6 +63,7 @@ class Outlook:
     texts: dict[object, tuple[str, str]] = field(default_factory=dict)
     claims: Claims = field(default_factory=dict)
     boot: float = 0.0
+    host: Host = field(default_factory=Host)
 
     def open_to(
         self, ask: Ask, rooms: Sequence[Room] | None = None, at: float | None = None

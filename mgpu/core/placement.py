@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
 
+from mgpu.core.machine import ANY, NO_MACHINE, Machine, Wants
 from mgpu.model.job import JobSpec
+
+PACK: Final = "pack"
+SPREAD: Final = "spread"
+SEQUENTIAL: Final = "sequential"
+RANDOM: Final = "random"
 
 
 class Need(NamedTuple):
-    """What placement asks of GPUs: how many, MiB on each (None: all), shared or not."""
+    """What placement looks at: how many GPUs, MiB on each (None: all), shared or not, which.
+
+    ``cpus`` and ``host_mem`` (MiB) are 0 for a job that names none.
+    """
 
     gpus: int
     mem: int | None
     shares: bool
+    wants: Wants = ANY
+    cpus: int = 0
+    host_mem: int = 0
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it needs any of the machine's own CPUs and memory."""
+        return bool(self.cpus or self.host_mem)
+
+
+class Manner(NamedTuple):
+    """Which of the GPUs that would do are taken: a strategy of the policy; ``seed`` for RANDOM."""
+
+    strategy: str = PACK
+    seed: int = 0
+
+
+AS_PACKED: Final = Manner()
 
 
 class Room:
@@ -21,15 +49,24 @@ class Room:
 
     ``usable`` is its memory less the margin, ``outside`` what outsiders use of it, ``free`` what
     is left beside the ``jobs`` (ids). ``alone`` is True when its one job does not share;
-    ``quiet`` when outsiders use no more than the policy ignores.
+    ``quiet`` when outsiders use no more than the policy ignores. ``machine`` knows the rest.
     """
 
     __slots__ = (
-        "alone", "available", "free", "index", "jobs", "outside", "quiet", "usable", "uuid",
+        "alone", "available", "free", "index", "jobs", "machine", "outside", "quiet", "usable",
+        "uuid",
     )  # fmt: skip
 
     def __init__(
-        self, uuid: str, index: int, usable: int, outside: int, *, available: bool, quiet: bool
+        self,
+        uuid: str,
+        index: int,
+        usable: int,
+        outside: int,
+        *,
+        available: bool,
+        quiet: bool,
+        machine: Machine = NO_MACHINE,
     ) -> None:
         self.uuid = uuid
         self.index = index
@@ -38,6 +75,7 @@ class Room:
         self.free = usable - outside
         self.available = available
         self.quiet = quiet
+        self.machine = machine
         self.jobs: list[int] = []
         self.alone = False
 
@@ -45,7 +83,7 @@ class Room:
         """The same room, to be filled independently."""
         twin = Room(
             self.uuid, self.index, self.usable, self.outside,
-            available=self.available, quiet=self.quiet,
+            available=self.available, quiet=self.quiet, machine=self.machine,
         )  # fmt: skip
         twin.free, twin.alone, twin.jobs = self.free, self.alone, self.jobs.copy()
         return twin
@@ -62,43 +100,139 @@ class Room:
         self.free += need.mem or 0
         self.alone = False
 
+    def suits(self, wants: Wants) -> bool:
+        """Whether it is a GPU that a job may have, whoever else is there."""
+        return wants is ANY or self.uuid in self.machine.suiting(wants)
+
+
+class Host:
+    """What the jobs that name any can still have of the machine's CPUs and memory (MiB).
+
+    The totals are infinite where there is no bound.
+    """
+
+    __slots__ = ("cpus", "mem", "total_cpus", "total_mem")
+
+    def __init__(self, total_cpus: float = math.inf, total_mem: float = math.inf) -> None:
+        self.cpus = self.total_cpus = total_cpus
+        self.mem = self.total_mem = total_mem
+
+    def copy(self) -> Host:
+        """The same, to be filled independently."""
+        twin = Host(self.total_cpus, self.total_mem)
+        twin.cpus, twin.mem = self.cpus, self.mem
+        return twin
+
+    def fits(self, need: Need) -> bool:
+        """Whether what ``need`` names is there."""
+        enough_cpus = not need.cpus or need.cpus <= self.cpus
+        return enough_cpus and (not need.host_mem or need.host_mem <= self.mem)
+
+    def take(self, need: Need) -> None:
+        """Promise it."""
+        self.cpus -= need.cpus
+        self.mem -= need.host_mem
+
+    def give(self, need: Need) -> None:
+        """Have it back."""
+        self.cpus += need.cpus
+        self.mem += need.host_mem
+
 
 def need_of(spec: JobSpec) -> Need:
     """What a job with ``spec`` needs."""
-    return Need(spec.gpus, spec.gpu_mem, spec.shares)
+    wants = Wants(spec.gpu_type, spec.gpu_uuids, spec.min_gpu_total, spec.min_capability)
+    chosen = ANY if wants == ANY else wants
+    return Need(spec.gpus, spec.gpu_mem, spec.shares, chosen, spec.cpus, spec.host_mem)
 
 
 def fits(room: Room, need: Need) -> bool:
     """Whether one GPU of ``need`` can be this one."""
     if not room.available or room.alone or room.free < (need.mem or 0):
         return False
-    return need.shares or (not room.jobs and room.quiet)
+    return (need.shares or (not room.jobs and room.quiet)) and room.suits(need.wants)
 
 
 def choose(
-    rooms: Iterable[Room], need: Need, later: Mapping[str, Room] | None = None
+    rooms: Iterable[Room],
+    need: Need,
+    later: Mapping[str, Room] | None = None,
+    manner: Manner = AS_PACKED,
 ) -> list[Room] | None:
     """The GPUs for one job in index order, or None. ``later``: it must fit there as well.
 
-    Jobs that share go where they fit most tightly, so that large requests find GPUs untouched;
-    the others take the lowest indices.
+    Several GPUs are the best connected ones; what is left to decide, ``manner`` decides.
     """
     fitting = [room for room in rooms if fits(room, need)]
     if later is not None:
         fitting = [room for room in fitting if fits(later[room.uuid], need)]
     if len(fitting) < need.gpus:
         return None
-    if need.shares:
-        fitting.sort(key=lambda room: (room.free, room.index))
-    return sorted(fitting[: need.gpus], key=lambda room: room.index)
+    if len(fitting) > need.gpus:
+        fitting = _pick(fitting, need, manner)
+    return sorted(fitting, key=lambda room: room.index)
+
+
+def _pick(fitting: list[Room], need: Need, manner: Manner) -> list[Room]:
+    """As many of the GPUs that fit as are needed."""
+    links = fitting[0].machine.links
+    ranked = sorted(fitting, key=_order(fitting, need, manner))
+    if links is None or need.gpus < 2:
+        return ranked[: need.gpus]
+    pool, held = ranked, 0
+    if manner.strategy == PACK:  # those that are in use already come first, whatever their links
+        used = sum(bool(room.jobs) for room in ranked)
+        held = used if used < need.gpus else 0
+        pool = ranked[held:] if held or not used else ranked[:used]
+    names = [room.index for room in pool]
+    best = links.best([room.index for room in ranked[:held]], names, need.gpus - held)
+    return [room for room in ranked if room.index in best]
+
+
+def _order(fitting: list[Room], need: Need, manner: Manner) -> Callable[[Room], tuple[int, ...]]:
+    """The smaller, the sooner a GPU is taken."""
+    if manner.strategy == SEQUENTIAL:
+        return lambda room: (room.index,)
+    if manner.strategy == RANDOM:
+        return lambda room: (_scattered(manner.seed, room.index), room.index)
+    if manner.strategy == SPREAD:
+        return lambda room: (len(room.jobs), -room.free, room.index)
+    return _packing(fitting, need)
+
+
+def _packing(fitting: list[Room], need: Need) -> Callable[[Room], tuple[int, ...]]:
+    """First GPUs in use, then tight ones, then those that are linked least with unused ones."""
+    links = fitting[0].machine.links
+    whole = [room.index for room in fitting if not room.jobs]
+
+    def key(room: Room) -> tuple[int, ...]:
+        size = 0 if need.mem is None else room.free
+        linked = links.between(room.index, whole) if links is not None else 0
+        return (not room.jobs, size, linked, room.index)
+
+    return key
+
+
+def _scattered(seed: int, index: int) -> int:
+    """A number without pattern, always the same for the same two (the finaliser of splitmix64)."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + index * 0xD1B54A32D192ED03 + 1) % 2**64
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+    return mixed ^ mixed >> 31
 
 
 def would_fit(room: Room, need: Need) -> bool:
     """Whether ``room`` would do if no job were there."""
     vacant = room.usable - room.outside >= (need.mem or 0)
-    return room.available and vacant and (need.shares or room.quiet)
+    quiet_enough = need.shares or room.quiet
+    return room.available and vacant and quiet_enough and room.suits(need.wants)
 
 
 def large_enough(usable: int, need: Need) -> bool:
-    """Whether a GPU with ``usable`` MiB would do with nothing on it."""
+    """Whether a GPU with ``usable`` MiB is large enough with nothing on it."""
     return usable >= (need.mem or 0)
+
+
+def could_do(room: Room, need: Need) -> bool:
+    """Whether this GPU would do with nothing on it, were it available."""
+    return large_enough(room.usable, need) and room.suits(need.wants)

@@ -62,6 +62,9 @@ class Policy:
     priority_groups: frozenset[str] = frozenset()  # whose members may pass max_user_priority
     classes: Mapping[str, QosClass] = field(default_factory=lambda: {"": QosClass("normal")})
     on_time_limit: str = "requeue"  # or "cancel", "extend-when-idle"
+    placement: str = "pack"  # or "spread", "sequential", "random"
+    cpus: int = 0  # of the machine, for jobs that name some; 0: no bound
+    host_memory: int = 0  # as well
 
     def class_of(self, qos: str) -> QosClass:
         """The class that ``qos`` names; the usual one where it is not known any more."""

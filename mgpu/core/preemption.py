@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mgpu.core.outlook import Ask, Outlook
-from mgpu.core.placement import Room, fits, need_of, would_fit
+from mgpu.core.placement import Need, Room, fits, need_of, would_fit
 from mgpu.core.placement import choose as place
 from mgpu.core.world import World
 from mgpu.model.events import Preempted
@@ -34,11 +34,9 @@ def choose(world: World, now: Now, job: Job, ask: Ask, seen: Outlook) -> list[Pr
             _vacate(world.jobs[number], rooms)
             del losses[number]
     used = {room.uuid for room in gpus}
-    return [
-        Preempted(now, one.id, one.attempt, job.id)
-        for one in leaving.values()
-        if used.intersection(one.gpus)
-    ]
+    needed = [one for one in leaving.values() if used.intersection(one.gpus)]
+    needed = _with_host(world, ask.need, seen, needed, losses)
+    return [Preempted(now, one.id, one.attempt, job.id) for one in needed]
 
 
 def may_leave(world: World, now: Now, victim: Job, rank: int) -> bool:
@@ -99,6 +97,21 @@ def _to_clear(world: World, room: Room, ask: Ask, losses: dict[int, float]) -> l
         if fits(trial, ask.need):
             return cleared
     return []
+
+
+def _with_host(
+    world: World, need: Need, seen: Outlook, leaving: list[Job], losses: dict[int, float]
+) -> list[Job]:
+    """``leaving`` and those who have to go for the machine's CPUs and memory; nobody if in vain."""
+    host = seen.host.copy()
+    for one in leaving:
+        host.give(need_of(one.spec))
+    for number in sorted(losses, key=lambda n: (losses[n], n)):
+        one = world.jobs[number]
+        if not host.fits(need) and need_of(one.spec).on_host:
+            host.give(need_of(one.spec))
+            leaving.append(one)
+    return leaving if host.fits(need) else []
 
 
 def _vacate(job: Job, rooms: dict[str, Room]) -> None:

@@ -19,7 +19,7 @@ from mgpu.core import arrays, preemption, quotas, reservations, settle
 from mgpu.core.foresight import Holding, holdings, reserve, waits_for_jobs
 from mgpu.core.order import Scorer, since
 from mgpu.core.outlook import Ask, Outlook, Reservation
-from mgpu.core.placement import Need, Room, choose
+from mgpu.core.placement import Manner, Need, Room, choose
 from mgpu.core.policy import Policy, shorter_limit
 from mgpu.core.queue import Line, Walk
 from mgpu.core.tally import Tally, owner_of
@@ -67,12 +67,15 @@ def next_deadline(world: World) -> float | None:
 
 def find_gpus(outlook: Outlook, ask: Ask, policy: Policy) -> list[Room] | None:
     """Where a job may start now, or None. The scheduler's one question."""
-    need = ask.need
+    need, held = ask.need, outlook.reservation
+    if held is not None and not held.outlasted_by(ask.end):
+        held = None
+    if not outlook.host.fits(need) or (held is not None and not held.host.fits(need)):
+        return None
     if need.gpus == 0:
         return [] if not policy.max_gpuless or outlook.gpuless < policy.max_gpuless else None
-    held = outlook.reservation
-    late = held is not None and held.outlasted_by(ask.end)
-    return choose(outlook.open_to(ask), need, held.later if held is not None and late else None)
+    manner = Manner(policy.placement, ask.seed)
+    return choose(outlook.open_to(ask), need, held.later if held is not None else None, manner)
 
 
 def latest_end(time_limit: int | None, policy: Policy, now: Now) -> float:
@@ -87,7 +90,8 @@ def ask_of(world: World, job: Job, need: Need, now: Now) -> Ask:
     rights = reservations.NO_RIGHTS
     if reservations.claims(world, now):
         rights = reservations.rights_of(world, job)
-    return Ask(need, latest_end(spec.time_limit, world.policy, now), rights, spec.requeue)
+    end = latest_end(spec.time_limit, world.policy, now)
+    return Ask(need, end, rights, spec.requeue, job.id)
 
 
 def bar_of_owner(
@@ -130,8 +134,9 @@ class _Pass:
         self.events: list[Event] = []
         claims = reservations.claims(world, now)
         self.outlook = Outlook(
-            world.generation, world.ledger.gpuless, world.rooms(), claims=claims, boot=now.boot
-        )
+            world.generation, world.ledger.gpuless, world.rooms(), claims=claims, boot=now.boot,
+            host=world.ledger.host(world.policy),
+        )  # fmt: skip
         self._score = Scorer(world, now)
         self._fresh: list[Holding] = []
         self._starting = Tally()
@@ -175,10 +180,12 @@ class _Pass:
         self._fresh.append(Holding(ask.end, self.now.boot, number, ask.need, gpus))
         for room in rooms:
             room.take(number, ask.need)
+        self.outlook.host.take(ask.need)
         held = self.outlook.reservation
         if held is not None and held.outlasted_by(ask.end):
             for uuid in gpus:
                 held.later[uuid].take(number, ask.need)
+            held.host.take(ask.need)
         self.outlook.note_start(number, gpuless=not gpus)
         self._count(job, gpus)
         self._walk.take(line, stays=stays)
@@ -208,7 +215,9 @@ class _Pass:
             self._blocked.add((line.kind, ask.rights))
         else:
             self._walk.skipped.add(line.kind)
-        if ask.need.gpus and first and mode == "reserve":
+        # A job without GPUs that the machine has room for waits for the bound on their number.
+        room_lacks = ask.need.gpus or not self.outlook.host.fits(ask.need)
+        if room_lacks and first and mode == "reserve":
             self._reserve(job, ask)
         if mode == "none":
             return waits_for_jobs(self.outlook.rooms, ask.need)

@@ -47,7 +47,7 @@ _APART = frozenset(
 
 
 def _reserved(held: Reservation, job: Job, now: Now) -> str:
-    gpus = ", ".join(f"gpu{index}" for index in held.gpus)
+    gpus = ", ".join(f"gpu{index}" for index in held.gpus) or "its place"
     if held.at == math.inf:
         when = f"when job {held.after} ends, which has no time limit"
     else:

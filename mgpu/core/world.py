@@ -11,6 +11,7 @@ from typing import Any
 from mgpu.core.book import Book
 from mgpu.core.dependents import Dependents
 from mgpu.core.ledger import Ledger
+from mgpu.core.machine import Machine
 from mgpu.core.outlook import Outlook
 from mgpu.core.placement import Room
 from mgpu.core.policy import Policy
@@ -52,6 +53,8 @@ class World:
         self.policy = policy
         self.backend = inventory.backend
         self.gpus: dict[str, Gpu] = {}
+        self.topology = inventory.topology
+        self.machine = Machine()
         self.jobs: dict[int, Job] = {}
         self.placed: dict[int, Job] = {}
         self.queue = Queue()
@@ -90,14 +93,21 @@ class World:
     def set_inventory(self, inventory: Inventory) -> bool:
         """Take over what is known of the GPUs; False when nothing is new."""
         gpus = {gpu.uuid: gpu for gpu in sorted(inventory.gpus, key=lambda gpu: gpu.index)}
-        if gpus == self.gpus and inventory.backend == self.backend:
+        known = (self.gpus, self.backend, self.topology)
+        if known == (gpus, inventory.backend, inventory.topology):
             return False
-        self.gpus, self.backend = gpus, inventory.backend
+        self.gpus, self.backend, self.topology = gpus, inventory.backend, inventory.topology
+        self.machine = Machine(gpus.values(), self.topology)
         for job in self.placed.values():  # what a job has of a GPU follows from the GPU's size
             self.tally.give(job)
             self.tally.take(job, self._memory(job))
         self.generation += 1
         return True
+
+    @property
+    def inventory(self) -> Inventory:
+        """The GPUs as they are known."""
+        return Inventory(self.backend, tuple(self.gpus.values()), self.topology)
 
     def set_policy(self, policy: Policy) -> None:
         """Take over other rules; what runs keeps the limits it was started with."""
@@ -122,7 +132,8 @@ class World:
 
     def rooms(self) -> list[Room]:
         """What each GPU can take now, in index order; the caller may fill them."""
-        return [self.ledger.room(gpu, self.policy) for gpu in self.gpus.values()]
+        ledger, policy, machine = self.ledger, self.policy, self.machine
+        return [ledger.room(gpu, policy, machine) for gpu in self.gpus.values()]
 
     def move_on(self, started: int = 0) -> None:
         """Count a change; ``started`` is the job whose start it was.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 
@@ -23,9 +25,10 @@ class Process(NamedTuple):
 class Gpu:
     """One GPU of this machine, remembered by ``uuid``; ``index`` is its place in PCI order.
 
-    ``total`` is what programs can have of it. ``outside`` is the memory that processes outside
-    mgpu use, ``used`` what all use; ``processes`` are the largest of them. ``available`` is False
-    while nothing may be started on it; ``note`` then says why.
+    ``total`` is what programs can have of it; ``capability`` is CUDA's (major, minor), (0, 0) where
+    it is not known. ``outside`` is the memory that processes outside mgpu use, ``used`` what all use;
+    ``processes`` are the largest of them. ``available`` is False while nothing may be started on
+    it; ``note`` then says why.
     """
 
     uuid: str
@@ -37,6 +40,25 @@ class Gpu:
     note: str = ""
     used: int = 0
     processes: tuple[Process, ...] = ()
+    capability: tuple[int, int] = (0, 0)
+
+
+class Link(IntEnum):
+    """How two GPUs reach each other; the higher, the better.
+
+    The classes of ``nvidia-smi topo -m``: SYS is SYSTEM, NODE and PHB are NUMA, PXB and PIX are
+    SWITCH, NV# is NVLINK.
+    """
+
+    SYSTEM = 1
+    NUMA = 2
+    SWITCH = 3
+    NVLINK = 4
+    SELF = 5
+
+
+#: How each GPU reaches each other one, by index; empty where that is not known.
+Topology = tuple[tuple[int, ...], ...]
 
 
 class Inventory(NamedTuple):
@@ -44,3 +66,20 @@ class Inventory(NamedTuple):
 
     backend: str
     gpus: tuple[Gpu, ...]
+    topology: Topology = ()
+
+
+def is_of_type(name: str, wanted: str) -> bool:
+    """Whether ``wanted`` names whole words of a GPU's ``name``, whatever stands between them.
+
+    ``a100``, ``A100-SXM4`` and ``nvidia_a100`` are found in ``NVIDIA A100-SXM4-80GB``; ``a10`` is
+    not.
+    """
+    sought = "".join(_words(wanted))
+    words = _words(name)
+    ends = range(1, len(words) + 1)
+    return any("".join(words[i:j]) == sought for j in ends for i in range(j)) if sought else True
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())

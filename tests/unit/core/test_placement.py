@@ -129,10 +129,12 @@ def test_chosen_gpus_come_in_index_order_whatever_the_tightness() -> None:
     assert [r.index for r in choose(rooms, Need(2, 8000, shares=True)) or []] == [0, 1]
 
 
-def test_jobs_that_do_not_share_take_the_lowest_indices() -> None:
+def test_jobs_that_do_not_share_take_the_lowest_indices_or_the_smallest_that_are_large_enough() -> (
+    None
+):
     rooms = [room(0, 30000), room(1, 9000), room(2, 9000)]
     assert [r.index for r in choose(rooms, Need(2, None, shares=False)) or []] == [0, 1]
-    assert [r.index for r in choose(rooms, ALONE_WITH_MEMORY) or []] == [0]
+    assert [r.index for r in choose(rooms, ALONE_WITH_MEMORY) or []] == [1]
 
 
 def test_no_gpus_are_found_anywhere() -> None:

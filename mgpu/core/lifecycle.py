@@ -43,6 +43,13 @@ from mgpu.model.states import Reason
 LASTING: Final = 86400.0
 
 
+#: Seconds: a run that is over sooner is short. So many short ones are put back at once; after that
+#: each waits twice as long as the one before, up to the last number.
+SHORT: Final = 10.0
+FREE_TURNS: Final = 3
+LONGEST_PAUSE: Final = 60
+
+
 class IllegalTransition(Exception):
     """An event that cannot happen to a job in its phase: the caller's bug, never the user's."""
 
@@ -200,13 +207,29 @@ def _deferred(world: World, job: Job, event: Deferred) -> None:
 
 def _requeued(world: World, job: Job, event: Requeued) -> None:
     job.crashes = crashes_after(job, event.at.wall) if event.state == states.NODE_FAIL else 0
+    pause = _pause(job, event)
     _put_back(world, job, event.at.wall)
     job.restarts += 1
     if event.state == states.PREEMPTED:  # it did nothing to lose its place
         job.phase = Pending(job.submitted)
     else:
         _to_the_end(world, job)
+    if pause:
+        told = f"its runs are shorter than {SHORT:.0f} s"
+        job.phase = Pending(event.at.wall, event.at.boot + pause, Reason.BEGIN_TIME, told)
     _wait(world, job)
+
+
+def _pause(job: Job, event: Requeued) -> float:
+    """Seconds to wait before the next run of a job that comes back again and again at once.
+
+    Else one user could keep the machine busy with nothing but starting their jobs.
+    """
+    started = _started_wall(job)
+    if event.state != states.TIMEOUT or started is None or event.at.wall - started >= SHORT:
+        return 0.0
+    turns = job.restarts - FREE_TURNS
+    return float(min(2**turns, LONGEST_PAUSE)) if turns >= 0 else 0.0
 
 
 def _retried(world: World, job: Job, event: Retried) -> None:

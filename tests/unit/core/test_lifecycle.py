@@ -367,3 +367,18 @@ def test_a_change_of_rules_is_a_change() -> None:
     generation = world.generation
     world.set_policy(Policy(margin=600))
     assert (world.generation, world.rooms()[0].usable) == (generation + 1, 400)
+
+
+def test_a_job_that_comes_back_at_once_again_and_again_has_to_pause() -> None:
+    desk = Desk(1000)
+    number = desk.submit(a_spec(limit=1))
+    pauses = []
+    for _ in range(12):
+        desk.run()
+        desk.launched(number)
+        desk.wait(1)
+        phase = desk.end(number, None, 15, cause="timelimit").phase
+        assert isinstance(phase, Pending)
+        pauses.append(max(0.0, phase.eligible - desk.now.boot))
+        desk.wait(pauses[-1])
+    assert pauses == [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]

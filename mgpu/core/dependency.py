@@ -78,12 +78,11 @@ def take_on(
     """What is left of a dependency that ``job`` is given, and what follows for parts of it.
 
     ``known`` are the ends that were looked up. The first part gets the id ``child``. Raises
-    MgpuError where a condition names a job that there is not, or one that waits for this one.
+    MgpuError where a condition names a job that there is not.
     """
     ends = {**ends_of(world.over), **known}
     for condition in needs.conditions:
         _check_exists(world, condition, ends)
-    _check_circle(world, job, needs)
     ends |= _missing(world, job, needs, ends, now)
     left = _left(world, job, needs, ends, now)
     return left, _parts(world, job, left, ends, now, child) if left is not None else []
@@ -99,8 +98,8 @@ def _check_exists(world: World, condition: Condition, ends: Ends) -> None:
         )
 
 
-def _check_circle(world: World, job: Job, needs: Dependency) -> None:
-    """A job must not wait for what waits for it."""
+def check_circle(world: World, job: Job, needs: Dependency) -> None:
+    """Raise MgpuError where ``job`` would wait for what waits for it; a new one cannot."""
     path = _path_to(world, origin(job), _parents_of(world, job, needs))
     if path is not None:
         chain = " waits for ".join(str(number) for number in [origin(job), *path])

@@ -125,7 +125,10 @@ def set_dependency(world: World, wish: SetDependency, now: Now) -> Judged:
     split = {event.child: event for event in events if isinstance(event, Split)}
     child = world.next_id + len(split)
     for number in numbers:
-        left, parts = _take_on(world, _part_of(world, number, split), wish, now, child)
+        job = _part_of(world, number, split)
+        if wish.needs is not None:
+            dependency.check_circle(world, job, wish.needs)
+        left, parts = _take_on(world, job, wish, now, child)
         child += sum(isinstance(part, Split) for part in parts)
         events += [DependencyChanged(now, number, left), *parts]
     return events, outcomes(named, _priority_outcome, (CHANGED, STARTED, ENDED))

@@ -19,8 +19,8 @@ from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
 def check_invariants(world: World) -> None:
     """Raise AssertionError with what is wrong, if anything is."""
     for check in (
-        _check_jobs, _check_counters, _check_queue, _check_placed, _check_ledger, _check_promises,
-        _check_tally,
+        _check_jobs, _check_counters, _check_arrays, _check_queue, _check_placed, _check_ledger,
+        _check_promises, _check_tally,
     ):  # fmt: skip
         check(world)
 
@@ -52,6 +52,22 @@ def _check_counters(world: World) -> None:
     _require(max(world.jobs, default=0) < world.next_id, "an id is given twice")
     waiting = Counter(job.uid for job in jobs if isinstance(job.phase, Pending))
     _require(world.pending_of == waiting, f"waiting per user: {world.pending_of} != {waiting}")
+
+
+def _check_arrays(world: World) -> None:
+    """Every task is in one record, and is found there."""
+    members = [job for job in world.jobs.values() if job.array]
+    for job in members:
+        _require(job.tasks is not None and len(job.tasks) > 0, f"job {job.id} has no task")
+        first = job.tasks.first if job.tasks is not None else 0
+        found = world.arrays.find(job.array, first)
+        _require(found is job, f"task {job.array}_{first} is in two records, or not found")
+    for array in {job.array for job in members}:
+        running = sum(job.array == array for job in world.placed.values())
+        _require(world.arrays.running(array) == running, f"array {array}: not {running} run")
+        known = sorted(job.id for job in world.arrays.of(array))
+        its = sorted(job.id for job in members if job.array == array)
+        _require(known == its, f"array {array}: records {known} are known of {its}")
 
 
 def _check_queue(world: World) -> None:

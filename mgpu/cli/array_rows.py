@@ -15,10 +15,7 @@ _ID, _ARRAY, _TASKS, _BOUND = map(JOB_FIELDS.index, ("id", "array", "tasks", "ma
 def missing(names: Iterable[Name], rows: list[Row]) -> list[Name]:
     """The names that none of the rows is about."""
     known = {row[_ID] for row in rows} | {row[_ARRAY] for row in rows}
-    tasks: dict[int, Tasks] = {}
-    for row in rows:
-        if row[_ARRAY]:
-            tasks[row[_ARRAY]] = tasks.get(row[_ARRAY], Tasks(())).join(_tasks(row))
+    tasks = Names(Target(row[_ARRAY], _tasks(row)) for row in rows if row[_ARRAY]).tasks
 
     def is_known(name: Name) -> bool:
         if isinstance(name, Target):

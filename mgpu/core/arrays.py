@@ -81,10 +81,15 @@ def cut(world: World, wanted: Iterable[Part], now: Now) -> tuple[list[Event], li
 
 def _merged(wanted: Iterable[Part]) -> list[Part]:
     """Each record once, with all that is wanted of it."""
-    found: dict[int, Part] = {}
+    found: dict[int, tuple[Job, list[Tasks | None]]] = {}
     for job, tasks in wanted:
-        before = found.get(job.id, (job, Tasks(())))[1]
-        both = None if tasks is None or before is None else before.join(tasks)
-        whole = both is not None and job.tasks is not None and len(both) == len(job.tasks)
-        found[job.id] = (job, None if whole else both)
-    return list(found.values())
+        found.setdefault(job.id, (job, []))[1].append(tasks)
+    return [(job, _together(job, parts)) for job, parts in found.values()]
+
+
+def _together(job: Job, parts: list[Tasks | None]) -> Tasks | None:
+    some = [tasks for tasks in parts if tasks is not None]
+    if len(some) < len(parts):
+        return None
+    both = Tasks(()).join(*some)
+    return None if job.tasks is not None and len(both) == len(job.tasks) else both

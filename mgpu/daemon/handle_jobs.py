@@ -88,10 +88,8 @@ def _awaited(name: Name, parts: list[Part]) -> Name:
     first = parts[0][0]
     if not first.array or (first.id == name != first.array):
         return first.id
-    tasks = Tasks(())
-    for job, some in parts:
-        tasks = tasks.join(some or job.tasks or Tasks(()))
-    return Target(first.array, tasks)
+    tasks = [some or job.tasks or Tasks(()) for job, some in parts]
+    return Target(first.array, Tasks(()).join(*tasks))
 
 
 HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mgpu.daemon.connection import Connection
 from mgpu.model.job import Job
-from mgpu.model.target import Name
+from mgpu.model.target import Name, Names
 from mgpu.model.tasks import Tasks
 
 
@@ -24,15 +24,13 @@ class Waiters:
 
     def add(self, conn: Connection, names: Iterable[Name]) -> None:
         """``conn`` waits for all of ``names``; a number is a job that is no array."""
-        left = self._left.setdefault(conn, set())
-        for name in names:
-            if isinstance(name, int):
-                left.add(("job", name))
-                self._by_job.setdefault(name, []).append(conn)
-            else:
-                left.add(("array", name.job))
-                wanted = self._by_array.setdefault(name.job, {})
-                wanted[conn] = wanted.get(conn, Tasks(())).join(name.tasks)
+        wanted = Names(names)
+        left = self._left[conn] = {("job", number) for number in wanted.numbers}
+        for number in wanted.numbers:
+            self._by_job.setdefault(number, []).append(conn)
+        for array, tasks in wanted.tasks.items():
+            left.add(("array", array))
+            self._by_array.setdefault(array, {})[conn] = tasks
 
     def ended(self, job: Job) -> list[tuple[Connection, bool, bool]]:
         """Who waited for ``job``: by its id?, and is nothing else waited for any more?"""

@@ -36,13 +36,13 @@ class Names:
 
     def __init__(self, names: Iterable[Name]) -> None:
         self.numbers: set[int] = set()
-        self.tasks: dict[int, Tasks] = {}
+        tasks: dict[int, list[Tasks]] = {}
         for name in names:
             if isinstance(name, int):
                 self.numbers.add(name)
             else:
-                before = self.tasks.get(name.job, Tasks(()))
-                self.tasks[name.job] = before.join(name.tasks)
+                tasks.setdefault(name.job, []).append(name.tasks)
+        self.tasks = {array: Tasks(()).join(*its) for array, its in tasks.items()}
 
     def has(self, number: int, array: int, tasks: Tasks | None) -> bool:
         """Whether the record ``number`` is named, its array, or one of its tasks."""

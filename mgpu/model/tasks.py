@@ -88,9 +88,9 @@ class Tasks:
             left += _cut(one, here)
         return Tasks(tuple(left))
 
-    def join(self, other: Tasks) -> Tasks:
-        """Those of both."""
-        return _tidy([*self.ranges, *other.ranges])
+    def join(self, *others: Tasks) -> Tasks:
+        """Those of all."""
+        return _tidy([one for tasks in (self, *others) for one in tasks.ranges])
 
 
 def parse_tasks(text: str) -> tuple[Tasks, int]:

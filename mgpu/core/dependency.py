@@ -7,7 +7,7 @@ that never will says how its job ended, so that nothing needs to be remembered o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -33,6 +33,8 @@ from mgpu.model.time import Now
 
 #: How a task "ended" that its array does not have.
 NO_TASK: Final = "no such task"
+#: So many tasks are looked for one by one.
+_FEW: Final = 100
 
 
 def settle(world: World, now: Now) -> list[Event]:
@@ -72,18 +74,29 @@ def judge(world: World, job: Job, ends: Ends, now: Now, child: int) -> list[Even
     return [DependencyChanged(now, job.id, left)] if left != needs else []
 
 
-def take_on(
-    world: World, job: Job, needs: Dependency, known: Ends, now: Now, child: int
-) -> tuple[Dependency | None, list[Event]]:
-    """What is left of a dependency that ``job`` is given, and what follows for parts of it.
+def known_ends(world: World, needs: Dependency, known: Ends) -> Ends:
+    """The ends that were looked up, and those since the world was settled.
 
-    ``known`` are the ends that were looked up. The first part gets the id ``child``. Raises
-    MgpuError where a condition names a job that there is not.
+    Raises MgpuError where a condition of ``needs`` is about a job that there is not.
     """
     ends = {**ends_of(world.over), **known}
     for condition in needs.conditions:
         _check_exists(world, condition, ends)
-    ends |= _missing(world, job, needs, ends, now)
+    return ends
+
+
+def take_on(
+    world: World, job: Job, ends: Ends, now: Now, child: int
+) -> tuple[Dependency | None, list[Event]]:
+    """What is left of the new dependency of ``job``, and what follows for parts of it.
+
+    ``ends`` are :func:`known_ends`. The first part gets the id ``child``.
+    """
+    needs = job.needs
+    if needs is None:
+        return None, []
+    missing = _missing(world, job, needs, ends, now)
+    ends = {**ends, **missing} if missing else ends
     left = _left(world, job, needs, ends, now)
     return left, _parts(world, job, left, ends, now, child) if left is not None else []
 
@@ -95,19 +108,6 @@ def _check_exists(world: World, condition: Condition, ends: Ends) -> None:
             f"{condition}: there is no job {condition.parent}",
             path="spec.dependency",
             hint="mgpu_queue --all lists the jobs that there are",
-        )
-
-
-def check_circle(world: World, job: Job, needs: Dependency) -> None:
-    """Raise MgpuError where ``job`` would wait for what waits for it; a new one cannot."""
-    path = _path_to(world, origin(job), _parents_of(world, job, needs))
-    if path is not None:
-        chain = " waits for ".join(str(number) for number in [origin(job), *path])
-        raise MgpuError(
-            "Refused",
-            f"this would be a circle: {chain}",
-            path="spec.dependency",
-            hint="leave one of these dependencies out",
         )
 
 
@@ -204,7 +204,10 @@ def _parts(
     if tasks is None or len(tasks) == 1:
         return []
     parents = _counterparts(world, job, needs, ends)
-    decided = {task for parent, task in ends if parent in parents and task in tasks}
+    if len(tasks) < len(ends):
+        decided = {task for task in tasks for parent in parents if (parent, task) in ends}
+    else:
+        decided = {task for parent, task in ends if parent in parents and task in tasks}
     alike: dict[Dependency | None, set[int]] = {}
     for task in sorted(decided):
         left = _left(world, replace(job, tasks=Tasks.only(task)), needs, ends, now)
@@ -232,9 +235,14 @@ def _counterparts(world: World, job: Job, needs: Dependency, ends: Ends) -> set[
 def _missing(world: World, job: Job, needs: Dependency, ends: Ends, now: Now) -> dict[Parent, End]:
     """The tasks of ``job`` for which the arrays that it follows have none."""
     found: dict[Parent, End] = {}
+    tasks = job.tasks or Tasks(())
     for parent in _counterparts(world, job, needs, ends):
-        active = {task for part in world.arrays.of(parent) for task in part.tasks or ()}
-        missing = (t for t in job.tasks or () if t not in active and (parent, t) not in ends)
+        missing = [task for task in tasks if (parent, task) not in ends]
+        if len(missing) > _FEW:
+            active = {task for part in world.arrays.of(parent) for task in part.tasks or ()}
+            missing = [task for task in missing if task not in active]
+        else:
+            missing = [task for task in missing if world.arrays.find(parent, task) is None]
         found |= {(parent, task): End(NO_TASK, now.wall) for task in missing}
     return found
 
@@ -258,45 +266,6 @@ def _exists(world: World, condition: Condition, known: Ends) -> bool:
         return True
     job = world.jobs.get(number)
     return job is not None and origin(job) == number
-
-
-def _path_to(world: World, goal: int, parents: Iterable[int]) -> list[int] | None:
-    """A way along dependencies from one of ``parents`` to ``goal``."""
-    before = dict.fromkeys(parents, 0)
-    stack = list(before)
-    while stack and goal not in before:
-        number = stack.pop()
-        new = _parents(world, number).difference(before)
-        before |= dict.fromkeys(new, number)
-        stack += new
-    return _trail(before, goal) if goal in before else None
-
-
-def _trail(before: Mapping[int, int], goal: int) -> list[int]:
-    path = [goal]
-    while before[path[-1]]:
-        path.append(before[path[-1]])
-    return path[::-1]
-
-
-def _parents(world: World, number: int) -> set[int]:
-    """What the parts of a job or array wait for."""
-    parts = world.arrays.of(number) or [job for job in [world.jobs.get(number)] if job]
-    return {
-        parent
-        for part in parts
-        if part.needs is not None and isinstance(part.phase, Pending)
-        for parent in _parents_of(world, part, part.needs)
-    }
-
-
-def _parents_of(world: World, job: Job, needs: Dependency) -> Iterator[int]:
-    for condition in needs.conditions:
-        if condition.kind == SINGLETON:
-            older = world.dependents.older((job.uid, job.spec.name), origin(job))
-            yield from older
-        elif not condition.never:
-            yield condition.job
 
 
 # -- in words -----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mgpu.core import arrays, dependency, quotas
+from mgpu.core import arrays, circles, dependency, quotas
 from mgpu.core.placement import large_enough, need_of
 from mgpu.core.requests import (
     Cancel,
@@ -123,14 +123,14 @@ def set_dependency(world: World, wish: SetDependency, now: Now) -> Judged:
     waiting = [p for parts in named.values() for p in parts if isinstance(p[0].phase, Pending)]
     events, numbers = arrays.cut(world, waiting, now)
     split = {event.child: event for event in events if isinstance(event, Split)}
+    jobs = [replace(_part_of(world, n, split), needs=wish.needs) for n in numbers]
+    circles.check(world, jobs)
+    ends = dependency.known_ends(world, wish.needs, wish.known) if wish.needs is not None else {}
     child = world.next_id + len(split)
-    for number in numbers:
-        job = _part_of(world, number, split)
-        if wish.needs is not None:
-            dependency.check_circle(world, job, wish.needs)
-        left, parts = _take_on(world, job, wish, now, child)
+    for job in jobs:
+        left, parts = dependency.take_on(world, job, ends, now, child)
         child += sum(isinstance(part, Split) for part in parts)
-        events += [DependencyChanged(now, number, left), *parts]
+        events += [DependencyChanged(now, job.id, left), *parts]
     return events, outcomes(named, _priority_outcome, (CHANGED, STARTED, ENDED))
 
 
@@ -251,18 +251,13 @@ def _depending(
     world: World, wish: Submit, first: int, now: Now
 ) -> tuple[Dependency | None, list[Event]]:
     """What is left of the dependency of new jobs, and what follows for some of their tasks."""
-    array = first if wish.tasks is not None else 0
-    who = (wish.uid, wish.user, wish.spec, now.wall, world.next_seq, Pending(now.wall))
-    job = Job(first, *who, array=array, tasks=wish.tasks)
-    return _take_on(world, job, wish, now, first + wish.count)
-
-
-def _take_on(
-    world: World, job: Job, wish: Submit | SetDependency, now: Now, child: int
-) -> tuple[Dependency | None, list[Event]]:
     if wish.needs is None:
         return None, []
-    return dependency.take_on(world, job, wish.needs, wish.known, now, child)
+    array = first if wish.tasks is not None else 0
+    who = (wish.uid, wish.user, wish.spec, now.wall, world.next_seq, Pending(now.wall))
+    job = Job(first, *who, array=array, tasks=wish.tasks, needs=wish.needs)
+    ends = dependency.known_ends(world, wish.needs, wish.known)
+    return dependency.take_on(world, job, ends, now, first + wish.count)
 
 
 def _joined(world: World, wish: Submit, now: Now) -> list[Event]:

@@ -54,8 +54,9 @@ def known(world: World, store: Store, conditions: Iterable[Condition]) -> dict[P
         found |= {(job.id, WHOLE): end_of(job) for job in jobs}
     for number in plain.difference(number for number, _ in found):
         found |= _whole(number, store.outcomes(number))
-    for one in open_ones:
-        found |= _tasks(world, store, one)
+    for number, tasks in _tasks(world, open_ones).items():
+        single = tasks.pop() if len(tasks) == 1 else WHOLE
+        found |= _each(number, store.outcomes(number, None if single == WHOLE else single))
     return found
 
 
@@ -74,14 +75,14 @@ def _may_be_over(world: World, number: int) -> bool:
     return number not in world.jobs and not world.arrays.has(number)
 
 
-def _tasks(world: World, store: Store, condition: Condition) -> dict[Parent, End]:
-    """The ends of single tasks of an array, part of which is active perhaps."""
-    number, task = condition.job, condition.task
-    if task != WHOLE and world.arrays.find(number, task) is None:
-        return _each(number, store.outcomes(number, task))
-    if condition.kind == AFTERCORR and world.arrays.has(number):
-        return _each(number, store.outcomes(number))
-    return {}
+def _tasks(world: World, conditions: Iterable[Condition]) -> dict[int, set[int]]:
+    """The tasks to look up of arrays that may be active in part; WHOLE: all of them."""
+    wanted: dict[int, set[int]] = {}
+    for one in conditions:
+        over = one.task != WHOLE and world.arrays.find(one.job, one.task) is None
+        if over or (one.kind == AFTERCORR and world.arrays.has(one.job)):
+            wanted.setdefault(one.job, set()).add(one.task)
+    return wanted
 
 
 def _each(number: int, outcomes: Iterable[Outcome]) -> dict[Parent, End]:

@@ -59,8 +59,8 @@ _NEWEST: Final = """
     ORDER BY id DESC LIMIT ?"""
 _OUTCOMES: Final = """
     SELECT id, task, more, state, ended FROM jobs
-    WHERE array = :array AND array > 0 AND ended IS NOT NULL
-        AND (:task IS NULL OR task = :task OR task IS NULL)"""
+    WHERE array = ?1 AND array > 0 AND ended IS NOT NULL"""
+_OUTCOME: Final = f"{_OUTCOMES} AND task = ?2 UNION ALL {_OUTCOMES} AND task IS NULL"
 _FORGET_ANSWERS: Final = """
     DELETE FROM answers WHERE uid = :uid AND id <= (
         SELECT id FROM answers WHERE uid = :uid ORDER BY id DESC LIMIT 1 OFFSET :kept)"""
@@ -140,7 +140,10 @@ class SqliteStore:
     def outcomes(self, array: int, task: int | None = None) -> list[Outcome]:
         """The tasks of an array that have ended; ``task`` asks for the one it is in alone."""
         with _errors():
-            found = self._db.execute(_OUTCOMES, {"array": array, "task": task}).fetchall()
+            if task is None:
+                found = self._db.execute(_OUTCOMES, (array,)).fetchall()
+            else:
+                found = self._db.execute(_OUTCOME, (array, task)).fetchall()
         outcomes = map(rows.outcome, found)
         return [one for one in outcomes if task is None or task in one.tasks]
 

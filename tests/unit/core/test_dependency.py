@@ -313,26 +313,6 @@ def test_a_dependency_may_be_dropped() -> None:
     assert run(desk) == [one, second]
 
 
-def test_a_circle_is_refused() -> None:
-    desk = a_desk()
-    one = submit(desk)
-    two = submit(desk, f"afterok:{one}")
-    three = submit(desk, f"afterok:{two}")
-    with pytest.raises(MgpuError, match="1 waits for 3 waits for 2 waits for 1") as caught:
-        change(desk, f"afterany:{three}", one)
-    assert caught.value.code == "Refused"
-    with pytest.raises(MgpuError, match="1 waits for 1"):
-        change(desk, f"afterany:{one}", one)
-
-
-def test_a_circle_by_way_of_a_name_is_refused() -> None:
-    desk = a_desk()
-    one = submit(desk, name="x")
-    two = submit(desk, "singleton", name="x")
-    with pytest.raises(MgpuError, match="1 waits for 2 waits for 1"):
-        change(desk, f"afterany:{two}", one)
-
-
 def test_some_tasks_of_an_array_may_depend_on_others() -> None:
     desk = a_desk()
     one, array = submit(desk), submit(desk, tasks="0-3")

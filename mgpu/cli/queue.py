@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mgpu.cli import array_rows
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_ids, job_names, run
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
 from mgpu.cli.columns import DEFAULT, Format, Row, parse_format
 from mgpu.cli.params import WORDS, Parsed
 from mgpu.model.states import ACTIVE, ENDED, STATES
@@ -101,10 +101,9 @@ def _ask(client: Client, ids: list[Name], options: dict[str, Any]) -> int:
 
     as_json, header = options["as_json"], not options["no_header"]
     if options["why"]:
-        return views.show_why(client, job_ids([options["why"]], 100), as_json=as_json)
+        return views.show_why(client, job_names([options["why"]], 100), as_json=as_json)
     if options["starts"]:
-        numbers = [name if isinstance(name, int) else name.job for name in ids]
-        return views.show_starts(client, numbers, as_json=as_json, header=header)
+        return views.show_starts(client, ids, as_json=as_json, header=header)
     return views.show_ranks(client, limit=options["limit"], as_json=as_json, header=header)
 
 

@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mgpu.cli.base import complain, emit
+from mgpu.model.target import Name, Names, on_wire
+from mgpu.model.tasks import parse_tasks
 from mgpu.model.units import visible
 from mgpu.protocol import names
 
@@ -32,9 +34,9 @@ def show_ranks(client: Client, *, limit: int | None, as_json: bool, header: bool
     return 0
 
 
-def show_starts(client: Client, ids: list[int], *, as_json: bool, header: bool) -> int:
+def show_starts(client: Client, ids: list[Name], *, as_json: bool, header: bool) -> int:
     """When jobs are expected to start, and after which other one."""
-    rows = client.request(names.STARTS, {"jobs": ids}).body["rows"]
+    rows = client.request(names.STARTS, {"jobs": list(map(on_wire, ids))}).body["rows"]
     if as_json:
         _write_json([*_HEAD, "start", "gpu_ids", "after"], rows)
         return 0
@@ -46,19 +48,24 @@ def show_starts(client: Client, ids: list[int], *, as_json: bool, header: bool) 
     return 0
 
 
-def show_why(client: Client, ids: list[int], *, as_json: bool) -> int:
+def show_why(client: Client, ids: list[Name], *, as_json: bool) -> int:
     """All there is to say about each job."""
-    rows = client.request(names.WHY, {"jobs": ids}).body["rows"]
+    rows = client.request(names.WHY, {"jobs": list(map(on_wire, ids))}).body["rows"]
     if as_json:
         _write_json([*_HEAD, "state", "why"], rows)
     for row in [] if as_json else rows:
         emit(f"job {job_name(row)} ({visible(row[3])}, {row[4]})")
         for sentence in row[5]:
             emit(f"  {visible(sentence)}")
-    unknown = set(ids).difference(row[0] for row in rows)
-    for number in sorted(unknown):
-        complain(f"job {number}: unknown, or ended; see mgpu_queue --jobs {number}")
+    unknown = [name for name in ids if not any(_is_about(row, name) for row in rows)]
+    for name in map(on_wire, unknown):
+        complain(f"job {name}: unknown, or ended; see mgpu_queue --jobs {name}")
     return 1 if unknown else 0
+
+
+def _is_about(row: Row, name: Name) -> bool:
+    tasks = parse_tasks(row[2])[0] if row[1] else None
+    return Names([name]).has(row[0], row[1], tasks)
 
 
 _HEAD = ("id", "array", "tasks", "user")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mgpu.protocol.fields import INT64_MAX, Fields, as_integer
+from mgpu.model.target import Name
+from mgpu.protocol.fields import Fields, as_name
 
 #: Jobs that one question may name.
 MOST = 100
@@ -21,14 +22,14 @@ class Ranks:
 class Starts:
     """When the first jobs in line, and ``jobs``, are expected to start."""
 
-    jobs: tuple[int, ...]
+    jobs: tuple[Name, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
     """All that there is to say about waiting jobs."""
 
-    jobs: tuple[int, ...]
+    jobs: tuple[Name, ...]
 
 
 def parse_ranks(fields: Fields) -> Ranks:
@@ -46,5 +47,5 @@ def parse_why(fields: Fields) -> Why:
     return Why(_jobs(fields))
 
 
-def _jobs(fields: Fields) -> tuple[int, ...]:
-    return fields.items("jobs", MOST, lambda item, path: as_integer(item, path, 1, INT64_MAX))
+def _jobs(fields: Fields) -> tuple[Name, ...]:
+    return fields.items("jobs", MOST, as_name)

@@ -199,3 +199,16 @@ def test_a_task_that_is_put_back_keeps_its_number(rig: Rig) -> None:
     ends(rig, 1)
     order = rig.supervisor(2, 2).order
     assert (order["array"][1], order["restarts"]) == (0, 1)
+
+
+def test_questions_about_the_queue_name_tasks_too(rig: Rig) -> None:
+    rig.submit(array="0-9%1")
+    client = rig.client()
+    rows_of = {
+        name: client.one({"op": "why", "jobs": [name]})["ok"]["rows"]
+        for name in ("1_5", "1_0", 1, "1_99")
+    }
+    assert [[row[:3] for row in found] for found in rows_of.values()] == [
+        [[1, 1, "1-9"]], [[2, 1, "0"]], [[2, 1, "0"], [1, 1, "1-9"]], [],
+    ]  # fmt: skip
+    assert client.one({"op": "starts", "jobs": ["1_0", "1_99"]})["ok"]["rows"] == []

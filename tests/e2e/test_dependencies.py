@@ -56,6 +56,35 @@ def test_what_a_job_waits_for_outlives_the_scheduler(daemon: Daemon, alice: User
     daemon.wait_state(second, "COMPLETED")
 
 
+def test_tasks_follow_the_tasks_of_another_array(daemon: Daemon, alice: User) -> None:
+    first = daemon.submit(
+        alice, "-G", "0", "-a", "0-2", "--", "sh", "-c", 'test "$MGPU_ARRAY_TASK_ID" != 1'
+    )
+    second = daemon.submit(alice, "-G", "0", "-a", "0-2", "-d", f"aftercorr:{first}", "--", "true")
+    after = daemon.submit(alice, "-G", "0", "-d", f"afternotok:{second}", "--", "true")
+    daemon.wait_state(after, "COMPLETED")
+    rows = daemon.jobs("--all", "--jobs", str(second))
+    assert {row["tasks"]: row["state"] for row in rows} == {
+        "0": "COMPLETED",
+        "1": "CANCELLED",
+        "2": "COMPLETED",
+    }
+    over = daemon.submit(alice, "-G", "0", "-d", f"afterok:{first}_2", "--", "true")
+    daemon.wait_state(over, "COMPLETED")
+
+
+def test_a_waiting_job_waits_for_another_instead(daemon: Daemon, alice: User) -> None:
+    first = daemon.submit(alice, "-G", "0", *LONG)
+    second = daemon.submit(alice, "-G", "0", "-d", f"afterok:{first}", "--", "true")
+    third = daemon.submit(alice, "-G", "0", "-d", f"afterok:{second}", "--", "true")
+    update = ["mgpu_job", "update", "--dependency"]
+    refused = daemon.command(alice, [*update, f"afterok:{third}", str(second)])
+    assert refused.returncode == 1
+    assert "this would be a circle" in refused.stderr
+    assert daemon.command(alice, [*update, "none", str(second)]).returncode == 0
+    daemon.wait_state(third, "COMPLETED")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -33,6 +33,8 @@ from mgpu.model.time import Now
 
 #: How a task "ended" that its array does not have.
 NO_TASK: Final = "no such task"
+#: Conditions that a text tells one by one.
+_MOST_NAMED: Final = 3
 #: So many tasks are looked for one by one.
 _FEW: Final = 100
 
@@ -118,8 +120,9 @@ def describe(world: World, job: Job) -> tuple[str, str]:
         return "", ""
     if needs.hopeless:
         return Reason.NEVER_SATISFIED, _lost(needs)
-    waits = [_waits_for(world, job, one) for one in needs.conditions if not one.never]
-    return Reason.DEPENDENCY, f"waits for {(' or ' if needs.any_of else ' and ').join(waits)}"
+    left = [one for one in needs.conditions if not one.never]
+    waits = [_waits_for(world, job, one) for one in left[:_MOST_NAMED]]
+    return Reason.DEPENDENCY, f"waits for {_joined(waits, len(left), any_of=needs.any_of)}"
 
 
 # -- one condition ------------------------------------------------------------------------------
@@ -305,7 +308,14 @@ def _state(world: World, condition: Condition) -> str:
 
 def _lost(needs: Dependency) -> str:
     """Why a dependency can never come true."""
-    return " and ".join(_lost_one(one) for one in needs.conditions if one.never)
+    lost = [one for one in needs.conditions if one.never]
+    return _joined(list(map(_lost_one, lost[:_MOST_NAMED])), len(lost))
+
+
+def _joined(texts: list[str], count: int, *, any_of: bool = False) -> str:
+    """The first of ``count`` texts, and how many more there are."""
+    more = [f"{count - len(texts)} more"] if count > len(texts) else []
+    return (" or " if any_of else " and ").join([*texts, *more])
 
 
 def _lost_one(condition: Condition) -> str:

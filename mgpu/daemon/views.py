@@ -19,7 +19,8 @@ from mgpu.protocol.messages import JOB_FIELDS
 #: About the size of one message of a listing, and of a row's short fields, in characters.
 CHUNK = 1 << 16
 ROW = 128
-TASKS_AT = JOB_FIELDS.index("tasks")
+#: Columns whose length varies, beside the command and the folder.
+LONG_AT = [JOB_FIELDS.index(name) for name in ("tasks", "dependency")]
 
 
 class Viewer(NamedTuple):
@@ -46,7 +47,8 @@ def listing(
         else:
             alike, same = job, row(world, job, viewer, now)
             rows.append(same)
-        size += ROW + len(job.spec.command) + len(job.spec.cwd) + len(rows[-1][TASKS_AT])
+        size += ROW + len(job.spec.command) + len(job.spec.cwd)
+        size += sum(len(rows[-1][at]) for at in LONG_AT)
         if size >= CHUNK:
             yield {"part": {"rows": rows, **fields}}
             fields, rows, size = {}, [], 0

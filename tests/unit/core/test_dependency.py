@@ -115,6 +115,18 @@ def test_one_of_several_conditions_is_enough() -> None:
     assert run(desk) == [either]
 
 
+def test_of_many_conditions_the_first_are_told() -> None:
+    desk = a_desk()
+    submit(desk, count=9)
+    many = submit(desk, "afterok:1:2:3:4:5:6:7:8:9", kill_on_invalid_dep=False)
+    assert told(desk, many).endswith(" and job 3 (waiting) to end well and 6 more")
+    run(desk)
+    for number in range(1, 6):
+        desk.end(number, code=1)
+    run(desk)
+    assert told(desk, many).endswith("and job 3 ended FAILED (afterok:3) and 2 more")
+
+
 def test_none_of_several_conditions_is_too_few() -> None:
     desk = a_desk()
     one, two = submit(desk), submit(desk)

@@ -52,7 +52,7 @@ def test_a_sweep_fills_in_its_values(daemon: Daemon, alice: User, bob: User) -> 
     names = [env["MGPU_JOB_NAME"] for env in found.values()]
     assert names == ["sgd-0.1", "sgd-$(id)", "adam-0.1", "adam-$(id)"]
     assert (found[3]["MGPU_PARAM_BS"], found[3]["MGPU_PARAM_LR"]) == ("64", "$(id)")
-    shown = daemon.jobs("-j", "1_3", "--all")[0]
+    shown = json.loads(daemon.queue(alice, "-j", "1_3", "--all", "--json"))["jobs"][0]
     assert shown["params"] == {"bs": "64", "opt": "adam", "lr": "$(id)"}
     theirs = json.loads(daemon.queue(bob, "-j", "1_3", "--all", "--json"))["jobs"][0]
     assert (theirs["params"], theirs["command"], theirs["name"]) == (None, None, None)
@@ -69,9 +69,9 @@ def test_wait_gives_the_highest_code_of_all_tasks(daemon: Daemon, alice: User) -
 def test_some_tasks_are_cancelled_and_others_held(daemon: Daemon, alice: User, bob: User) -> None:
     job = daemon.submit(alice, *SHARED, "--array", "0-99999%1", "--", "sleep", "600")
     eventually(lambda: "1_0 " in daemon.queue(alice, "-t", "R"))
+    assert daemon.command(alice, ["mgpu_job", "hold", "1_[4-6]"]).returncode == 0
     assert daemon.cancel(bob, "1_5").returncode == 1
     assert daemon.cancel(alice, "1_[1-3,7]", "1_0").returncode == 0
-    assert daemon.command(alice, ["mgpu_job", "hold", "1_[4-6]"]).returncode == 0
     eventually(lambda: "1_8 " in daemon.queue(alice, "-t", "R"))
     waiting = daemon.queue(alice, "-t", "PD", "-h", "-o", "%i %r").splitlines()
     assert sorted(waiting) == ["1_[4-6%1] JobHeldUser", "1_[9-99999%1] JobArrayTaskLimit"]

@@ -36,6 +36,8 @@ from mgpu.system.log import log
 
 #: Jobs of one request that its line in the log names.
 MOST_AUDITED = 20
+#: Characters of a name in that line: those of tasks may be long.
+NAME_AUDITED = 64
 
 
 class Rules(NamedTuple):
@@ -293,5 +295,5 @@ def _audit(conn: Connection, op: str, result: Any, jobs: Sequence[object] = ()) 
 
 
 def _shortened(values: Sequence[object]) -> str:
-    shown = ",".join(map(str, values[:MOST_AUDITED]))
+    shown = ",".join([str(value)[:NAME_AUDITED] for value in values[:MOST_AUDITED]])
     return f"{shown},..." if len(values) > MOST_AUDITED else shown

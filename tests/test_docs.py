@@ -15,7 +15,10 @@ import pytest
 from tests.lib.docs import ROOT, Example, examples, files, matches
 
 BIN = Path(sys.executable).parent
-PROGRAMS = ("mgpu", "mgpu_srun", "mgpu_queue", "mgpu_cancel", "mgpu_info", "mgpu_job", "mgpu_ctl", "mgpud")
+PROGRAMS = (
+    *("mgpu", "mgpu_srun", "mgpu_queue", "mgpu_cancel", "mgpu_info", "mgpu_job", "mgpu_ctl"),
+    "mgpud",
+)
 #: How many words of a command line name the command, at most.
 WORDS = {"mgpu": 1, "mgpud": 1, "mgpu_ctl": 2, "mgpu_job": 2}
 SHOWN = [example for file in files() for example in examples(file)]

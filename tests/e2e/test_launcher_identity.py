@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import signal
@@ -333,6 +334,9 @@ def test_who_is_that(scheduler: FakeScheduler, alice: User) -> None:
         "home": str(alice.home),
         "shell": "/bin/bash",
         "groups": os.getgrouplist(alice.name, alice.gid),
+        "group_names": sorted(
+            grp.getgrgid(gid).gr_name for gid in os.getgrouplist(alice.name, alice.gid)
+        ),
         "problem": "",
     }
 

@@ -112,7 +112,7 @@ def anonymous(answer: tuple[list[Any], dict[str, Any]], job: int) -> str:
     return repr(answer).replace(str(job), "N")
 
 
-@pytest.mark.parametrize("operation", ["cancel", "wait", "priority"])
+@pytest.mark.parametrize("operation", ["cancel", "wait", "priority", "hold", "release"])
 def test_a_job_of_another_user_is_as_one_that_does_not_exist(
     daemon: Daemon, alice: User, bob: User, carol: User, operation: str
 ) -> None:
@@ -138,7 +138,7 @@ def test_an_ended_job_of_another_user_is_unknown_too(
     job = attack.submit(daemon, alice)
     daemon.wait_state(job, "COMPLETED")
     with wire_as(bob, daemon.socket) as wire:
-        for operation in ("cancel", "wait", "priority"):
+        for operation in ("cancel", "wait", "priority", "hold", "release"):
             request = {"op": operation, **REQUESTS[operation]}
             denied = wire.ask({**request, "jobs": [job]})
             assert anonymous(denied, job) == anonymous(wire.ask({**request, "jobs": [4711]}), 4711)
@@ -246,7 +246,7 @@ def test_every_change_that_is_asked_for_leaves_one_line(
     """Check 10: uid, verb, job and result, allowed or denied."""
     job = attack.submit(daemon, alice, "/bin/sleep", "600", gpus=2)
     ask(bob, daemon.socket, {"op": "cancel", "jobs": [job]})
-    ask(bob, daemon.socket, {"op": "priority", "jobs": [job], "priority": 5})
+    ask(bob, daemon.socket, {"op": "priority", "jobs": [job], "priority": -5})
     ask(carol, daemon.admin_socket, {"op": "cancel", "jobs": [job]})
     ask(bob, daemon.socket, submission(gpus=99))
     ask(ROOT, daemon.socket, submission())

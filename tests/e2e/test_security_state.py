@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mgpu.store.schema import VERSION
 from tests.lib import attack, processes
 from tests.lib.attack import ask, submission
 from tests.lib.daemon import Daemon
@@ -161,7 +162,7 @@ def test_a_newer_state_is_refused(daemon: Daemon, alice: User) -> None:
     assert digest(database) == before
     assert processes.alive(pid)
     with sqlite3.connect(database) as connection:
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.close()
     daemon.start()
     daemon.wait_state(job, "RUNNING")

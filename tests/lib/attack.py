@@ -23,7 +23,12 @@ REQUESTS: dict[str, dict[str, object]] = {
     "jobs": {},
     "cancel": {"jobs": [1]},
     "wait": {"jobs": [1]},
-    "priority": {"jobs": [1], "priority": 0},
+    "priority": {"jobs": [1], "priority": -1},
+    "hold": {"jobs": [1]},
+    "release": {"jobs": [1]},
+    "update": {"job": 1, "max_concurrent": 1},
+    "crons": {},
+    "cron_change": {"numbers": [1], "how": "remove"},
 }
 
 

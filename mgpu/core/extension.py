@@ -33,7 +33,7 @@ def extensions(world: World, seen: Outlook, now: Now) -> list[Extended]:
 
 
 def _judge(world: World, seen: Outlook, job: Job, now: Now) -> Extended | None:
-    """What becomes of one job's extension: longer, taken back because somebody came, or as it is."""
+    """What becomes of one job's extension: longer, taken back for somebody, or as it is."""
     due = _due(job, world.policy)
     late = due is not None and due <= now.boot
     if job.id in seen.started or not (late or job.extension):

@@ -155,7 +155,7 @@ def test_too_many_values(run: Run, capsys: Capture) -> None:
 def test_wait_gives_the_highest_code(
     ends: list[list[object]], status: int, run: Run, server: FakeServer, capsys: Capture
 ) -> None:
-    parts = [{"part": {"job": end}} for end in ends]
+    parts: list[dict[str, object]] = [{"part": {"job": end}} for end in ends]
     answers: dict[str, list[dict[str, object]]] = {
         "submit": [{"ok": {"first": 7, "count": 1}}],
         "wait": [*parts, {"ok": {}}],

@@ -228,6 +228,6 @@ def test_what_could_never_start_is_refused_at_once() -> None:
     desk = a_desk()
     with pytest.raises(MgpuError, match="this machine has 1"):
         desk.ask(Repeat(Submit(UID, "u", a_spec(9)), "x", ""))
+    tasks = parse_tasks("1-3")[0]
     with pytest.raises(MgpuError, match="no array and no dependency"):
-        tasks = parse_tasks("1-3")[0]
         desk.ask(Repeat(Submit(UID, "u", a_spec(), tasks=tasks), "x", ""))

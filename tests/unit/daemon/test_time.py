@@ -10,7 +10,7 @@ import pytest
 from mgpu.system import cron as calendar
 from tests.unit.daemon.rig import ALICE, BOB, Rig, a_submit
 
-HOURLY = {"cron": "0 * * * *", "zone": "UTC"}
+HOURLY: dict[str, Any] = {"cron": "0 * * * *", "zone": "UTC"}
 
 
 def recurring(rig: Rig, uid: int = ALICE, *, admin: bool = False) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ def test_the_same_key_makes_one_recurring_job(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_each_run_is_submitted_once_also_over_a_restart(rig: Rig, restart: bool) -> None:  # noqa: FBT001
+def test_each_run_is_submitted_once_also_over_a_restart(rig: Rig, restart: bool) -> None:
     rig.client().one(a_submit("k", **HOURLY))
     due = calendar.next_run("0 * * * *", "UTC", rig.clock.now().wall)
     rig.wait(due - rig.clock.now().wall + 1)

@@ -9,7 +9,7 @@ import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_ids
 from mgpu.cli.ctl import connect_to_look
-from mgpu.cli.params import DURATION, WORDS, Parsed, words
+from mgpu.cli.params import DURATION, INDICES, WORDS
 from mgpu.model.units import format_duration, visible
 
 if TYPE_CHECKING:
@@ -19,15 +19,6 @@ Row = dict[str, Any]
 
 _HEADER = ("ID", "NAME", "STATE", "START", "END", "GPUS", "FOR", "REPEATS")
 _DAY = 86400
-
-
-def _indices(text: str) -> list[int]:
-    found = words(text)
-    if not found or not all(
-        word.isascii() and word.isdecimal() and len(word) < 5 for word in found
-    ):
-        raise ValueError(f"{text!r} names no GPUs; write 0 or 0,2")
-    return [int(word) for word in found]
 
 
 @click.group("reserve", context_settings=CONTEXT)
@@ -44,7 +35,7 @@ def reserve() -> None:
 @click.option("--nobody", is_flag=True, help="For nobody: the GPUs stay idle, as for maintenance.")
 @click.option("-G", "--gpus", "--count", "count", type=click.IntRange(1), metavar="N",
               help="This many GPUs, whichever disturbs least.")  # fmt: skip
-@click.option("--gpu-ids", "--gpu-spec", "gpu_ids", type=Parsed("indices", _indices),
+@click.option("--gpu-ids", "--gpu-spec", "gpu_ids", type=INDICES,
               metavar="INDICES", help="Exactly these GPUs, as 0,2.")  # fmt: skip
 @click.option("--start", metavar="TIME", help="From then on: now+2h, 16:00, tomorrow 9:00, "
               "2026-12-24T18:00. [default: now, or the next time of --cron]")  # fmt: skip

@@ -66,6 +66,17 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+def indices(text: str) -> list[int]:
+    """The numbers of ``0`` or ``0,2``."""
+    found = words(text)
+    if not found or not all(
+        word.isascii() and word.isdecimal() and len(word) < 5 for word in found
+    ):
+        raise ValueError(f"{units.quoted(text)} names no GPUs; write 0 or 0,2")
+    return [int(word) for word in found]
+
+
+INDICES = Parsed("indices", indices)
 MEMORY = Parsed("size", units.parse_memory)
 DURATION = Parsed("duration", units.parse_duration)
 SLURM_TIME = Parsed("time", units.parse_slurm_time)

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli import submit_array, submit_dependency, submit_priority, submit_project, submit_time
+from mgpu.cli import (
+    submit_array,
+    submit_dependency,
+    submit_placement,
+    submit_priority,
+    submit_project,
+    submit_time,
+)
 from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
-from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME
+from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME, Parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,13 +25,20 @@ if TYPE_CHECKING:
     from mgpu.client import Client
 
 _AS_IS = "mgpu.as_is"
-_MOST_GPUS, _PRIORITY = 1024, 1000
+_PRIORITY = 1000
 _MOST_NOTES = 10
 _SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
 
 
 #: Modules with ``OPTIONS`` and ``extras``, one for each group of finer points; in order of help.
-GROUPS = (submit_array, submit_priority, submit_project, submit_time, submit_dependency)
+GROUPS = (
+    submit_placement,
+    submit_array,
+    submit_priority,
+    submit_project,
+    submit_time,
+    submit_dependency,
+)
 
 
 def _extra_options(function: Callable[..., object]) -> Callable[..., object]:
@@ -51,10 +65,9 @@ class SubmitCommand(click.Command):
 @click.option(
     "-G",
     "--gpus",
-    type=click.IntRange(0, _MOST_GPUS),
-    default=1,
-    show_default=True,
-    help="Number of GPUs.",
+    type=Parsed("number", submit_placement.parse_gpus),
+    metavar="[TYPE:]N",
+    help="Number of GPUs, and of which type: 2, a100:2. [default: 1]",
 )
 @click.option(
     "--mem",

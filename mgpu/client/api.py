@@ -233,8 +233,8 @@ def _parsed(value: int | str | None, field: str) -> int | None:
 
 
 def _only(known: Sequence[str], members: Message) -> Message:
-    """What this release knows of a reply: a newer server may say more."""
-    return {name: members[name] for name in known}
+    """What this release knows of a reply: a newer server may say more, an older one less."""
+    return {name: members[name] for name in known if name in members}
 
 
 def _reordered(rows: list[list[Any]], fields: list[str]) -> list[list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,7 +85,10 @@ class Holder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GpuView:
-    """A GPU; memory in MiB. ``note`` says why it is not ``available``."""
+    """A GPU; memory in MiB. ``note`` says why it is not ``available``.
+
+    ``capability`` is CUDA's, as ``8.0``; empty where it is not known.
+    """
 
     index: int
     uuid: str
@@ -96,16 +100,24 @@ class GpuView:
     available: bool
     note: str
     jobs: list[Holder]
+    capability: str = ""
 
 
 class Machine(NamedTuple):
-    """All GPUs and the length of the queue; ``backend`` is ``nvml`` or ``simulated``."""
+    """All GPUs and the length of the queue; ``backend`` is ``nvml`` or ``simulated``.
+
+    ``topology`` has a row for each GPU that says how it reaches each of them: ``SELF``, ``NVLINK``,
+    ``SWITCH`` (the same PCIe switch), ``NUMA`` (the same node) or ``SYSTEM``. ``host`` holds
+    ``cpus`` and ``memory`` (MiB) for jobs that name some, and how much of each is ``_reserved``.
+    """
 
     backend: str
     version: str
     gpus: list[GpuView]
     pending: int
     running: int
+    topology: Sequence[Sequence[str]] = ()
+    host: Mapping[str, int] | None = None
 
 
 class Health(NamedTuple):

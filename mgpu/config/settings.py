@@ -225,6 +225,18 @@ SETTINGS: Final = (
         "Whose clocks times of day and cron expressions mean. Empty: the machine's.",
     ),
     Setting(
+        "scheduling.cpus",
+        Integer(0, 65536),
+        0,
+        "CPUs for jobs that name some with `--cpus-per-task`. 0: those of the machine.",
+    ),
+    Setting(
+        "scheduling.host_memory",
+        Memory(),
+        0,
+        "Memory of the machine for jobs that name some with `--host-mem`. 0: all of it.",
+    ),
+    Setting(
         "gpus.backend",
         Choice("auto", "nvml", "simulated"),
         "auto",
@@ -235,7 +247,15 @@ SETTINGS: Final = (
         "gpus.simulated",
         Gpus(),
         [],
-        "GPUs that do not exist, to try mgpu with. `used` is memory that others seem to use.",
+        "GPUs that do not exist, to try mgpu with. `used` is memory that others seem to use. Those "
+        "with the same number as `nvlink`, `switch` or `numa` are linked that way.",
+    ),
+    Setting(
+        "gpus.placement",
+        Choice("pack", "spread", "sequential", "random"),
+        "pack",
+        "Which GPUs are taken where several would do: those that leave most whole, the emptiest, "
+        "the first, or any. Several GPUs for one job are always the best connected ones.",
     ),
     Setting(
         "gpus.memory_margin",

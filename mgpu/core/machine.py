@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from mgpu.core.topology import Links, links_of
 from mgpu.model.gpu import Gpu, Topology, is_of_type
+from mgpu.model.units import format_capability
 
 
 class Wants(NamedTuple):
@@ -38,7 +39,7 @@ def describe_unfit(gpu: Gpu, wants: Wants) -> str:
     if not is_of_type(gpu.name, wants.type):
         return f"is {gpu.name}"
     if gpu.capability < wants.capability:
-        return f"has capability {version(gpu.capability)}"
+        return f"has capability {format_capability(gpu.capability)}"
     return f"has {gpu.total} in all" if gpu.total < wants.min_total else ""
 
 
@@ -50,13 +51,8 @@ def described(wants: Wants) -> str:
     if wants.min_total:
         words += f" of {wants.min_total} MiB or more"
     if wants.capability > (0, 0):
-        words += f" of capability {version(wants.capability)} or more"
+        words += f" of capability {format_capability(wants.capability)} or more"
     return words
-
-
-def version(capability: tuple[int, int]) -> str:
-    """A compute capability as people write it: ``8.0``."""
-    return f"{capability[0]}.{capability[1]}"
 
 
 class Machine:

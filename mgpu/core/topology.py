@@ -85,7 +85,8 @@ class _Search:
         self._most = -1
 
     def run(self, count: int) -> list[int]:
-        for self._level in self._levels:
+        for level in self._levels:
+            self._level = level
             if self._is_above(self._held):
                 able = [one for one in self._pool if self._is_above([one, *self._held])]
                 gains = [(one, sum(self._matrix[one][h] for h in self._held)) for one in able]

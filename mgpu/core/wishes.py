@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mgpu.core import arrays, circles, dependency, quotas
-from mgpu.core.placement import large_enough, need_of
+from mgpu.core.feasible import check_feasible
 from mgpu.core.requests import (
     Cancel,
     Hold,
@@ -31,7 +31,7 @@ from mgpu.model.events import (
     Split,
     Submitted,
 )
-from mgpu.model.job import Ended, Job, JobSpec, Pending, Stopping
+from mgpu.model.job import Ended, Job, Pending, Stopping
 from mgpu.model.records import Array, Membership
 from mgpu.model.target import Name
 from mgpu.model.time import Now
@@ -72,8 +72,7 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     groups = wish.groups or world.groups_of(wish.uid)
     _check_priority(world, wish.priority, groups, admin=wish.admin, path="spec.priority")
     _check_class(world, wish.spec.qos, groups)
-    _check_gpus(world, wish.spec)
-    _check_memory(world, wish.spec)
+    check_feasible(world, wish.spec)
     _check_pending(world, wish)
     _check_quotas(world, wish)
     first = world.next_id
@@ -193,30 +192,6 @@ def _check_priority(
         )
 
 
-def _check_gpus(world: World, spec: JobSpec) -> None:
-    if spec.gpus > len(world.gpus):
-        raise MgpuError(
-            "Refused",
-            f"asks for {_gpus(spec.gpus)}; this machine has {len(world.gpus)}",
-            path="spec.gpus",
-            hint=f"ask for {len(world.gpus)} or fewer; mgpu_info shows them",
-        )
-
-
-def _check_memory(world: World, spec: JobSpec) -> None:
-    need = need_of(spec)
-    usable = [gpu.total - world.policy.margin for gpu in world.gpus.values()]
-    enough = sum(large_enough(size, need) for size in usable)
-    if enough < spec.gpus:
-        raise MgpuError(
-            "Refused",
-            f"asks for {_gpus(spec.gpus)} with {spec.gpu_mem} MiB{' each' * (spec.gpus > 1)}; "
-            f"this machine has {enough} that large (largest: {max(usable)} MiB)",
-            path="spec.gpu_mem",
-            hint=f"ask for {sorted(usable)[-spec.gpus]} MiB or less; mgpu_info shows the GPUs",
-        )
-
-
 def _check_pending(world: World, wish: Submit) -> None:
     waiting = world.pending_of.get(wish.uid, 0)
     bound = world.policy.max_pending_per_user
@@ -265,10 +240,6 @@ def _joined(world: World, wish: Submit, now: Now) -> list[Event]:
     if wish.groups == world.groups_of(wish.uid):
         return []
     return [Recorded(now, 0, Membership(wish.uid, wish.groups))]
-
-
-def _gpus(count: int) -> str:
-    return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
 def _is_ending(job: Job) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from mgpu.core.policy import Policy, QosClass
 from mgpu.daemon.charges import Ledger
 from mgpu.daemon.dispatch import Rules
+from mgpu.system import host
 
 Settings = dict[str, Any]
 
@@ -31,6 +32,9 @@ def policy(settings: Settings) -> Policy:
         drain_after=settings["scheduling.drain_after"],
         patience=settings["scheduling.patience"],
         on_time_limit=settings["scheduling.on_time_limit"],
+        placement=settings["gpus.placement"],
+        cpus=settings["scheduling.cpus"] or host.cpus(),
+        host_memory=settings["scheduling.host_memory"] or host.memory(),
         half_life=settings["fairshare.half_life"],
         limit_floor=settings["priority.limit_floor"],
         weight_expansion=settings["priority.expansion"],

@@ -41,7 +41,7 @@ def _submit(world: World, store: Store, request: messages.Submit, account: Accou
     return Submit(
         account.uid,
         account.user,
-        _spec(fields),
+        _spec(world, fields),
         fields.priority,
         request.count,
         tasks=tasks,
@@ -54,7 +54,7 @@ def _submit(world: World, store: Store, request: messages.Submit, account: Accou
     )
 
 
-def _spec(fields: SpecFields) -> JobSpec:
+def _spec(world: World, fields: SpecFields) -> JobSpec:
     extras = fields.extras
     return JobSpec(
         spec_id=0,
@@ -69,7 +69,8 @@ def _spec(fields: SpecFields) -> JobSpec:
         signal=fields.signal,
         project=extras.project,
         qos=extras.qos,
-        gpu_type=extras.gpu_type,
+        gpu_type=extras.gpu_type.strip(),
+        gpu_uuids=_uuids(world, extras.gpu_ids),
         min_gpu_total=extras.min_gpu_total,
         min_capability=extras.min_capability,
         cpus=extras.cpus,
@@ -80,3 +81,18 @@ def _spec(fields: SpecFields) -> JobSpec:
         sweep=extras.sweep,
         name_template=extras.name_template,
     )
+
+
+def _uuids(world: World, indices: tuple[int, ...]) -> tuple[str, ...]:
+    """The GPUs with these indices, which a later boot may give to others."""
+    uuids = {gpu.index: gpu.uuid for gpu in world.gpus.values()}
+    for index in indices:
+        if index not in uuids:
+            known = ", ".join(f"gpu{known}" for known in uuids) or "none"
+            raise MgpuError(
+                "Refused",
+                f"there is no gpu{index}",
+                path="spec.gpu_ids",
+                hint=f"there are: {known}; mgpu_info shows them",
+            )
+    return tuple(uuids[index] for index in sorted(set(indices)))

@@ -9,11 +9,12 @@ from mgpu.core.explain import reason_of
 from mgpu.core.policy import effective_limit
 from mgpu.core.redact import DETAIL, hidden_fields
 from mgpu.core.world import World
-from mgpu.model.gpu import Gpu
+from mgpu.model.gpu import Gpu, Link
 from mgpu.model.job import Ended, Job, Pending, Starting
 from mgpu.model.records import Array
 from mgpu.model.sweep import expand
 from mgpu.model.time import Now
+from mgpu.model.units import format_capability
 from mgpu.protocol.messages import JOB_FIELDS
 
 #: About the size of one message of a listing, and of a row's short fields, in characters.
@@ -183,8 +184,21 @@ def info(world: World, backend: str, version: str, now: Now) -> dict[str, Any]:
         "backend": backend,
         "version": version,
         "gpus": [_gpu(world, gpu, holders[gpu.uuid], now) for gpu in gpus],
+        "topology": [[Link(link).name for link in row] for row in world.topology],
+        "host": _host(world),
         "pending": pending,
         "running": len(world.jobs) - pending,
+    }
+
+
+def _host(world: World) -> dict[str, int]:
+    """The machine's CPUs and memory for jobs (0: no bound), and what jobs have of them."""
+    policy, ledger = world.policy, world.ledger
+    return {
+        "cpus": policy.cpus,
+        "cpus_reserved": ledger.cpus,
+        "memory": policy.host_memory,
+        "memory_reserved": ledger.host_mem,
     }
 
 
@@ -196,6 +210,7 @@ def _gpu(world: World, gpu: Gpu, jobs: list[Job], now: Now) -> dict[str, Any]:
         "index": gpu.index,
         "uuid": gpu.uuid,
         "name": gpu.name,
+        "capability": format_capability(gpu.capability) if gpu.capability > (0, 0) else "",
         "total": gpu.total,
         "outside": gpu.outside,
         "reserved": reserved,

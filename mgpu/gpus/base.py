@@ -49,7 +49,7 @@ class Monitor(Protocol):
 def unavailable(inventory: Inventory, note: str) -> Inventory:
     """The same GPUs, none of which may be used, because of ``note``."""
     gpus = tuple(replace(gpu, available=False, note=note) for gpu in inventory.gpus)
-    return Inventory(inventory.backend, gpus)
+    return inventory._replace(gpus=gpus)
 
 
 def outside_memory(used: int, processes: list[Process]) -> int:
@@ -72,15 +72,18 @@ def largest(processes: list[Process]) -> tuple[Process, ...]:
 
 def pack(inventory: Inventory) -> list[object]:
     """The inventory as plain lists, for a message."""
-    return [inventory.backend, [list(astuple(gpu)) for gpu in inventory.gpus]]
+    gpus = [list(astuple(gpu)) for gpu in inventory.gpus]
+    return [inventory.backend, gpus, [list(row) for row in inventory.topology]]
 
 
-def unpack(packed: tuple[str, list[list[object]]]) -> Inventory:
+def unpack(packed: tuple[str, list[list[object]], list[list[int]]]) -> Inventory:
     """The inventory that :func:`pack` made plain."""
-    backend, gpus = packed
-    return Inventory(backend, tuple(_gpu(*fields) for fields in gpus))
+    backend, gpus, topology = packed
+    return Inventory(backend, tuple(_gpu(*fields) for fields in gpus), tuple(map(tuple, topology)))
 
 
 def _gpu(*fields: object) -> Gpu:
     gpu = Gpu(*fields)  # type: ignore[arg-type]
-    return replace(gpu, processes=tuple(Process(*process) for process in gpu.processes))
+    major, minor = gpu.capability
+    processes = tuple(Process(*process) for process in gpu.processes)
+    return replace(gpu, processes=processes, capability=(major, minor))

@@ -76,7 +76,7 @@ class Watcher:
         if may_simulate and not gpus and (self._setup["simulated"] or not installed):
             return inventory_of(self._setup["simulated"]), True
         self._complain(trouble)
-        return Inventory("nvml", gpus), False
+        return Inventory("nvml", gpus, self._nvml.topology(gpus)), False
 
     def _owners(self) -> Owners:
         return Owners(self._setup["cgroup"], self._leaders)

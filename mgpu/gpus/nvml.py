@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import pynvml
 
 from mgpu.gpus.base import largest, outside_memory
+from mgpu.gpus.nvlinks import links
 from mgpu.gpus.owners import Owners
-from mgpu.model.gpu import Gpu, Process
+from mgpu.model.gpu import Gpu, Link, Process, Topology
 from mgpu.model.units import visible
 
 _MIB = 1 << 20
@@ -36,6 +37,8 @@ class Nvml:
     def __init__(self) -> None:
         self._ready = False
         self._known: dict[int, _Place] = {}
+        self._links: dict[tuple[str, str], Link] = {}
+        self._asked: set[str] = set()
 
     def read(self, owners: Owners) -> tuple[Gpu, ...]:
         """All GPUs in PCI order. One that fails is not available and its note says why.
@@ -52,6 +55,19 @@ class Nvml:
         for slot, place in self._known.items():
             gpus.setdefault(slot, _lost(place.gpu, "no longer listed by the driver"))
         return self._in_order(gpus)
+
+    def topology(self, gpus: tuple[Gpu, ...]) -> Topology:
+        """How the GPUs just read reach each other. The driver is asked once, when they are well."""
+        buses = [self._known[slot].bus for slot in self._slots()]
+        well = {bus for bus, gpu in zip(buses, gpus, strict=True) if gpu.available}
+        if not well <= self._asked:
+            self._links |= links(sorted(well))
+            self._asked |= well
+        each = list(enumerate(buses))
+        return tuple(
+            tuple(Link.SELF if i == j else self._links.get((a, b), Link.SYSTEM) for j, b in each)
+            for i, a in each
+        )
 
     def _start(self) -> None:
         if not self._ready:
@@ -83,14 +99,27 @@ class Nvml:
             return _lost(place.gpu, _words(error))
 
     def _in_order(self, gpus: dict[int, Gpu]) -> tuple[Gpu, ...]:
-        slots = sorted(gpus, key=lambda slot: (self._known[slot].bus, slot))
-        return tuple(replace(gpus[slot], index=index) for index, slot in enumerate(slots))
+        places = enumerate(self._slots())
+        return tuple(replace(gpus[slot], index=index) for index, slot in places)
+
+    def _slots(self) -> list[int]:
+        """The known GPUs in PCI order."""
+        return sorted(self._known, key=lambda slot: (self._known[slot].bus, slot))
 
 
 def _identify(handle: Any) -> _Place:
     uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
     bus = pynvml.nvmlDeviceGetPciInfo(handle).busId
-    return _Place(_text(bus), Gpu(_text(uuid), 0, _text(name), _memory(handle)[0]))
+    total, capability = _memory(handle)[0], _capability(handle)
+    return _Place(_text(bus), Gpu(_text(uuid), 0, _text(name), total, capability=capability))
+
+
+def _capability(handle: Any) -> tuple[int, int]:
+    try:
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    except (pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_NotSupported):
+        return (0, 0)
+    return major, minor
 
 
 def _measure(handle: Any, gpu: Gpu, owners: Owners) -> Gpu:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mgpu.gpus.base import Leaders
-from mgpu.model.gpu import Gpu, Inventory
+from mgpu.model.gpu import Gpu, Inventory, Link, Topology
 from mgpu.model.time import Now
+
+#: What GPUs can have in common, the best link first.
+_GROUPS: Final = {"nvlink": Link.NVLINK, "switch": Link.SWITCH, "numa": Link.NUMA}
 
 
 def inventory_of(tables: Sequence[Mapping[str, Any]]) -> Inventory:
     """The GPUs that ``gpus.simulated`` describes."""
-    gpus = [_gpu(index, table) for index, table in enumerate(_each(tables))]
-    return Inventory("simulated", tuple(gpus))
+    each = list(_each(tables))
+    gpus = [_gpu(index, table) for index, table in enumerate(each)]
+    return Inventory("simulated", tuple(gpus), topology_of(each))
+
+
+def topology_of(tables: Sequence[Mapping[str, Any]]) -> Topology:
+    """How GPUs reach each other: those that name the same NVLink domain, switch or node do."""
+    each = list(enumerate(tables))
+    return tuple(
+        tuple(Link.SELF if one == other else _link(first, second) for other, second in each)
+        for one, first in each
+    )
+
+
+def _link(one: Mapping[str, Any], other: Mapping[str, Any]) -> Link:
+    for name, link in _GROUPS.items():
+        if one.get(name) is not None and one.get(name) == other.get(name):
+            return link
+    return Link.SYSTEM
 
 
 def _each(tables: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -24,7 +44,10 @@ def _each(tables: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
 def _gpu(index: int, table: Mapping[str, Any]) -> Gpu:
     uuid = f"GPU-51500000-0000-4000-8000-{index:012x}"
     used = min(table["used"], table["memory"])
-    return Gpu(uuid, index, table["name"], table["memory"], outside=used, used=used)
+    major, minor = table.get("capability") or (0, 0)
+    return Gpu(
+        uuid, index, table["name"], table["memory"], used, used=used, capability=(major, minor)
+    )
 
 
 class SimulatedMonitor:

@@ -25,10 +25,10 @@ class Process(NamedTuple):
 class Gpu:
     """One GPU of this machine, remembered by ``uuid``; ``index`` is its place in PCI order.
 
-    ``total`` is what programs can have of it; ``capability`` is CUDA's (major, minor), (0, 0) where
-    it is not known. ``outside`` is the memory that processes outside mgpu use, ``used`` what all use;
-    ``processes`` are the largest of them. ``available`` is False while nothing may be started on
-    it; ``note`` then says why.
+    ``total`` is what programs can have of it. ``outside`` is the memory that processes outside
+    mgpu use, ``used`` what all use; ``processes`` are the largest of them. ``available`` is False
+    while nothing may be started on it; ``note`` then says why. ``capability`` is CUDA's (major,
+    minor), (0, 0) where it is not known.
     """
 
     uuid: str

@@ -87,6 +87,19 @@ def format_memory(mib: int) -> str:
     return f"{mib >> 10}G" if mib and not mib & 1023 else f"{mib}M"
 
 
+def parse_capability(text: str) -> tuple[int, int]:
+    """(major, minor) of a CUDA compute capability, ``8.0`` or ``9``."""
+    match = re.fullmatch(r"(?a)(\d{1,2})(?:\.(\d))?", text.strip())
+    if match is None:
+        raise ValueError(f"{quoted(text)} is not a compute capability; write 8.0")
+    return int(match[1]), int(match[2] or 0)
+
+
+def format_capability(capability: tuple[int, int]) -> str:
+    """``8.0`` for (8, 0)."""
+    return f"{capability[0]}.{capability[1]}"
+
+
 def visible(text: str) -> str:
     """``text`` with all that would act on a terminal or reorder a line (bidi) written out."""
     return text if text.isprintable() else "".join(map(_escaped, text))

@@ -15,9 +15,18 @@ import pytest
 
 from mgpu.gpus.base import Monitor, unavailable
 from mgpu.gpus.link import ANSWER_LIMIT, START_LIMIT, MonitorLink, open_monitor
-from mgpu.model.gpu import Inventory
+from mgpu.model.gpu import Inventory, Link
 from mgpu.model.time import Now
-from tests.lib.fakenvml import GPU_IS_LOST, NO_DRIVER, FakeDriver, build, gpu
+from tests.lib.fakenvml import (
+    GPU_IS_LOST,
+    NO_DRIVER,
+    FakeDriver,
+    build,
+    capability,
+    gpu,
+    level,
+    nvlink,
+)
 from tests.lib.waiting import eventually
 
 NOW = Now(1_700_000_000.0, 1000.0)
@@ -138,6 +147,20 @@ def test_simulated_gpus_cost_no_descriptor_and_no_wake_up(opened: Open) -> None:
     assert not monitor.expired(later(1e9))
 
 
+def test_simulated_gpus_have_the_capability_and_the_links_that_the_settings_say(
+    opened: Open,
+) -> None:
+    pair = {"name": "A", "memory": 16384, "count": 2, "used": 0, "capability": (8, 6), "numa": 0}
+    tables = [pair | {"nvlink": 0}, pair | {"switch": 3}, pair | {"count": 1}]
+    inventory = next_from(opened("simulated", tables))
+    assert {one.capability for one in inventory.gpus} == {(8, 6)}
+    row = (Link.SELF, Link.NVLINK, Link.NUMA, Link.NUMA, Link.NUMA)
+    assert inventory.topology[0] == row
+    assert inventory.topology[2][3] == Link.SWITCH
+    (plain, other) = next_from(opened("simulated")).topology
+    assert (plain[1], other[1]) == (Link.SYSTEM, Link.SELF)
+
+
 # ------------------------------------------------------------ NVML
 
 
@@ -148,6 +171,49 @@ def test_nvml_tells_names_uuids_and_memory_that_programs_can_have(
     assert (first.uuid, first.name) == ("GPU-a", "NVIDIA H200")
     assert (first.total, first.used, first.outside) == (143771 - RESERVED, 1024, 1024)
     assert (second.uuid, second.name, second.total) == ("GPU-b", "NVIDIA L4", 24564 - RESERVED)
+
+
+def test_nvml_tells_capabilities(driver: FakeDriver, opened: Open) -> None:
+    driver.show(*TWO, capability(1, 8, 9))
+    assert [one.capability for one in next_from(opened("nvml")).gpus] == [(9, 0), (8, 9)]
+
+
+def test_nvml_tells_what_is_nearest_above_two_gpus(driver: FakeDriver, opened: Open) -> None:
+    gpus = [gpu(f"GPU-{n}", 1000) for n in range(7)]
+    levels = [level(0, n, common) for n, common in enumerate((0, 10, 20, 30, 40, 50), start=1)]
+    driver.show(*gpus, *levels)
+    first, *others = next_from(opened("nvml")).topology
+    switch, numa, system = Link.SWITCH, Link.NUMA, Link.SYSTEM
+    assert first == (Link.SELF, switch, switch, switch, numa, numa, system)
+    assert [row[0] for row in others] == list(first[1:])
+
+
+def test_gpus_are_joined_by_nvlink_or_by_a_common_nvswitch(
+    driver: FakeDriver, opened: Open
+) -> None:
+    gpus = [gpu(f"GPU-{n}", 1000) for n in range(5)]
+    chain = [nvlink(0, 2, 17), nvlink(1, 0, 16), nvlink(1, 1, 18), nvlink(2, 0, 17)]
+    driver.show(*gpus, *chain, *(nvlink(n, 3, 99, switch=True) for n in (3, 4)))
+    matrix = next_from(opened("nvml")).topology
+    joined = {(a, b) for a in range(5) for b in range(a) if matrix[a][b] == Link.NVLINK}
+    assert joined == {(1, 0), (2, 1), (4, 3)}
+
+
+def test_links_of_a_gpu_that_is_lost_stay_known(driver: FakeDriver, opened: Open) -> None:
+    monitor = opened("nvml")
+    before = next_from(monitor).topology
+    driver.show(gpu("GPU-a", 143771, error=GPU_IS_LOST), TWO[1])
+    assert next_from(monitor).topology == before == ((5, 3), (3, 5))
+
+
+def test_links_of_a_gpu_that_was_lost_at_first_are_found_when_it_is_well(
+    driver: FakeDriver, opened: Open
+) -> None:
+    driver.show(gpu("GPU-a", 143771, error=GPU_IS_LOST), TWO[1])
+    monitor = opened("nvml")
+    assert next_from(monitor).topology == ((5, 1), (1, 5))
+    driver.show(*TWO)
+    assert next_from(monitor).topology == ((5, 3), (3, 5))
 
 
 def test_processes_of_jobs_are_told_from_those_of_others(driver: FakeDriver, opened: Open) -> None:

@@ -4,6 +4,9 @@
  *   gpu <uuid> <MiB total> <MiB used> <util%> <tempC> <err> <name...>     (err: code every per-device call returns)
  *   proc <gpu index> <pid> <MiB>
  *   hang 1                       (every call waits for ever)
+ *   cap <gpu index> <major> <minor>                 (default: 9 0)
+ *   topo <gpu index> <gpu index> <level>            (both ways; default: 10 within groups of 4, else 50)
+ *   nvlink <gpu index> <link> <remote PCI bus, decimal> <remote type>     (GPU i has bus 16 + i; type 0 GPU, 2 switch)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,16 +18,20 @@
 #define API __attribute__((visibility("default")))
 typedef int R; typedef struct G *D;
 enum {OK=0,UNINIT=1,INVAL=2,NOTSUP=3,NOTFOUND=6,SMALL=7,NODRV=9,GONE=15,VERSION=25};
-struct G { char uuid[96],name[96]; unsigned long long total,used; unsigned util,temp; int err, idx; };
+#define MAXL 36
+struct G { char uuid[96],name[96]; unsigned long long total,used; unsigned util,temp; int err, idx, major, minor, topo[MAXG], bus[MAXL], kind[MAXL]; };
 struct P { int gpu; unsigned pid; unsigned long long mem; };
 static struct G g[MAXG]; static struct P p[MAXP]; static int ng,np,initerr,refs; static char drv[80]="580.65.06";
 static pthread_mutex_t mu=PTHREAD_MUTEX_INITIALIZER;
 static void load(void){
   const char*f=getenv("FAKE_NVML_STATE"); if(!f)f="/run/fake-nvml/state"; FILE*h=fopen(f,"re"); ng=np=0; initerr=0; if(!h)return; char l[512];
   while(fgets(l,sizeof l,h)){ struct G*x=&g[ng]; unsigned long long t,u;
-    if(ng<MAXG&&sscanf(l,"gpu %95s %llu %llu %u %u %d %95[^\n]",x->uuid,&t,&u,&x->util,&x->temp,&x->err,x->name)==7){x->total=t<<20;x->used=u<<20;x->idx=ng++;}
+    if(ng<MAXG&&sscanf(l,"gpu %95s %llu %llu %u %u %d %95[^\n]",x->uuid,&t,&u,&x->util,&x->temp,&x->err,x->name)==7){x->total=t<<20;x->used=u<<20;x->idx=ng++;x->major=9;x->minor=0;for(int i=0;i<MAXG;i++)x->topo[i]=-1;for(int i=0;i<MAXL;i++)x->bus[i]=-1;}
     else if(np<MAXP&&sscanf(l,"proc %d %u %llu",&p[np].gpu,&p[np].pid,&t)==3)p[np++].mem=t<<20;
-    else { sscanf(l,"driver %79s",drv); sscanf(l,"init %d",&initerr); int w=0; sscanf(l,"hang %d",&w); while(w)pause();} }
+    else { int a,b,c,k; if(sscanf(l,"cap %d %d %d",&a,&b,&c)==3&&a>=0&&a<ng){g[a].major=b;g[a].minor=c;}
+      if(sscanf(l,"topo %d %d %d",&a,&b,&c)==3&&a>=0&&a<ng&&b>=0&&b<ng)g[a].topo[b]=g[b].topo[a]=c;
+      if(sscanf(l,"nvlink %d %d %d %d",&a,&b,&c,&k)==4&&a>=0&&a<ng&&b>=0&&b<MAXL){g[a].bus[b]=c;g[a].kind[b]=k;}
+      sscanf(l,"driver %79s",drv); sscanf(l,"init %d",&initerr); int w=0; sscanf(l,"hang %d",&w); while(w)pause();} }
   fclose(h); }
 #define ENTER pthread_mutex_lock(&mu); load(); R r_=OK; if(!refs) r_=UNINIT;
 #define DEV   ENTER if(!r_){ if(!d||d<g||d>=g+ng) r_=INVAL; else if(d->err) r_=d->err; } if(!r_)
@@ -57,7 +64,7 @@ API R nvmlDeviceGetEnforcedPowerLimit(D d,unsigned*t){DEV *t=500000; LEAVE}
 API R nvmlDeviceGetPersistenceMode(D d,int*t){DEV *t=1; LEAVE}
 API R nvmlDeviceGetComputeMode(D d,int*t){DEV *t=0; LEAVE}
 API R nvmlDeviceGetMigMode(D d,unsigned*c,unsigned*q){(void)c;(void)q;DEV r_=NOTSUP; LEAVE}
-API R nvmlDeviceGetCudaComputeCapability(D d,int*a,int*b){DEV {*a=9;*b=0;} LEAVE}
+API R nvmlDeviceGetCudaComputeCapability(D d,int*a,int*b){DEV {*a=d->major;*b=d->minor;} LEAVE}
 struct PCI{char legacy[16];unsigned domain,bus,device,id,sub;char busId[32];};
 API R nvmlDeviceGetPciInfo_v3(D d,struct PCI*q){DEV {memset(q,0,sizeof*q);q->bus=16+d->idx;q->id=0x233510de;snprintf(q->legacy,16,"0000:%02X:00.0",q->bus);snprintf(q->busId,32,"00000000:%02X:00.0",q->bus);} LEAVE}
 struct PI{unsigned pid;unsigned long long mem;unsigned gi,ci;};
@@ -67,5 +74,8 @@ API R nvmlDeviceGetComputeRunningProcesses_v3(D d,unsigned*n,struct PI*o){return
 API R nvmlDeviceGetGraphicsRunningProcesses_v3(D d,unsigned*n,struct PI*o){return procs(d,n,o,0);}
 API R nvmlDeviceGetMPSComputeRunningProcesses_v3(D d,unsigned*n,struct PI*o){return procs(d,n,o,0);}
 API R nvmlDeviceGetTotalEccErrors(D d,int t,int c,unsigned long long*v){(void)t;(void)c;DEV *v=0; LEAVE}
-API R nvmlDeviceGetTopologyCommonAncestor(D d,D e,int*l){DEV *l=(d->idx/4==e->idx/4)?10:50; LEAVE}
+API R nvmlDeviceGetTopologyCommonAncestor(D d,D e,int*l){DEV {if(!e||e<g||e>=g+ng)r_=INVAL;else *l=d->topo[e->idx]>=0?d->topo[e->idx]:(d->idx/4==e->idx/4)?10:50;} LEAVE}
+API R nvmlDeviceGetNvLinkState(D d,unsigned n,unsigned*s){DEV {if(n>=MAXL)r_=INVAL;else *s=d->bus[n]>=0;} LEAVE}
+API R nvmlDeviceGetNvLinkRemotePciInfo_v2(D d,unsigned n,struct PCI*q){DEV {if(n>=MAXL||d->bus[n]<0)r_=INVAL;else{memset(q,0,sizeof*q);q->bus=d->bus[n];snprintf(q->busId,32,"00000000:%02X:00.0",q->bus);}} LEAVE}
+API R nvmlDeviceGetNvLinkRemoteDeviceType(D d,unsigned n,unsigned*t){DEV {if(n>=MAXL||d->bus[n]<0)r_=INVAL;else *t=d->kind[n];} LEAVE}
 API R nvmlDeviceGetCpuAffinity(D d,unsigned n,unsigned long*s){DEV {for(unsigned i=0;i<n;i++)s[i]=0;s[0]=d->idx<4?1:2;} LEAVE}

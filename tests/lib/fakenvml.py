@@ -52,3 +52,18 @@ class FakeDriver:
 def gpu(uuid: str, total: int, used: int = 0, error: int = 0, name: str = "NVIDIA H200") -> str:
     """The line of one GPU."""
     return f"gpu {uuid} {total} {used} 0 40 {error} {name}"
+
+
+def capability(index: int, major: int, minor: int) -> str:
+    """The line of a GPU's compute capability."""
+    return f"cap {index} {major} {minor}"
+
+
+def level(one: int, other: int, common: int) -> str:
+    """The line of the nearest thing above two GPUs, as in nvmlGpuTopologyLevel_t."""
+    return f"topo {one} {other} {common}"
+
+
+def nvlink(index: int, number: int, bus: int, *, switch: bool = False) -> str:
+    """The line of one NVLink, which ends at the PCI bus of a GPU (16 and its index) or a switch."""
+    return f"nvlink {index} {number} {bus} {2 if switch else 0}"

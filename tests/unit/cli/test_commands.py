@@ -62,6 +62,7 @@ def test_cancel_as_administrator(
 
 GPU = {"index": 0, "uuid": "GPU-1", "name": "NVIDIA A100", "total": 40960, "outside": 0}
 GPU |= {"reserved": 0, "free": 40960, "available": True, "note": "", "jobs": []}
+GPU |= {"capability": "8.0"}
 MACHINE = {
     "backend": "simulated",
     "version": "0.1.0",
@@ -76,14 +77,23 @@ MACHINE = {
             "free": 31936,
             "jobs": [[7, "alice", 8000, 3723.5, "RUNNING"], [8, "bob", None, 5, "COMPLETING"]],
         },
-        GPU | {"index": 10, "free": 0, "available": False, "note": "lost (Xid 79)"},
+        GPU
+        | {"index": 10, "free": 0, "available": False, "note": "lost (Xid 79)", "capability": ""},
     ],
+    "topology": [
+        ["SELF", "NVLINK", "SYSTEM"],
+        ["NVLINK", "SELF", "SYSTEM"],
+        ["SYSTEM", "SYSTEM", "SELF"],
+    ],
+    "host": {"cpus": 64, "cpus_reserved": 8, "memory": 515000, "memory_reserved": 0},
     "pending": 4,
     "running": 2,
 }
 
 
-@pytest.mark.parametrize(("name", "args"), [("table", []), ("json", ["--json"])])
+@pytest.mark.parametrize(
+    ("name", "args"), [("table", []), ("json", ["--json"]), ("topology", ["--topology"])]
+)
 def test_info(
     name: str, args: list[str], run: Run, server: FakeServer, golden: Golden, capsys: Capture
 ) -> None:
@@ -96,6 +106,14 @@ def test_info_without_gpus(run: Run, server: FakeServer, golden: Golden, capsys:
     server.answer = lambda _: [{"ok": MACHINE | {"gpus": [], "backend": "nvml"}}]
     assert run(info) == 0
     golden.check("cli/info_none.txt", capsys.readouterr().out)
+
+
+def test_a_topology_that_is_not_known_is_said_to_be(
+    run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    server.answer = lambda _: [{"ok": MACHINE | {"topology": []}}]
+    assert run(info, "--topology") == 0
+    assert capsys.readouterr().out == "It is not known how the GPUs reach each other.\n"
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -100,6 +100,16 @@ TEXTS: list[tuple[str, str, Any]] = [
         '[{name = "A", memory = "1G", count = 2}]',
         [{"name": "A", "memory": 1024, "count": 2, "used": 0}],
     ),
+    (
+        "gpus.simulated",
+        "[{memory = 1024, capability = 8.6, nvlink = 0, numa = 1}]",
+        [
+            {"name": "Simulated GPU", "memory": 1024, "count": 1, "used": 0}
+            | {"capability": (8, 6), "nvlink": 0, "numa": 1}
+        ],
+    ),
+    ("gpus.simulated", "[{memory = 1, capability = 8}]", None),
+    ("gpus.simulated", '[{memory = 1, capability = "8.x"}]', None),
     ("gpus.simulated", "[{}]\nx = 1", None),
     ("scheduling.time_zone", "Europe/Berlin", "Europe/Berlin"),
     ("scheduling.time_zone", "../../etc/passwd", None),
@@ -166,7 +176,8 @@ WRONG: list[tuple[str, str]] = [
     ),
     (
         "[[gpus.simulated]]\nmemory = 5\nnum = 2\n",
-        '1: gpus.simulated: [0]: unknown key "num"; there are name, memory, count, used',
+        '1: gpus.simulated: [0]: unknown key "num"; there are name, memory, count, used, '
+        "capability, nvlink, switch, numa",
     ),
     (
         "[[gpus.simulated]]\nmemory = 5\ncount = 65\n",

@@ -83,10 +83,12 @@ def change(world: World, wish: ChangeRepeat, now: Now) -> tuple[list[Event], Out
 
 
 def settle(world: World, now: Now) -> list[Event]:
-    """The next run that is due, if any."""
+    """The next run that is due, if any. Without a calendar none is."""
+    if world.next_run is None:
+        return []
     waiting = [one for one in world.records.all(Recurring) if not one.paused]
     for one in waiting:
-        if one.next <= now.wall and world.next_run is not None:
+        if one.next <= now.wall:
             return _run(world, one, now)
     wait = min([*(one.next - now.wall for one in waiting), LOOK_AT_WALL]) if waiting else None
     world.derived[_KEY] = None if wait is None else now.boot + max(0.0, wait)

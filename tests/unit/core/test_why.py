@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from mgpu.core.forecast import Expected, forecast
 from mgpu.core.policy import Policy
+from mgpu.core.requests import Repeat, Submit
 from mgpu.core.why import why
-from mgpu.testing.builders import EPOCH, Desk, a_spec
+from mgpu.testing.builders import EPOCH, UID, Desk, a_spec
 
 
 def expected(desk: Desk, *jobs: int) -> dict[int, tuple[float, tuple[int, ...], int]]:
@@ -33,6 +34,16 @@ def test_what_waits_for_a_job_without_limit_has_no_known_start() -> None:
     desk.run()
     desk.submit(a_spec(limit=10))
     assert expected(desk) == {}
+
+
+def test_recurring_jobs_do_not_stand_in_the_way_of_looking_ahead() -> None:
+    desk = Desk(1000)
+    desk.world.next_run = lambda _cron, _zone, after: after + 60
+    desk.ask(Repeat(Submit(UID, "u", a_spec()), "* * * * *", ""))
+    desk.submit(a_spec(limit=600))
+    desk.run()
+    desk.submit(a_spec(limit=10))
+    assert expected(desk) == {2: (600, (0,), 1)}
 
 
 def test_looking_ahead_changes_nothing() -> None:

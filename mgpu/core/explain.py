@@ -18,7 +18,7 @@ from mgpu.core.policy import effective_limit
 from mgpu.core.schedule import ask_of, bar_of_gpus, bar_of_owner, find_gpus, outlook
 from mgpu.core.tally import Tally
 from mgpu.core.world import World
-from mgpu.model.job import Job, JobSpec, Pending
+from mgpu.model.job import Job, JobSpec, Pending, Stopping
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
 
@@ -69,6 +69,15 @@ def _too_large(world: World, seen: Outlook, job: Job, now: Now) -> Explained | N
     return bar_of_gpus(world, now, job, rooms, Tally()) if rooms else None
 
 
+def leaving_for(world: World, job: Job) -> list[int]:
+    """The jobs that are being switched out for this one."""
+    return [
+        one.id
+        for one in world.placed.values()
+        if isinstance(one.phase, Stopping) and one.phase.preempted == job.id
+    ]
+
+
 def needs(need: Need) -> str:
     """What a job needs, in words: ``2 GPUs with 20480 MiB each``."""
     words = "1 GPU" if need.gpus == 1 else f"{need.gpus} GPUs"
@@ -89,6 +98,11 @@ def _blocked(world: World, seen: Outlook, job: Job, now: Now) -> Explained:
     if not text and (claimed := _claimed(seen, ask, now)):
         return Reason.RESERVATION, claimed
     held = seen.reservation
+    if held is not None and held.job is job and (leaving := leaving_for(world, job)):
+        return (
+            Reason.PREEMPTING,
+            f"{text}; {_holders(leaving)} {'leave' if leaving[1:] else 'leaves'} for it",
+        )
     if reason or held is None or held.job is job:
         return reason or Reason.RESOURCES, text
     first = f"behind job {held.job.id}"

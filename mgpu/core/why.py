@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from mgpu.core.explain import reason_of
+from mgpu.core.explain import leaving_for, reason_of
 from mgpu.core.forecast import Expected, forecast
 from mgpu.core.order import Factors, Scorer
 from mgpu.core.outlook import Reservation
 from mgpu.core.schedule import outlook
 from mgpu.core.world import World
-from mgpu.model.job import Job, Pending, Stopping
+from mgpu.model.job import Job, Pending
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
 from mgpu.model.units import format_duration
@@ -58,12 +58,8 @@ def _reserved(held: Reservation, job: Job, now: Now) -> str:
 
 
 def _leaving(world: World, job: Job) -> list[str]:
-    leaving = [
-        str(one.id)
-        for one in world.placed.values()
-        if isinstance(one.phase, Stopping) and one.phase.preempted == job.id
-    ]
-    return [f"Switched out for it: {', '.join(leaving)}."] if leaving else []
+    leaving = leaving_for(world, job)
+    return [f"Switched out for it: {', '.join(map(str, leaving))}."] if leaving else []
 
 
 def _ranked(made_of: Factors) -> str:

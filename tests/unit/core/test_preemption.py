@@ -12,6 +12,7 @@ from mgpu.core.schedule import schedule
 from mgpu.model import states
 from mgpu.model.events import Preempted
 from mgpu.model.job import JobSpec, Stopping
+from mgpu.model.states import Reason
 from mgpu.testing.builders import UID, Desk, a_spec
 
 CLASSES = {
@@ -52,6 +53,10 @@ def test_a_job_that_outranks_takes_the_place_of_an_idle_one() -> None:
     phase = desk.job(idle).phase
     assert isinstance(phase, Stopping)
     assert phase.preempted == normal
+    assert desk.reason(normal) == (
+        Reason.PREEMPTING,
+        "needs 1 GPU for itself; 0 have that free (gpu0 held by job 1); job 1 leaves for it",
+    )
     job = desk.end(idle, None, 15, cause="cancel")
     assert (job.state, job.restarts) == (states.PENDING, 1)
     assert desk.run() == {normal: (0,)}

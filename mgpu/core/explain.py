@@ -139,7 +139,8 @@ def _describe(world: World, seen: Outlook, need: Need) -> Explained:
     lacking = _short_of_host(seen.host, need)
     if need.gpus == 0:
         many = f"{seen.gpuless} jobs without GPUs run; no more at once"
-        return ("", lacking) if lacking else (Reason.RESOURCES, many)
+        full = 0 < world.policy.max_gpuless <= seen.gpuless and not lacking
+        return (Reason.RESOURCES, many) if full else ("", lacking)
     named = need.wants.uuids
     rooms = [room for room in seen.rooms if not named or room.uuid in named]
     usable = [room for room in rooms if room.available and could_do(room, need)]

@@ -56,7 +56,8 @@ def _check_wants(world: World, spec: JobSpec, wants: Wants) -> None:
 def _refuse_part(gpus: list[Gpu], spec: JobSpec, part: Wants) -> NoReturn:
     asks = f"asks for {_gpus(spec.gpus)}{described(part)}; this machine has {_count(gpus, part)}"
     if part.type:
-        _refuse("spec.gpu_type", f"{asks} (there are: {_stock(gpus)})", _nearest(gpus, part.type))
+        hint = _LOOK if _count(gpus, part) else _nearest(gpus, part.type)
+        _refuse("spec.gpu_type", f"{asks} (there are: {_stock(gpus)})", hint)
     if part.min_total:
         sizes = sorted(gpu.total for gpu in gpus)
         hint = f"ask for {sizes[-spec.gpus]} MiB or less; {_LOOK}"

@@ -104,6 +104,10 @@ def _check_ledger(world: World) -> None:
         for uuid in job.gpus:
             holders.setdefault(uuid, {})[job.id] = job
     _require(world.ledger.holders == holders, "the ledger is not what is held")
+    promised = (world.ledger.cpus, world.ledger.host_mem)
+    specs = [job.spec for job in world.placed.values()]
+    named = (sum(spec.cpus for spec in specs), sum(spec.host_mem for spec in specs))
+    _require(promised == named, f"CPUs and memory promised: {promised} != {named}")
     for room in world.rooms():
         held = sum(job.spec.gpu_mem or 0 for job in holders.get(room.uuid, {}).values())
         gpu = world.gpus[room.uuid]
@@ -120,6 +124,9 @@ def _check_promises(world: World) -> None:
         if gpu is not None:
             held = sum(job.spec.gpu_mem or 0 for job in jobs.values())
             _require(held <= gpu.total - world.policy.margin, f"{uuid}: {held} MiB are promised")
+    host = world.ledger.host(world.policy)
+    _require(host.cpus >= 0, f"{-host.cpus} CPUs are promised twice")
+    _require(host.mem >= 0, f"{-host.mem} MiB of host memory are promised twice")
 
 
 def _check_tally(world: World) -> None:

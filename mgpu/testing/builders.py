@@ -6,6 +6,7 @@ A test says only what matters to it; everything else has a plain default.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 
 from mgpu.core.decide import Reply, decide
 from mgpu.core.explain import reason_of
@@ -25,7 +26,7 @@ from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted
 from mgpu.core.world import World
 from mgpu.model.events import Event
-from mgpu.model.gpu import Gpu, Inventory
+from mgpu.model.gpu import Gpu, Inventory, Link, Topology
 from mgpu.model.job import Job, JobSpec, Phase
 from mgpu.model.time import Now
 
@@ -48,6 +49,23 @@ def an_inventory(*totals: int) -> Inventory:
     return Inventory("simulated", tuple(a_gpu(i, total) for i, total in enumerate(totals)))
 
 
+def links(*groups: str) -> Topology:
+    """Links of GPUs from one word for each: letters that two begin with alike join them.
+
+    None: SYSTEM; one: NUMA; two: SWITCH; three or more: NVLINK. ``links("aaa", "aaa", "ab", "b")``.
+    """
+    row = range(len(groups))
+    return tuple(tuple(_link(groups, one, other) for other in row) for one in row)
+
+
+def _link(groups: tuple[str, ...], one: int, other: int) -> Link:
+    if one == other:
+        return Link.SELF
+    pairs = zip(groups[one], groups[other], strict=False)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return Link(min(Link.SYSTEM + common, Link.NVLINK))
+
+
 def a_spec(
     gpus: int = 1,
     mem: int | None = None,
@@ -56,11 +74,14 @@ def a_spec(
     limit: int | None = None,
     requeue: bool = True,
     spec_id: int = 1,
+    cpus: int = 0,
+    host_mem: int = 0,
 ) -> JobSpec:
     """What a job asks for."""
     return JobSpec(
-        spec_id, "train", "python train.py", "/home/u", gpus, mem, exclusive, limit, requeue
-    )
+        spec_id, "train", "python train.py", "/home/u", gpus, mem, exclusive, limit, requeue,
+        cpus=cpus, host_mem=host_mem,
+    )  # fmt: skip
 
 
 def a_job(number: int, phase: Phase, spec: JobSpec | None = None, *, attempt: int = 0) -> Job:
@@ -143,6 +164,10 @@ class Desk:
         """Why it waits."""
         return reason_of(self.world, self.job(number), self.now)
 
+    def set_gpus(self, *gpus: Gpu, links: Topology = ()) -> None:
+        """These are the GPUs from now on, and how they reach each other."""
+        self.world.set_inventory(Inventory("simulated", gpus, links))
+
     def set_gpu(
         self,
         index: int,
@@ -160,7 +185,7 @@ class Desk:
             note=known.note if note is None else note,
         )
         gpus = {**self.world.gpus, known.uuid: new}
-        self.world.set_inventory(Inventory("simulated", tuple(gpus.values())))
+        self.world.set_inventory(self.inventory()._replace(gpus=tuple(gpus.values())))
         check_invariants(self.world)
 
     def renumber(self, order: dict[str, int]) -> None:
@@ -175,4 +200,4 @@ class Desk:
 
     def inventory(self) -> Inventory:
         """The GPUs as they are known now."""
-        return Inventory(self.world.backend, tuple(self.world.gpus.values()))
+        return self.world.inventory

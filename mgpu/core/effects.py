@@ -95,7 +95,7 @@ def _for_job(world: World, job: Job, seen: str | None, granted: int) -> Effect |
         return None
     phase = job.phase
     if isinstance(phase, Stopping):
-        return Stop(job.id, job.attempt, world.policy.grace, phase.preempted != 0)
+        return Stop(job.id, job.attempt, world.policy.grace, phase.goes_on)
     if seen == LIVE and (job.extension or granted) and isinstance(phase, Running):
         seconds = effective_limit(job.spec, world.policy) + job.extension
         return Extend(job.id, job.attempt, seconds) if seconds != granted else None

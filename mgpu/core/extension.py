@@ -92,7 +92,7 @@ def _is_wanted(world: World, seen: Outlook, job: Job, length: int, now: Now) -> 
     host.give(need)
     for room in rooms:
         if job.id in room.jobs:
-            room.give(job.id, need)
+            room.give(job.id)
     ask = ask_of(world, job, need, now)._replace(end=now.boot + LEAD + length)
     own = [room for room in seen.rooms if room.uuid in job.gpus]
     if len(seen.open_to(ask, own)) < len(own):

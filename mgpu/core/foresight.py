@@ -57,12 +57,16 @@ def reserve(job: Job, ask: Ask, seen: Outlook, held: list[Holding]) -> Reservati
     None where it never does: claims of others keep it off until an administrator changes them.
     """
     later = {room.uuid: room.copy() for room in seen.rooms}
+    if any(room.cleaning for room in seen.rooms):
+        held = [Holding(seen.boot, 0.0, 0, ask.need, ()), *held]
+    for room in later.values():
+        room.cleaning = False
     host = seen.host.copy()
     ends = {claim.end for on_gpu in seen.claims.values() for claim in on_gpu}
     for step in sorted([*held, *(Holding(end, 0.0, 0, ask.need, ()) for end in ends)]):
         for uuid in step.gpus:
             if uuid in later:
-                later[uuid].give(step.job, step.need)
+                later[uuid].give(step.job)
         if step.job:
             host.give(step.need)
         gpus = _fit(later, host, ask, seen, step.end)

@@ -109,8 +109,10 @@ def _check_ledger(world: World) -> None:
     named = (sum(spec.cpus for spec in specs), sum(spec.host_mem for spec in specs))
     _require(promised == named, f"CPUs and memory promised: {promised} != {named}")
     for room in world.rooms():
-        held = sum(job.spec.gpu_mem or 0 for job in holders.get(room.uuid, {}).values())
         gpu = world.gpus[room.uuid]
+        used = dict(gpu.measured)
+        jobs = holders.get(room.uuid, {}).values()
+        held = sum(max(job.spec.gpu_mem or 0, used.get(job.id, 0)) for job in jobs)
         free = gpu.total - world.policy.margin - gpu.outside - held
         _require(room.free == free, f"gpu{room.index}: {room.free} MiB free, should be {free}")
 

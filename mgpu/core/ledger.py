@@ -72,9 +72,11 @@ class Ledger:
             gpu.total - policy.margin,
             gpu.outside,
             available=gpu.available,
-            quiet=gpu.outside <= policy.unmanaged_ignore,
+            quiet=gpu.foreign <= policy.unmanaged_ignore,
+            cleaning=gpu.cleaning,
             machine=machine,
         )
+        measured = dict(gpu.measured)
         for job in self.on(gpu.uuid):
-            room.take(job.id, need_of(job.spec))
+            room.take(job.id, need_of(job.spec), measured.get(job.id, 0))
         return room

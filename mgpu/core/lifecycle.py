@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mgpu.core import quotas, share
+from mgpu.core.gates import GATES
+from mgpu.core.setbacks import SHORT, crashes_after, pause_after, started_wall
 from mgpu.core.tally import weight
 from mgpu.core.world import World
 from mgpu.model import states
@@ -20,10 +22,13 @@ from mgpu.model.events import (
     DependencyChanged,
     Erased,
     Event,
+    Evicted,
     Extended,
     Finished,
     Held,
     Launched,
+    Measured,
+    Noted,
     Preempted,
     PriorityChanged,
     Recorded,
@@ -38,16 +43,7 @@ from mgpu.model.events import (
 from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
 from mgpu.model.records import Array
 from mgpu.model.states import Reason
-
-#: Seconds after which a run is none that the machine went down under soon.
-LASTING: Final = 86400.0
-
-
-#: Seconds: a run that is over sooner is short. So many short ones are put back at once; after that
-#: each waits twice as long as the one before, up to the last number.
-SHORT: Final = 10.0
-FREE_TURNS: Final = 3
-LONGEST_PAUSE: Final = 60
+from mgpu.model.time import Now
 
 
 class IllegalTransition(Exception):
@@ -76,13 +72,6 @@ def forget_boot(world: World) -> None:
     world.move_on()
 
 
-def crashes_after(job: Job, wall: float) -> int:
-    """How often in a row the machine has gone down under a job, now that it has again."""
-    started = _started_wall(job)
-    lasted = started is not None and wall - started >= LASTING
-    return 1 if lasted else job.crashes + 1
-
-
 def _is_current(world: World, job: Job | None, event: Event) -> bool:
     """Whether the event speaks of the attempt that is under way, or of ids not yet given.
 
@@ -91,7 +80,7 @@ def _is_current(world: World, job: Job | None, event: Event) -> bool:
     if isinstance(event, Submitted):
         return event.job >= world.next_id and event.count >= 1
     if isinstance(event, Requeued | CancelRequested) and job and isinstance(job.phase, Stopping):
-        return job.phase.preempted != 0 and getattr(event, "attempt", job.attempt) == job.attempt
+        return job.phase.goes_on and getattr(event, "attempt", job.attempt) == job.attempt
     attempt = getattr(event, "attempt", None)
     if job is None or attempt is None:
         return job is not None
@@ -112,6 +101,9 @@ def _keep(world: World, event: Recorded | Erased) -> None:
         world.records.drop(event.kind, event.key)
         if event.kind == Array.__name__:
             world.arrays.empty.discard(int(event.key))
+    kind = type(event.record).__name__ if isinstance(event, Recorded) else event.kind
+    if kind in GATES:
+        world.judge()
     world.move_on()
 
 
@@ -156,6 +148,7 @@ def _split(world: World, job: Job, event: Split) -> None:
 def _started(world: World, job: Job, event: Started) -> None:
     world.dequeue(job)
     job.attempt = event.attempt
+    job.peaks, job.note = (), ""
     job.phase = Starting(event.gpus, event.at)
     world.place(job)
     world.touch(job)
@@ -194,12 +187,12 @@ def _cancelled_instead(world: World, job: Job, event: CancelRequested) -> None:
     """It was to be switched out; now it is to end."""
     phase = job.phase
     assert isinstance(phase, Stopping)  # noqa: S101 - the table says so
-    job.phase = replace(phase, by=event.uid, preempted=0)
+    job.phase = replace(phase, by=event.uid, preempted=0, cause="")
     world.touch(job)
 
 
 def _deferred(world: World, job: Job, event: Deferred) -> None:
-    world.displace(job)
+    world.displace(job, event.at)
     job.deferrals += event.counted
     job.phase = Pending(event.at.wall, event.eligible, event.reason, event.detail)
     _wait(world, job)
@@ -207,10 +200,11 @@ def _deferred(world: World, job: Job, event: Deferred) -> None:
 
 def _requeued(world: World, job: Job, event: Requeued) -> None:
     job.crashes = crashes_after(job, event.at.wall) if event.state == states.NODE_FAIL else 0
-    pause = _pause(job, event)
-    _put_back(world, job, event.at.wall)
+    pause = pause_after(job, event)
+    idle = isinstance(job.phase, Stopping) and job.phase.cause == states.IDLE
+    _put_back(world, job, event.at)
     job.restarts += 1
-    if event.state == states.PREEMPTED:  # it did nothing to lose its place
+    if event.state == states.PREEMPTED and not idle:  # it did nothing to lose its place
         job.phase = Pending(job.submitted)
     else:
         _to_the_end(world, job)
@@ -220,20 +214,8 @@ def _requeued(world: World, job: Job, event: Requeued) -> None:
     _wait(world, job)
 
 
-def _pause(job: Job, event: Requeued) -> float:
-    """Seconds to wait before the next run of a job that comes back again and again at once.
-
-    Else one user could keep the machine busy with nothing but starting their jobs.
-    """
-    started = _started_wall(job)
-    if event.state != states.TIMEOUT or started is None or event.at.wall - started >= SHORT:
-        return 0.0
-    turns = job.restarts - FREE_TURNS
-    return float(min(2**turns, LONGEST_PAUSE)) if turns >= 0 else 0.0
-
-
 def _retried(world: World, job: Job, event: Retried) -> None:
-    _put_back(world, job, event.at.wall)
+    _put_back(world, job, event.at)
     job.restarts += 1
     job.failures += 1
     job.crashes = 0
@@ -249,13 +231,14 @@ def _failure(event: Retried) -> str:
     return "failed" if event.code is None else f"failed with code {event.code}"
 
 
-def _put_back(world: World, job: Job, wall: float) -> None:
+def _put_back(world: World, job: Job, at: Now) -> None:
     """Out of its attempt, which is paid for."""
-    share.charge(world, job, wall)
-    quotas.charge(world, job, wall)
-    world.displace(job)
+    share.charge(world, job, at.wall)
+    quotas.charge(world, job, at.wall)
+    world.displace(job, at)
     job.deferrals = job.extension = 0
-    job.phase = Pending(wall)
+    job.note = ""
+    job.phase = Pending(at.wall)
 
 
 def _to_the_end(world: World, job: Job) -> None:
@@ -264,10 +247,10 @@ def _to_the_end(world: World, job: Job) -> None:
 
 
 def _finished(world: World, job: Job, event: Finished) -> None:
-    gpus, started = job.gpus, _started_wall(job)
+    gpus, started = job.gpus, started_wall(job)
     share.charge(world, job, event.at.wall)
     quotas.charge(world, job, event.at.wall)
-    world.displace(job)
+    world.displace(job, event.at)
     # The wall clock may have been set back meanwhile; a duration is never negative.
     ended = max(event.at.wall, job.submitted if started is None else started)
     job.phase = Ended(event.state, ended, started, event.code, event.signal, event.detail, gpus)
@@ -286,6 +269,24 @@ def _preempted(world: World, job: Job, event: Preempted) -> None:
     assert isinstance(phase, Running)  # noqa: S101 - the table says so
     known = (phase.started, phase.pid, phase.ticks)
     job.phase = Stopping(phase.gpus, 0, *known, preempted=event.by)
+    world.touch(job)
+
+
+def _evicted(world: World, job: Job, event: Evicted) -> None:
+    phase = job.phase
+    assert isinstance(phase, Running)  # noqa: S101 - the table says so
+    known = (phase.started, phase.pid, phase.ticks)
+    job.phase = Stopping(phase.gpus, 0, *known, cause=event.cause, detail=event.detail)
+    world.touch(job)
+
+
+def _measured(world: World, job: Job, event: Measured) -> None:
+    job.peaks = event.peaks
+    world.touch(job)
+
+
+def _noted(world: World, job: Job, event: Noted) -> None:
+    job.note = event.text
     world.touch(job)
 
 
@@ -337,13 +338,6 @@ def _waits_since(job: Job) -> float:
     return job.phase.since if isinstance(job.phase, Pending) else job.submitted
 
 
-def _started_wall(job: Job) -> float | None:
-    phase = job.phase
-    if isinstance(phase, Running | Stopping) and phase.started is not None:
-        return phase.started.wall
-    return None
-
-
 #: (phase, event) -> what it does. ``NoneType``: there is no such active job.
 TRANSITIONS: Final[Mapping[tuple[type, type], Callable[[World, Any, Any], None]]] = {
     (type(None), Submitted): _submitted,
@@ -367,6 +361,10 @@ TRANSITIONS: Final[Mapping[tuple[type, type], Callable[[World, Any, Any], None]]
     (Running, Finished): _finished,
     (Running, Preempted): _preempted,
     (Running, Extended): _extended,
+    (Running, Evicted): _evicted,
+    (Running, Measured): _measured,
+    (Running, Noted): _noted,
+    (Stopping, Measured): _measured,
     (Stopping, CancelRequested): _cancelled_instead,
     (Stopping, Requeued): _requeued,
     (Stopping, Launched): _launched_too_late,

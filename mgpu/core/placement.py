@@ -48,13 +48,14 @@ class Room:
     """What one GPU can still take. Mutable: a pass fills a private copy.
 
     ``usable`` is its memory less the margin, ``outside`` what outsiders use of it, ``free`` what
-    is left beside the ``jobs`` (ids). ``alone`` is True when its one job does not share;
-    ``quiet`` when outsiders use no more than the policy ignores. ``machine`` knows the rest.
+    is left beside the ``jobs`` (what counts for each, by id). ``alone`` is True when its one job
+    does not share; ``quiet`` when outsiders use no more than the policy ignores. What is
+    ``cleaning`` can take nothing yet, but soon. ``machine`` knows the rest.
     """
 
     __slots__ = (
-        "alone", "available", "free", "index", "jobs", "machine", "outside", "quiet", "usable",
-        "uuid",
+        "alone", "available", "cleaning", "free", "index", "jobs", "machine", "outside", "quiet",
+        "usable", "uuid",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class Room:
         *,
         available: bool,
         quiet: bool,
+        cleaning: bool = False,
         machine: Machine = NO_MACHINE,
     ) -> None:
         self.uuid = uuid
@@ -75,29 +77,30 @@ class Room:
         self.free = usable - outside
         self.available = available
         self.quiet = quiet
+        self.cleaning = cleaning
         self.machine = machine
-        self.jobs: list[int] = []
+        self.jobs: dict[int, int] = {}
         self.alone = False
 
     def copy(self) -> Room:
         """The same room, to be filled independently."""
         twin = Room(
             self.uuid, self.index, self.usable, self.outside,
-            available=self.available, quiet=self.quiet, machine=self.machine,
+            available=self.available, quiet=self.quiet, cleaning=self.cleaning,
+            machine=self.machine,
         )  # fmt: skip
         twin.free, twin.alone, twin.jobs = self.free, self.alone, self.jobs.copy()
         return twin
 
-    def take(self, job: int, need: Need) -> None:
-        """Put a job here."""
-        self.jobs.append(job)
-        self.free -= need.mem or 0
+    def take(self, job: int, need: Need, measured: int = 0) -> None:
+        """Put a job here; what it was promised counts, or what it uses where that is more."""
+        self.jobs[job] = max(need.mem or 0, measured)
+        self.free -= self.jobs[job]
         self.alone = not need.shares
 
-    def give(self, job: int, need: Need) -> None:
+    def give(self, job: int) -> None:
         """Take a job away again."""
-        self.jobs.remove(job)
-        self.free += need.mem or 0
+        self.free += self.jobs.pop(job)
         self.alone = False
 
     def suits(self, wants: Wants) -> bool:
@@ -148,7 +151,7 @@ def need_of(spec: JobSpec) -> Need:
 
 def fits(room: Room, need: Need) -> bool:
     """Whether one GPU of ``need`` can be this one."""
-    if not room.available or room.alone or room.free < (need.mem or 0):
+    if not room.available or room.cleaning or room.alone or room.free < (need.mem or 0):
         return False
     return (need.shares or (not room.jobs and room.quiet)) and room.suits(need.wants)
 

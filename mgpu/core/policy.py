@@ -65,6 +65,10 @@ class Policy:
     placement: str = "pack"  # or "spread", "sequential", "random"
     cpus: int = 0  # of the machine, for jobs that name some; 0: no bound
     host_memory: int = 0  # as well
+    cleaning: bool = False  # GPUs are given out again when their last job is seen to be gone
+    cleaning_limit: float = 30.0  # after so long with something left a GPU is dirty
+    outsiders: str = "avoid"  # or "ignore", "report", "kill"
+    devices: frozenset[int] | None = None  # indices of the GPUs that may be used; None: all
 
     def class_of(self, qos: str) -> QosClass:
         """The class that ``qos`` names; the usual one where it is not known any more."""

@@ -92,7 +92,7 @@ def _to_clear(world: World, room: Room, ask: Ask, losses: dict[int, float]) -> l
     trial = room.copy()
     cleared: list[int] = []
     for number in sorted((n for n in room.jobs if n in losses), key=lambda n: (losses[n], n)):
-        trial.give(number, need_of(world.jobs[number].spec))
+        trial.give(number)
         cleared.append(number)
         if fits(trial, ask.need):
             return cleared
@@ -117,4 +117,4 @@ def _with_host(
 def _vacate(job: Job, rooms: dict[str, Room]) -> None:
     for uuid in job.gpus:
         if uuid in rooms:
-            rooms[uuid].give(job.id, need_of(job.spec))
+            rooms[uuid].give(job.id)

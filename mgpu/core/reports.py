@@ -9,7 +9,6 @@ from __future__ import annotations
 from errno import errorcode
 from typing import Final, NamedTuple
 
-from mgpu.core.lifecycle import crashes_after
 from mgpu.core.requests import (
     AttemptEnded,
     AttemptLost,
@@ -19,6 +18,7 @@ from mgpu.core.requests import (
     Rebooted,
     Report,
 )
+from mgpu.core.setbacks import crashes_after
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import Deferred, Event, Finished, Launched, Requeued, Retried
@@ -78,9 +78,10 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
     switch = world.policy.on_time_limit != "cancel"
     if state == states.TIMEOUT and switch and _may_requeue(world, job):
         return [*events, Requeued(at, job.id, job.attempt, state)]
-    if state in _FAILURES and _may_retry(job):
+    if state in _FAILURES and _may_retry(job) and not isinstance(job.phase, Stopping):
         return [*events, _tried(world, job, at, report.code, report.signal)]
-    how = (state, report.code, report.signal, report.detail)
+    told = job.phase.detail if isinstance(job.phase, Stopping) else ""
+    how = (state, report.code, report.signal, "; ".join(filter(None, (told, report.detail))))
     return [*events, Finished(at, job.id, job.attempt, *how)]
 
 
@@ -136,6 +137,8 @@ def _end_state(job: Job, report: AttemptEnded) -> str:
     if _is_preempted(job):
         done = report.cause == "exit" and (report.code, report.signal) == (0, None)
         return states.COMPLETED if done else states.PREEMPTED
+    if isinstance(job.phase, Stopping) and job.phase.cause == states.MEMORY:
+        return states.OUT_OF_MEMORY
     if isinstance(job.phase, Stopping) or report.cause == "cancel":
         return states.CANCELLED
     if report.cause == "timelimit":
@@ -144,7 +147,7 @@ def _end_state(job: Job, report: AttemptEnded) -> str:
 
 
 def _is_preempted(job: Job) -> bool:
-    return isinstance(job.phase, Stopping) and job.phase.preempted != 0
+    return isinstance(job.phase, Stopping) and job.phase.goes_on
 
 
 def _may_requeue(world: World, job: Job) -> bool:

@@ -6,10 +6,12 @@ Only ``core.lifecycle`` changes jobs; it keeps the indices right through the met
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from mgpu.core.book import Book
 from mgpu.core.dependents import Dependents
+from mgpu.core.gates import Gates
 from mgpu.core.ledger import Ledger
 from mgpu.core.machine import Machine
 from mgpu.core.outlook import Outlook
@@ -19,9 +21,11 @@ from mgpu.core.queue import Queue
 from mgpu.core.roster import Roster
 from mgpu.core.share import commitment
 from mgpu.core.tally import Tally, memory_of
-from mgpu.model.gpu import Gpu, Inventory
+from mgpu.core.traces import Traces
+from mgpu.model.gpu import NOTHING_READ, Gpu, Inventory, Topology
 from mgpu.model.job import Ended, Job, Pending
 from mgpu.model.records import Array, Membership, Quota, Record
+from mgpu.model.time import Now
 
 #: The first Unix time after a given one that a cron expression names in a time zone.
 NextRun = Callable[[str, str, float], float]
@@ -51,9 +55,9 @@ class World:
         records: Iterable[Record] = (),
     ) -> None:
         self.policy = policy
-        self.backend = inventory.backend
         self.gpus: dict[str, Gpu] = {}
-        self.topology = inventory.topology
+        self.inventory = NO_GPUS
+        self.traces = Traces()
         self.machine = Machine()
         self.jobs: dict[int, Job] = {}
         self.placed: dict[int, Job] = {}
@@ -75,8 +79,8 @@ class World:
         self.records = Book(tuple(records))
         self.derived: dict[str, Any] = {}
         self.next_run: NextRun | None = None
-        self.set_inventory(inventory)
         self._load(list(jobs))
+        self.set_inventory(inventory)
 
     def _load(self, jobs: list[Job]) -> None:
         self.add({job.id: job for job in jobs})
@@ -91,23 +95,40 @@ class World:
         self.next_seq = max([self.next_seq, *(job.seq + 1 for job in jobs)])
 
     def set_inventory(self, inventory: Inventory) -> bool:
-        """Take over what is known of the GPUs; False when nothing is new."""
-        gpus = {gpu.uuid: gpu for gpu in sorted(inventory.gpus, key=lambda gpu: gpu.index)}
-        known = (self.gpus, self.backend, self.topology)
-        if known == (gpus, inventory.backend, inventory.topology):
-            return False
-        self.gpus, self.backend, self.topology = gpus, inventory.backend, inventory.topology
-        self.machine = Machine(gpus.values(), self.topology)
-        for job in self.placed.values():  # what a job has of a GPU follows from the GPU's size
-            self.tally.give(job)
-            self.tally.take(job, self._memory(job))
-        self.generation += 1
-        return True
+        """Take over what is known of the GPUs; False when nothing is new but readings."""
+        self.inventory, known = inventory, self.inventory
+        self.traces.look(inventory, self.placed, self.ledger)
+        changed = self.judge()
+        if changed or known.topology != inventory.topology:
+            self.machine = Machine(self.gpus.values(), inventory.topology)
+            for job in self.placed.values():  # what a job has of a GPU follows from its size
+                self.tally.give(job)
+                self.tally.take(job, self._memory(job))
+            self.generation += 1
+        return changed or known.backend != inventory.backend
+
+    def judge(self) -> bool:
+        """Say anew of each GPU whether it may be given out; False when nothing is new."""
+        found = sorted(self.inventory.gpus, key=lambda gpu: gpu.index)
+        gates = Gates(self.records, self.policy, self.traces, self.placed)
+        gpus = {gpu.uuid: gates.judged(gpu) for gpu in found}
+        changed = self.gpus.keys() != gpus.keys() or any(
+            replace(gpu, reading=NOTHING_READ) != replace(gpus[uuid], reading=NOTHING_READ)
+            for uuid, gpu in self.gpus.items()
+        )
+        self.gpus = gpus
+        self.generation += changed
+        return changed
 
     @property
-    def inventory(self) -> Inventory:
-        """The GPUs as they are known."""
-        return Inventory(self.backend, tuple(self.gpus.values()), self.topology)
+    def backend(self) -> str:
+        """Where the knowledge of the GPUs comes from."""
+        return self.inventory.backend
+
+    @property
+    def topology(self) -> Topology:
+        """How the GPUs reach each other, by index."""
+        return self.inventory.topology
 
     def set_policy(self, policy: Policy) -> None:
         """Take over other rules; what runs keeps the limits it was started with."""
@@ -194,9 +215,11 @@ class World:
         self.ledger.take(job)
         self.tally.take(job, self._memory(job))
 
-    def displace(self, job: Job) -> None:
+    def displace(self, job: Job, at: Now) -> None:
         """Give back what a job holds, before its phase changes."""
         del self.placed[job.id]
+        if self.policy.cleaning:
+            self.traces.leave(job, at.boot)
         if job.array:
             self.arrays.displace(job)
         self.placed_of[job.uid] -= 1
@@ -205,6 +228,8 @@ class World:
         self._commit(job, -1)
         self.ledger.give(job)
         self.tally.give(job)
+        if self.policy.cleaning and job.gpus:
+            self.judge()
 
     def _commit(self, job: Job, sign: int) -> None:
         left = self.committed.get(job.uid, 0.0) + sign * commitment(job.spec, self.policy)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, replace
 from typing import Final, Protocol
 
-from mgpu.model.gpu import Gpu, Inventory, Process
+from mgpu.model.gpu import Gpu, Inventory, Process, Reading
 from mgpu.model.time import Now
 
 #: Processes of one GPU that are reported, the largest first.
@@ -73,17 +73,25 @@ def largest(processes: list[Process]) -> tuple[Process, ...]:
 def pack(inventory: Inventory) -> list[object]:
     """The inventory as plain lists, for a message."""
     gpus = [list(astuple(gpu)) for gpu in inventory.gpus]
-    return [inventory.backend, gpus, [list(row) for row in inventory.topology]]
+    topology = [list(row) for row in inventory.topology]
+    return [inventory.backend, gpus, topology, inventory.driver, inventory.taken]
 
 
-def unpack(packed: tuple[str, list[list[object]], list[list[int]]]) -> Inventory:
+def unpack(packed: tuple[str, list[list[object]], list[list[int]], str, float]) -> Inventory:
     """The inventory that :func:`pack` made plain."""
-    backend, gpus, topology = packed
-    return Inventory(backend, tuple(_gpu(*fields) for fields in gpus), tuple(map(tuple, topology)))
+    backend, gpus, topology, driver, taken = packed
+    matrix = tuple(map(tuple, topology))
+    return Inventory(backend, tuple(_gpu(*fields) for fields in gpus), matrix, driver, taken)
 
 
 def _gpu(*fields: object) -> Gpu:
     gpu = Gpu(*fields)  # type: ignore[arg-type]
     major, minor = gpu.capability
     processes = tuple(Process(*process) for process in gpu.processes)
-    return replace(gpu, processes=processes, capability=(major, minor))
+    return replace(
+        gpu,
+        processes=processes,
+        capability=(major, minor),
+        measured=tuple((job, memory) for job, memory in gpu.measured),
+        reading=Reading(*gpu.reading),
+    )

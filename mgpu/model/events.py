@@ -197,6 +197,37 @@ class Extended:
 
 
 @dataclass(frozen=True, slots=True)
+class Evicted:
+    """The attempt is to end because of its own doing: ``cause`` is one of ``states.EVICTIONS``."""
+
+    at: Now
+    job: int
+    attempt: int
+    cause: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The most that the attempt was seen to use of each GPU so far, as (UUID, MiB)."""
+
+    at: Now
+    job: int
+    attempt: int
+    peaks: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The owner is to know ``text`` about the attempt; empty where it is so no longer."""
+
+    at: Now
+    job: int
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """``uid`` (0: the scheduler) put ``record`` in the place of the one with its key."""
 
@@ -234,6 +265,9 @@ Event = (
     | Preempted
     | Retried
     | Extended
+    | Evicted
+    | Measured
+    | Noted
     | Recorded
     | Erased
 )

@@ -5,20 +5,38 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Process(NamedTuple):
     """A process that uses a GPU. ``memory`` is -1 where the driver does not tell.
 
     ``uid`` is -1 when it was gone before it was looked at. ``job`` is the job whose tree it
-    belongs to, 0 for a process outside mgpu.
+    belongs to, 0 for a process outside mgpu. It began at ``ticks`` (see proc(5), starttime), which
+    is the Unix time ``since``; both are 0 where that is not known.
     """
 
     pid: int
     memory: int
     uid: int
     job: int
+    ticks: int = 0
+    since: float = 0.0
+
+
+class Reading(NamedTuple):
+    """What changes all the time and decides nothing; -1 where the driver does not tell.
+
+    Percent of the last sampling period in which anything ran, degrees Celsius, watts.
+    """
+
+    utilization: int = -1
+    temperature: int = -1
+    power: int = -1
+    power_limit: int = -1
+
+
+NOTHING_READ: Final = Reading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +46,16 @@ class Gpu:
     ``total`` is what programs can have of it. ``outside`` is the memory that processes outside
     mgpu use, ``used`` what all use; ``processes`` are the largest of them. ``available`` is False
     while nothing may be started on it; ``note`` then says why. ``capability`` is CUDA's (major,
-    minor), (0, 0) where it is not known.
+    minor), (0, 0) where it is not known. ``bus`` is the PCI address, ``minor`` the number of its
+    device node (-1: not known). A MIG instance is a GPU of its own whose ``card`` is the UUID of
+    the GPU that it is a part of.
+
+    ``measured`` is what the processes of each job use, as (job, MiB); where the driver does not
+    tell of one of them, nothing is told of its job. ``fault`` is the last error that the hardware
+    reported and that only a reset repairs.
+
+    The scheduler adds: ``foreign``, the part of ``outside`` for which the GPU counts as taken, and
+    ``cleaning``, True while the last job is not known to be gone; ``note`` then says why.
     """
 
     uuid: str
@@ -41,6 +68,14 @@ class Gpu:
     used: int = 0
     processes: tuple[Process, ...] = ()
     capability: tuple[int, int] = (0, 0)
+    bus: str = ""
+    minor: int = -1
+    card: str = ""
+    measured: tuple[tuple[int, int], ...] = ()
+    fault: str = ""
+    foreign: int = 0
+    cleaning: bool = False
+    reading: Reading = NOTHING_READ
 
 
 class Link(IntEnum):
@@ -62,11 +97,16 @@ Topology = tuple[tuple[int, ...], ...]
 
 
 class Inventory(NamedTuple):
-    """All GPUs at one moment and where the knowledge comes from (``nvml`` or ``simulated``)."""
+    """All GPUs at one moment and where the knowledge comes from (``nvml`` or ``simulated``).
+
+    ``driver`` is the driver's version. ``taken`` is when the driver was asked (boot time).
+    """
 
     backend: str
     gpus: tuple[Gpu, ...]
     topology: Topology = ()
+    driver: str = ""
+    taken: float = 0.0
 
 
 def is_of_type(name: str, wanted: str) -> bool:

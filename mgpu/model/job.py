@@ -112,7 +112,8 @@ class Running:
 class Stopping:
     """To be ended by order of ``by`` (a uid); ``started`` is None if it never was seen to run.
 
-    ``preempted`` is the job that takes its place, 0 when it is cancelled.
+    ``preempted`` is the job that takes its place, 0 when it is cancelled. ``cause`` is one of
+    ``states.EVICTIONS`` when it is to end because of its own doing, of which ``detail`` tells.
     """
 
     gpus: tuple[str, ...]
@@ -121,6 +122,13 @@ class Stopping:
     pid: int = 0
     ticks: int = 0
     preempted: int = 0
+    cause: str = ""
+    detail: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the job is to wait for another attempt, once this one is over."""
+        return self.preempted != 0 or self.cause == states.IDLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,8 @@ class Job:
     for all ``tasks`` named in it; one with an attempt has exactly one. ``held`` is who holds it
     back ("", ``user`` or ``admin``), ``begin`` (Unix time) when it may start at the earliest,
     ``needs`` what is left of its dependency. ``extension`` are seconds that this attempt may run
-    beyond the machine's limit.
+    beyond the machine's limit. ``peaks`` are the most MiB that the latest attempt was seen to use
+    of each GPU (by UUID), ``note`` is what its owner is to know of it.
     """
 
     id: int
@@ -176,6 +185,8 @@ class Job:
     needs: Dependency | None = None
     extension: int = 0
     crashes: int = 0
+    peaks: tuple[tuple[str, int], ...] = ()
+    note: str = ""
 
     @property
     def state(self) -> str:

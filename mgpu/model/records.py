@@ -174,4 +174,62 @@ class Counter:
         return self.name
 
 
-Record = Array | Usage | Reservation | Quota | Recurring | Membership | Spending | Counter
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Nothing new is started on the GPU ``uuid`` since ``at``, by order of ``by`` (a uid).
+
+    With ``fault`` the scheduler ordered it, because the hardware reported an error.
+    """
+
+    uuid: str
+    reason: str
+    by: int
+    at: float
+    fault: bool = False
+
+    @property
+    def key(self) -> str:
+        """The GPU."""
+        return self.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """New starts are made on the GPUs ``uuids`` alone; set by ``by`` (a uid) at run time."""
+
+    uuids: tuple[str, ...]
+    by: int
+
+    @property
+    def key(self) -> str:
+        """There is one at the most."""
+        return "gpus"
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The process ``pid`` that began at ``ticks`` does not make its GPUs count as taken."""
+
+    pid: int
+    ticks: int
+    by: int
+
+    @property
+    def key(self) -> str:
+        """Its pid: there is one process of that number at a time."""
+        return str(self.pid)
+
+
+Record = (
+    Array
+    | Usage
+    | Reservation
+    | Quota
+    | Recurring
+    | Membership
+    | Spending
+    | Counter
+    | Drain
+    | Restriction
+    | Ignored
+)

@@ -37,6 +37,13 @@ ACTIVE: Final = frozenset({PENDING, RUNNING, SUSPENDED, COMPLETING})
 ENDED: Final = frozenset(CODES) - ACTIVE
 
 
+#: Why a job is ended because of its own doing: it used more memory than it asked for, or none of
+#: its GPUs' time.
+MEMORY: Final = "memory"
+IDLE: Final = "idle"
+EVICTIONS: Final = frozenset({MEMORY, IDLE})
+
+
 class Reason:
     """Why a job waits, in Slurm's words where Slurm has one (squeue(1), JOB REASON CODES)."""
 

@@ -61,7 +61,7 @@ def of_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Any, ...]]:
 
 
 def _more(job: Job) -> bytes | None:
-    rest = (job.held, job.begin, job.needs, job.extension, job.crashes)
+    rest = (job.held, job.begin, job.needs, job.extension, job.crashes, job.peaks, job.note)
     return pack_more(More(job.failures, job.tasks, *rest))
 
 
@@ -105,7 +105,8 @@ class Reader:
         user = self._users.setdefault(user, user)
         more = unpack_more(row[12], where)
         counts = (priority, attempt, restarts, late, more.failures, row[11])
-        return Job(number, uid, user, spec, submitted, seq, phase, *counts, *more[1:])
+        rest: tuple[Any, ...] = more[1:]
+        return Job(number, uid, user, spec, submitted, seq, phase, *counts, *rest)
 
     def _spec(self, spec_id: int) -> JobSpec:
         spec = self._specs.get(spec_id)

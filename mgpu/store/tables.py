@@ -49,6 +49,10 @@ def _condition(value: Any) -> Condition:
     return Condition(text(kind), *where, integer(delay), number(ripe), text(never))
 
 
+def _peaks(value: Any) -> Any:
+    return tuple((text(uuid), integer(memory)) for uuid, memory in value)
+
+
 def _record(value: Any) -> Any:
     return RECORD_CODEC.unpack(value, "event")
 
@@ -65,6 +69,7 @@ _HELD: Final = ("held", text)
 _BEGIN: Final = ("begin", number)
 _NEEDS: Final = ("needs", or_none(_dependency))
 _TASKS: Final = ("tasks", or_none(_tasks))
+_PEAKS: Final = ("peaks", _peaks)
 
 PHASES: Final = (
     Kind(1, Pending, (("since", number), ("eligible", number), ("reason", text), _DETAIL)),
@@ -91,6 +96,20 @@ PHASES: Final = (
             ("pid", integer),
             ("ticks", integer),
             ("preempted", integer),
+        ),
+    ),
+    Kind(
+        7,
+        Stopping,
+        (
+            _GPUS,
+            ("by", check_uid),
+            ("started", or_none(now)),
+            ("pid", integer),
+            ("ticks", integer),
+            ("preempted", integer),
+            ("cause", text),
+            _DETAIL,
         ),
     ),
     Kind(
@@ -168,6 +187,9 @@ EVENTS: Final = (
     Kind(17, ev.Extended, (_AT, _JOB, _ATTEMPT, ("extension", integer))),
     Kind(18, ev.Recorded, (_AT, _UID, ("record", _record))),
     Kind(19, ev.Erased, (_AT, _UID, ("kind", text), ("key", text))),
+    Kind(20, ev.Evicted, (_AT, _JOB, _ATTEMPT, ("cause", text), _DETAIL)),
+    Kind(21, ev.Measured, (_AT, _JOB, _ATTEMPT, _PEAKS)),
+    Kind(22, ev.Noted, (_AT, _JOB, _ATTEMPT, ("text", text))),
 )
 
 _SPEC_1: Final = (
@@ -218,23 +240,21 @@ class More(NamedTuple):
     needs: Dependency | None = None
     extension: int = 0
     crashes: int = 0
+    peaks: tuple[tuple[str, int], ...] = ()
+    note: str = ""
 
 
-MORE: Final = (
-    Kind(
-        1,
-        More,
-        (
-            ("failures", integer),
-            _TASKS,
-            _HELD,
-            _BEGIN,
-            _NEEDS,
-            ("extension", integer),
-            ("crashes", integer),
-        ),
-    ),
+_MORE_1: Final = (
+    ("failures", integer),
+    _TASKS,
+    _HELD,
+    _BEGIN,
+    _NEEDS,
+    ("extension", integer),
+    ("crashes", integer),
 )
+
+MORE: Final = (Kind(1, More, _MORE_1), Kind(2, More, (*_MORE_1, _PEAKS, ("note", text))))
 
 _UIDS: Final = (("id", integer), _UID)
 
@@ -328,6 +348,13 @@ RECORDS: Final = (
         (("subject", text), ("since", number), ("gpu_seconds", number)),
     ),
     Kind(8, kept.Counter, (("name", text), ("last", integer))),
+    Kind(
+        10,
+        kept.Drain,
+        (("uuid", text), ("reason", text), ("by", check_uid), ("at", number), ("fault", flag)),
+    ),
+    Kind(11, kept.Restriction, (("uuids", texts), ("by", check_uid))),
+    Kind(12, kept.Ignored, (("pid", integer), ("ticks", integer), ("by", check_uid))),
 )
 
 

@@ -41,7 +41,7 @@ def at(seconds: float) -> Now:
 
 def a_gpu(index: int, total: int = 24576, *, outside: int = 0) -> Gpu:
     """A GPU whose UUID is ``GPU-`` and its index."""
-    return Gpu(f"GPU-{index}", index, "Test", total, outside)
+    return Gpu(f"GPU-{index}", index, "Test", total, outside, foreign=outside)
 
 
 def an_inventory(*totals: int) -> Inventory:

@@ -70,6 +70,7 @@ PHASES: dict[str, Phase] = {
     "Ended-signal": Ended("FAILED", 20.5, 11.0, None, 9, "killed \x1b[31m", GPUS),
     "Ended-unstarted": Ended("CANCELLED", 20.5),
     "Stopping-preempted": Stopping(GPUS, 0, NOW, 4242, 987654, 8),
+    "Stopping-evicted": Stopping(GPUS, 0, NOW, 4242, 987654, 0, "memory", "gpu1: 9000 MiB of 8000"),
 }
 
 SAMPLE = spec(7, gpu_mem=8000, signal=(10, 60))
@@ -94,6 +95,9 @@ EVENTS: dict[str, ev.Event] = {
     "Preempted": ev.Preempted(NOW, 7, 1, -3),
     "Retried": ev.Retried(NOW, 7, 1, None, 9, 55.5),
     "Extended": ev.Extended(NOW, 7, 1, 600),
+    "Evicted": ev.Evicted(NOW, 7, 1, "memory", "gpu1: 9000 MiB of 8000"),
+    "Measured": ev.Measured(NOW, 7, 1, (("GPU-1", 9000), ("GPU-2", 17))),
+    "Noted": ev.Noted(NOW, 7, 1, "gpu1 reported Xid 79"),
     "Recorded": ev.Recorded(NOW, 1001, kept.Quota("user:alice", running_gpus=2)),
     "Erased": ev.Erased(NOW, 1001, "Quota", "user:alice"),
 }
@@ -136,4 +140,7 @@ RECORDS: dict[str, kept.Record] = {
     "Membership": kept.Membership(1001, ("alice", "lab")),
     "Spending": kept.Spending("user:alice", NOW.wall, 99.5),
     "Counter": kept.Counter("reservation", 5),
+    "Drain": kept.Drain("GPU-1", "fan is broken", 0, NOW.wall, False),
+    "Restriction": kept.Restriction(GPUS, 0),
+    "Ignored": kept.Ignored(4242, 987654, 0),
 }

@@ -98,12 +98,28 @@ def test_giving_back_undoes_taking() -> None:
     one = room(usable=16000)
     one.take(1, SHARES)
     one.take(2, Need(1, 100, shares=True))
-    one.give(1, SHARES)
-    assert (one.free, one.jobs, one.alone) == (15900, [2], False)
+    one.give(1)
+    assert (one.free, one.jobs, one.alone) == (15900, {2: 100}, False)
     other = room(usable=16000)
     other.take(3, ALONE)
-    other.give(3, ALONE)
-    assert (other.free, other.jobs, other.alone) == (16000, [], False)
+    other.give(3)
+    assert (other.free, other.jobs, other.alone) == (16000, {}, False)
+
+
+def test_what_is_measured_counts_where_it_is_more_than_what_was_promised() -> None:
+    one = room(usable=16000)
+    one.take(1, SHARES, measured=9000)
+    one.take(2, Need(1, 100, shares=True), measured=7)
+    assert one.free == 16000 - 9000 - 100
+    one.give(1)
+    assert one.free == 15900
+
+
+def test_a_gpu_that_is_cleaned_up_can_take_nothing_yet() -> None:
+    one = room(usable=16000)
+    one.cleaning = True
+    assert not fits(one, SHARES)
+    assert one.copy().cleaning
 
 
 def test_a_copy_is_filled_independently() -> None:
@@ -112,8 +128,8 @@ def test_a_copy_is_filled_independently() -> None:
     twin = one.copy()
     assert all(getattr(twin, name) == getattr(one, name) for name in Room.__slots__)
     twin.take(2, ALONE_WITH_MEMORY)
-    assert (one.free, one.jobs, one.alone) == (7995, [1], False)
-    assert (twin.free, twin.jobs, twin.alone) == (-5, [1, 2], True)
+    assert (one.free, one.jobs, one.alone) == (7995, {1: 8000}, False)
+    assert (twin.free, twin.jobs, twin.alone) == (-5, {1: 8000, 2: 8000}, True)
 
 
 def test_sharing_jobs_pack_where_it_is_tightest_and_ties_go_to_the_lowest_index() -> None:
@@ -155,7 +171,12 @@ def test_a_room_is_made_of_the_gpu_the_policy_and_the_holders() -> None:
         ledger.take(a_job(number, Starting(("GPU-0",), at(0)), a_spec(1, mem), attempt=1))
     made = ledger.room(a_gpu(0, 20000, outside=600), Policy(margin=1000, unmanaged_ignore=599))
     assert (made.usable, made.outside, made.free) == (19000, 600, 12400)
-    assert (made.jobs, made.alone, made.quiet, made.available) == ([1, 2], False, False, True)
+    assert (made.jobs, made.alone, made.quiet, made.available) == (
+        {1: 4000, 2: 2000},
+        False,
+        False,
+        True,
+    )
     assert ledger.room(a_gpu(0, 20000, outside=600), Policy(unmanaged_ignore=600)).quiet
     assert ledger.reserved("GPU-0") == 6000
     assert ledger.reserved("GPU-1") == 0

@@ -1,0 +1,80 @@
+"""Which GPUs may be given out: the driver's word, administrators' orders and what jobs left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from mgpu.core.book import Book
+from mgpu.core.policy import Policy
+from mgpu.core.traces import Trace, Traces
+from mgpu.model.gpu import Gpu
+from mgpu.model.job import Job
+from mgpu.model.records import Drain, Ignored, Restriction
+
+#: The kinds of records that decide here.
+GATES: Final = frozenset({Drain.__name__, Restriction.__name__, Ignored.__name__})
+
+
+class Gates:
+    """Judges what is known of a GPU."""
+
+    def __init__(
+        self, records: Book, policy: Policy, traces: Traces, placed: Mapping[int, Job]
+    ) -> None:
+        self._drains = {drain.uuid: drain for drain in records.all(Drain)}
+        self._ignored = {(one.pid, one.ticks) for one in records.all(Ignored)}
+        self._restriction = records.get(Restriction, "gpus")
+        self._policy = policy
+        self._traces = traces
+        self._placed = placed
+
+    def judged(self, gpu: Gpu) -> Gpu:
+        """The GPU with its outsiders counted, and with the first thing that keeps jobs off it."""
+        outside = gpu.outside + self._strayed(gpu)
+        gpu = replace(gpu, outside=outside, foreign=self._foreign(gpu, outside))
+        if not gpu.available:
+            return gpu
+        why = self._order_against(gpu)
+        if why:
+            return replace(gpu, available=False, note=why)
+        trace = self._traces.of(gpu.uuid)
+        if trace is None:
+            return gpu
+        if self._traces.taken - trace.since > self._policy.cleaning_limit:
+            return replace(gpu, available=False, note=f"dirty: {_left(gpu, trace)}")
+        return replace(gpu, cleaning=True, note=_left(gpu, trace))
+
+    def may_use(self, gpu: Gpu) -> bool:
+        """Whether it is among the GPUs that mgpu is to use at all."""
+        if self._restriction is not None:
+            return gpu.uuid in self._restriction.uuids
+        devices = self._policy.devices
+        return devices is None or gpu.index in devices
+
+    def _order_against(self, gpu: Gpu) -> str:
+        if not self.may_use(gpu):
+            return "not among the GPUs that mgpu may use"
+        drain = self._drains.get(gpu.uuid) or self._drains.get(gpu.card)
+        return f"drained: {drain.reason}" if drain is not None else ""
+
+    def _strayed(self, gpu: Gpu) -> int:
+        """What jobs use that were given other GPUs."""
+        jobs = ((self._placed.get(number), memory) for number, memory in gpu.measured)
+        return sum(memory for job, memory in jobs if job is not None and gpu.uuid not in job.gpus)
+
+    def _foreign(self, gpu: Gpu, outside: int) -> int:
+        if self._policy.outsiders == "ignore":
+            return 0
+        known = (p for p in gpu.processes if not p.job and (p.pid, p.ticks) in self._ignored)
+        return max(0, outside - sum(max(0, process.memory) for process in known))
+
+
+def _left(gpu: Gpu, trace: Trace) -> str:
+    if trace.pids:
+        named = ", ".join(f"pid {pid}" for pid in trace.pids[:3])
+        rest = len(trace.pids) - 3
+        more = f" and {rest} more" if rest > 0 else ""
+        return f"{named}{more} of job {trace.job} still there"
+    return f"{gpu.used} MiB in use after the end of job {trace.job}"

@@ -155,10 +155,10 @@ def _describe(world: World, seen: Outlook, need: Need) -> Explained:
 def _short_of_host(host: Host, need: Need) -> str:
     """What lacks of the machine's own CPUs and memory, or nothing."""
     texts = []
-    if need.cpus > host.cpus:
+    if host.lacks_cpus(need):
         free = f"{max(0, host.cpus)} of {host.total_cpus} are free"
         texts.append(f"needs {need.cpus} CPU{'s' * (need.cpus > 1)}; {free}")
-    if need.host_mem > host.mem:
+    if host.lacks_mem(need):
         free = f"{max(0, host.mem)} of {host.total_mem} are free"
         texts.append(f"needs {need.host_mem} MiB of host memory; {free}")
     return "; ".join(texts)

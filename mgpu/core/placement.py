@@ -28,11 +28,6 @@ class Need(NamedTuple):
     cpus: int = 0
     host_mem: int = 0
 
-    @property
-    def on_host(self) -> bool:
-        """Whether it needs any of the machine's own CPUs and memory."""
-        return bool(self.cpus or self.host_mem)
-
 
 class Manner(NamedTuple):
     """Which of the GPUs that would do are taken: a strategy of the policy; ``seed`` for RANDOM."""
@@ -128,8 +123,20 @@ class Host:
 
     def fits(self, need: Need) -> bool:
         """Whether what ``need`` names is there."""
-        enough_cpus = not need.cpus or need.cpus <= self.cpus
-        return enough_cpus and (not need.host_mem or need.host_mem <= self.mem)
+        return not self.lacks_cpus(need) and not self.lacks_mem(need)
+
+    def lacks_cpus(self, need: Need) -> bool:
+        """Whether it names more CPUs than are left."""
+        return need.cpus > max(0, self.cpus)
+
+    def lacks_mem(self, need: Need) -> bool:
+        """Whether it names more memory than is left."""
+        return need.host_mem > max(0, self.mem)
+
+    def is_helped(self, need: Need, other: Need) -> bool:
+        """Whether ``other`` has some of what lacks for ``need``."""
+        for_cpus = other.cpus > 0 and self.lacks_cpus(need)
+        return for_cpus or (other.host_mem > 0 and self.lacks_mem(need))
 
     def take(self, need: Need) -> None:
         """Promise it."""

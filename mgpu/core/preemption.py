@@ -26,13 +26,13 @@ def choose(world: World, now: Now, job: Job, ask: Ask, seen: Outlook) -> list[Pr
     rooms = {room.uuid: room.copy() for room in seen.open_to(ask)}
     leaving: dict[int, Job] = {}
     while (gpus := place(list(rooms.values()), ask.need)) is None:
-        cheapest = _next(world, ask, rooms.values(), losses)
+        staying = {number: loss for number, loss in losses.items() if number not in leaving}
+        cheapest = _next(world, ask, rooms.values(), staying)
         if cheapest is None:
             return []
         for number in cheapest:
             leaving[number] = world.jobs[number]
             _vacate(world.jobs[number], rooms)
-            del losses[number]
     used = {room.uuid for room in gpus}
     needed = [one for one in leaving.values() if used.intersection(one.gpus)]
     needed = _with_host(world, ask.need, seen, needed, losses)
@@ -108,7 +108,7 @@ def _with_host(
         host.give(need_of(one.spec))
     for number in sorted(losses, key=lambda n: (losses[n], n)):
         one = world.jobs[number]
-        if not host.fits(need) and need_of(one.spec).on_host:
+        if one not in leaving and host.is_helped(need, need_of(one.spec)):
             host.give(need_of(one.spec))
             leaving.append(one)
     return leaving if host.fits(need) else []

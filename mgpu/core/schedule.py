@@ -152,7 +152,7 @@ class _Pass:
         for line, job in self._walk:
             if self._is_barred(line, job):
                 continue
-            ask = ask_of(self.world, job, line.need, self.now)
+            ask = self._ask(line, job)
             if (line.kind, ask.rights) in self._blocked:
                 continue
             rooms = find_gpus(self.outlook, ask, self.world.policy)
@@ -172,6 +172,11 @@ class _Pass:
             return False
         running = world.placed_of.get(job.uid, 0) + self._started_of.get(job.uid, 0)
         return bar_of_owner(world, self.now, job, self._starting, running) is not None
+
+    def _ask(self, line: Line, job: Job) -> Ask:
+        ask = ask_of(self.world, job, line.need, self.now)
+        # The array's own number is the same for all of its tasks: they would be placed alike.
+        return ask if job.tasks is None else ask._replace(seed=self._next_id)
 
     def _start(self, line: Line, job: Job, ask: Ask, rooms: list[Room]) -> None:
         gpus = tuple(room.uuid for room in rooms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mgpu.core.placement import Host, Need
@@ -63,6 +65,14 @@ def test_a_job_that_lacks_gpus_and_cpus_names_both(desk: Desk) -> None:
     assert desk.reason(other)[1].endswith("gpu3 held by job 1); needs 1 CPU; 0 of 8 are free")
 
 
+def test_who_names_none_lacks_none_where_too_many_are_promised(desk: Desk) -> None:
+    desk.submit(a_spec(4, cpus=8, host_mem=1000))
+    other = desk.submit(a_spec(1))
+    desk.run()
+    desk.world.policy, desk.world.outlook = replace(POLICY, cpus=4, host_memory=500), None
+    assert desk.reason(other)[1].endswith("gpu3 held by job 1)")
+
+
 def test_jobs_without_gpus_have_a_bound_as_well(desk: Desk) -> None:
     desk.submit(a_spec(0, cpus=1), count=4)
     assert len(desk.run()) == 3
@@ -114,8 +124,6 @@ CLASSES = {"": QosClass("normal"), "idle": QosClass("idle", -10, preemptible=Tru
 
 
 def test_jobs_of_a_lower_class_leave_for_cpus(desk: Desk) -> None:
-    from dataclasses import replace
-
     desk = Desk(*[1000] * 4, policy=replace(POLICY, classes=CLASSES))
     desk.submit(replace(a_spec(1, cpus=3), qos="idle"))
     desk.submit(replace(a_spec(1), qos="idle"))
@@ -129,8 +137,6 @@ def test_jobs_of_a_lower_class_leave_for_cpus(desk: Desk) -> None:
 
 
 def test_nobody_leaves_where_the_cpus_would_not_suffice(desk: Desk) -> None:
-    from dataclasses import replace
-
     desk = Desk(*[1000] * 4, policy=replace(POLICY, classes=CLASSES))
     desk.submit(replace(a_spec(1, cpus=2), qos="idle"))
     desk.submit(a_spec(0, cpus=6))
@@ -140,3 +146,27 @@ def test_nobody_leaves_where_the_cpus_would_not_suffice(desk: Desk) -> None:
     desk.wait(10)
     desk.run()
     assert desk.job(1).state == "RUNNING"
+
+
+def test_nobody_leaves_who_has_none_of_what_is_short() -> None:
+    desk = Desk(*[1000] * 4, policy=replace(POLICY, classes=CLASSES))
+    desk.submit(replace(a_spec(1, host_mem=100), qos="idle"))
+    desk.submit(replace(a_spec(2, cpus=8), qos="idle"))
+    desk.run()
+    desk.launched(1, 2)
+    desk.submit(a_spec(1, cpus=4, host_mem=100))
+    desk.wait(10)
+    desk.run()
+    assert [desk.job(n).state for n in (1, 2)] == ["RUNNING", "COMPLETING"]
+
+
+def test_whose_gpus_are_not_needed_may_leave_for_cpus() -> None:
+    desk = Desk(2000, 1000, 1000, 1000, policy=replace(POLICY, classes=CLASSES))
+    desk.submit(replace(a_spec(1, 2000, cpus=8), qos="idle"))
+    desk.submit(replace(a_spec(3), qos="idle"))
+    desk.run()
+    desk.launched(1, 2)
+    desk.submit(a_spec(3, 1000, exclusive=True, cpus=8))  # the three small ones
+    desk.wait(10)
+    desk.run()
+    assert [desk.job(n).state for n in (1, 2)] == ["COMPLETING", "COMPLETING"]

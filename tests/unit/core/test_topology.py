@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mgpu.core.policy import Policy
+from mgpu.core.requests import Submit
 from mgpu.core.topology import Links, links_of
 from mgpu.model.gpu import Gpu, Link, Topology, is_of_type
 from mgpu.model.job import JobSpec
-from mgpu.testing.builders import Desk, a_gpu, a_spec, links
+from mgpu.model.tasks import Tasks
+from mgpu.testing.builders import UID, Desk, a_gpu, a_spec, links
 
 #: NVLink pairs below two switches at two nodes.
 PAIRS = links("aaa", "aaa", "aab", "aab", "baa", "baa", "bab", "bab")
@@ -127,6 +129,12 @@ def test_random_placement_follows_from_the_job_s_id() -> None:
     assert first == second
     many = placed(desk(PAIRS, "random"), *[a_spec(1, 100)] * 40)
     assert len(set(many)) == 8
+
+
+def test_each_task_of_an_array_is_placed_at_random() -> None:
+    made = desk(PAIRS, "random")
+    made.ask(Submit(UID, "u", a_spec(1, 100), tasks=Tasks(((0, 39, 1),))))
+    assert len(set(made.run().values())) == 8
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ _CLONE_INTO_CGROUP = 0x200000000
 _CLOCK_BOOTTIME = 7
 _TFD_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 _EVERY_FD = 0x7FFFFFFF
+_SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _SYS_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 
 
@@ -134,6 +135,29 @@ def keyctl(operation: int, argument: int) -> int:
         raise failure("keyctl", errno.ENOSYS)
     longs = [ctypes.c_long(value) for value in (number, operation, argument, 0, 0, 0)]
     return check(libc.syscall(*longs), "keyctl")
+
+
+class Buffer:
+    """Bytes at a fixed address, for as long as it is referred to."""
+
+    __slots__ = ("_bytes", "address")
+
+    def __init__(self, data: bytes) -> None:
+        self._bytes = ctypes.create_string_buffer(data, len(data))
+        self.address = ctypes.addressof(self._bytes)
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+
+def bpf(command: int, attributes: bytes) -> int:
+    """bpf(2); ``OSError`` ENOSYS on an unknown machine."""
+    number = _SYS_BPF.get(_MACHINE)
+    if number is None:
+        raise failure("bpf", errno.ENOSYS)
+    buffer = Buffer(attributes)
+    longs = [ctypes.c_long(value) for value in (number, command, buffer.address, len(buffer))]
+    return check(libc.syscall(*longs), "bpf")
 
 
 def keep_only(fds: Iterable[int]) -> None:

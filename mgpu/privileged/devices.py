@@ -1,0 +1,130 @@
+"""Which GPUs a job may open: rules of its own on the nodes of NVIDIA's driver.
+
+Nodes of GPUs that are not the job's are refused with EPERM, whatever their modes say. All other
+nodes are left to their modes, also those that belong to no GPU (nvidiactl, nvidia-uvm).
+
+A fence is a program of the kernel at the attempt's cgroup where that is of version 2, else a list in
+a group of the ``devices`` controller of version 1. Either holds for all descendants of the job, and
+for root among them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+from mgpu.privileged import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mgpu.privileged.cgroup import Group
+
+#: /dev/nvidiaN is the character device (195, N); the last two minors belong to no GPU
+#: (nvidia-modeset and nvidiactl; nv.h of the open kernel modules).
+MAJOR = 195
+GPU_MINORS = 254
+
+_PROG_LOAD = 5
+_PROG_ATTACH = 8
+_TYPE_CGROUP_DEVICE = 15
+_ATTACH_DEVICE = 6
+_ALLOW_MULTI = 2
+_CHARACTER_DEVICE = 2
+_ATTRIBUTE_SIZE = 128
+
+
+def confine(group: Group, minors: Iterable[int]) -> None:
+    """Let what is in ``group`` open the GPUs with these minors alone; ``OSError`` if it cannot."""
+    code = syscalls.Buffer(program(minors))
+    licence = syscalls.Buffer(b"GPL\0")
+    words = (_TYPE_CGROUP_DEVICE, len(code) // 8, code.address, licence.address)
+    loaded = syscalls.bpf(_PROG_LOAD, struct.pack("=IIQQ", *words).ljust(_ATTRIBUTE_SIZE, b"\0"))
+    try:
+        attach = (group.folder, loaded, _ATTACH_DEVICE, _ALLOW_MULTI)
+        syscalls.bpf(_PROG_ATTACH, struct.pack("=IIII", *attach).ljust(_ATTRIBUTE_SIZE, b"\0"))
+    finally:
+        os.close(loaded)  # the group keeps it
+
+
+def program(minors: Iterable[int]) -> bytes:
+    """The program that is asked at each open and mknod: 1 allows, 0 refuses.
+
+    Its argument, struct bpf_cgroup_dev_ctx, has three words: access and type, major, minor.
+    """
+    allowed = sorted(set(minors))
+    tests = [
+        _load(0),
+        _instruction(0x57, 2, imm=0xFFFF),  # the type of the node
+        _unless(2, _CHARACTER_DEVICE),
+        _load(4),
+        _unless(2, MAJOR),
+        _load(8),
+        _instruction(0x35, 2, off=_ALLOW, imm=GPU_MINORS),  # if it is that or more
+        *(_instruction(0x15, 2, off=_ALLOW, imm=minor) for minor in allowed),
+    ]
+    refuse = [_instruction(0xB7, 0, imm=0), _instruction(0x95, 0)]
+    allow = [_instruction(0xB7, 0, imm=1), _instruction(0x95, 0)]
+    target = len(tests) + len(refuse)
+    aimed = [_aim(step, target - at - 1) for at, step in enumerate(tests)]
+    return b"".join([*aimed, *refuse, *allow])
+
+
+#: Stands for a jump to the end that allows, until it is known how far that is.
+_ALLOW = 0x7FFF
+
+
+def _instruction(code: int, to: int, origin: int = 0, *, off: int = 0, imm: int = 0) -> bytes:
+    return struct.pack("=BBhi", code, origin << 4 | to, off, imm)
+
+
+def _load(offset: int) -> bytes:
+    return _instruction(0x61, 2, 1, off=offset)
+
+
+def _unless(register: int, value: int) -> bytes:
+    return _instruction(0x55, register, off=_ALLOW, imm=value)
+
+
+def _aim(step: bytes, distance: int) -> bytes:
+    code, registers, off, imm = struct.unpack("=BBhi", step)
+    return struct.pack("=BBhi", code, registers, distance if off == _ALLOW else off, imm)
+
+
+class OldGroups:
+    """Groups of the ``devices`` controller of cgroup version 1, one for each attempt."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        os.makedirs(path, 0o755, exist_ok=True)
+
+    def make(self, name: str, minors: Iterable[int]) -> int:
+        """A group that keeps its members off the other GPUs; the descriptor by which one enters."""
+        folder = os.path.join(self.path, name)
+        os.mkdir(folder, 0o755)
+        with open(os.path.join(folder, "devices.deny"), "w", encoding="ascii", buffering=1) as deny:
+            for minor in sorted(set(range(GPU_MINORS)) - set(minors)):
+                deny.write(f"c {MAJOR}:{minor} rwm\n")
+        return os.open(os.path.join(folder, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
+
+    def remove(self, name: str) -> None:
+        """Remove the group ``name``, if there is one and nothing lives in it."""
+        try:
+            os.rmdir(os.path.join(self.path, name))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EBUSY):
+                raise
+
+
+def old_mount(mountinfo: str) -> str | None:
+    """Where the ``devices`` controller of version 1 is mounted, by /proc/self/mountinfo."""
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, rest = right.partition(" ")
+        if kind == "cgroup" and "devices" in rest.rpartition(" ")[2].split(","):
+            return left.split()[4].encode().decode("unicode_escape")
+    return None

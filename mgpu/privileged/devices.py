@@ -3,9 +3,9 @@
 Nodes of GPUs that are not the job's are refused with EPERM, whatever their modes say. All other
 nodes are left to their modes, also those that belong to no GPU (nvidiactl, nvidia-uvm).
 
-A fence is a program of the kernel at the attempt's cgroup where that is of version 2, else a list in
-a group of the ``devices`` controller of version 1. Either holds for all descendants of the job, and
-for root among them.
+A fence is a program of the kernel at the attempt's cgroup where that is of version 2, else a list
+in a group of the ``devices`` controller of version 1. Either holds for all descendants of the job,
+and for root among them.
 """
 
 from __future__ import annotations

@@ -255,7 +255,8 @@ SETTINGS: Final = (
         Choice("pack", "spread", "sequential", "random"),
         "pack",
         "Which GPUs are taken where several would do: those that leave most whole, the emptiest, "
-        "the first, or any. Several GPUs for one job are always the best connected ones.",
+        "the first, or any. Several GPUs that one job has for itself are always the best connected "
+        "ones.",
     ),
     Setting(
         "gpus.memory_margin",

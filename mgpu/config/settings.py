@@ -271,6 +271,13 @@ SETTINGS: Final = (
         "Use by processes outside mgpu up to this much does not make a GPU count as taken.",
     ),
     Setting(
+        "gpus.isolation",
+        Choice("variables", "detect", "enforce"),
+        "detect",
+        "What keeps jobs to their GPUs: environment variables alone; besides, jobs that use others "
+        "are found out; besides, the kernel lets a job open the nodes of its own GPUs alone.",
+    ),
+    Setting(
         "gpus.poll_interval",
         Duration(low=1),
         5,

@@ -90,7 +90,7 @@ def _for_placed(
 
 def _for_job(world: World, job: Job, seen: str | None, granted: int) -> Effect | None:
     if seen is None:
-        return _launch_or_kill(job)
+        return _launch_or_kill(world, job)
     if seen not in (ORDERED, LIVE):
         return None
     phase = job.phase
@@ -102,8 +102,9 @@ def _for_job(world: World, job: Job, seen: str | None, granted: int) -> Effect |
     return None
 
 
-def _launch_or_kill(job: Job) -> Effect:
-    starting = isinstance(job.phase, Starting)
+def _launch_or_kill(world: World, job: Job) -> Effect:
+    """One that is to start on a GPU that is gone by now is not started: it waits again."""
+    starting = isinstance(job.phase, Starting) and world.gpus.keys() >= set(job.gpus)
     return Launch(job.id, job.attempt) if starting else Kill(job.id, job.attempt)
 
 

@@ -85,6 +85,7 @@ def start_order(world: World, job: Job, now: Now) -> dict[str, Any]:
         "restarts": job.restarts,
         "gpus": [index for index, _ in gpus],
         "uuids": [uuid for _, uuid in gpus],
+        "minors": [world.gpus[uuid].minor for _, uuid in gpus],
         "gpu_mem": spec.gpu_mem,
         "array": _array(world, job),
     }

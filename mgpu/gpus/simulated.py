@@ -45,9 +45,8 @@ def _gpu(index: int, table: Mapping[str, Any]) -> Gpu:
     uuid = f"GPU-51500000-0000-4000-8000-{index:012x}"
     used = min(table["used"], table["memory"])
     major, minor = table.get("capability") or (0, 0)
-    return Gpu(
-        uuid, index, table["name"], table["memory"], used, used=used, capability=(major, minor)
-    )
+    shape = {"used": used, "capability": (major, minor), "minor": index}
+    return Gpu(uuid, index, table["name"], table["memory"], used, **shape)
 
 
 class SimulatedMonitor:

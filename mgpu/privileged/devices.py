@@ -14,18 +14,20 @@ import errno
 import os
 import struct
 
-from mgpu.privileged import syscalls
+from mgpu.privileged import log, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mgpu.privileged.cgroup import Group
+    from mgpu.privileged.cgroup import Group, Groups
 
 #: /dev/nvidiaN is the character device (195, N); the last two minors belong to no GPU
 #: (nvidia-modeset and nvidiactl; nv.h of the open kernel modules).
 MAJOR = 195
 GPU_MINORS = 254
+
+_TRIAL = "0.0"  # no attempt has this name
 
 _PROG_LOAD = 5
 _PROG_ATTACH = 8
@@ -118,6 +120,65 @@ class OldGroups:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EBUSY):
                 raise
+
+
+class Fence:
+    """Keeps the attempts of this machine off GPUs that are not theirs."""
+
+    __slots__ = ("_old",)
+
+    def __init__(self, old: OldGroups | None) -> None:
+        self._old = old
+
+    def put(self, group: Group | None, name: str, minors: Iterable[int]) -> int:
+        """Fence the attempt ``name``; the descriptor by which its child enters a group, or -1."""
+        if self._old is not None:
+            return self._old.make(name, minors)
+        if group is not None:
+            confine(group, minors)
+        return -1
+
+    def remove(self, name: str) -> None:
+        """Remove what was made for the attempt ``name``."""
+        if self._old is not None:
+            self._old.remove(name)
+
+    def sweep(self) -> None:
+        """Remove what earlier attempts have left."""
+        if self._old is not None:
+            for name in os.listdir(self._old.path):
+                if os.path.isdir(os.path.join(self._old.path, name)):
+                    self._old.remove(name)
+
+
+def open_fence(groups: Groups | None, name: str) -> Fence:
+    """The fence that this machine can have; ``name`` is the folder of its groups.
+
+    ``OSError``, with the reason in it, where it can have none.
+    """
+    try:
+        if groups is None:
+            raise OSError(errno.ENOENT, "there are no cgroups of version 2")
+        _try(groups)
+    except OSError as error:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            mount = old_mount(file.read())
+        if mount is None:
+            raise
+        log.info("GPUs are fenced by cgroup version 1", "fence-old", reason=error)
+        return Fence(OldGroups(os.path.join(mount, name)))
+    return Fence(None)
+
+
+def _try(groups: Groups) -> None:
+    """Fence a group that nobody is in."""
+    groups.remove(_TRIAL)
+    group = groups.make(_TRIAL)
+    try:
+        confine(group, ())
+    finally:
+        group.close()
+        groups.remove(_TRIAL)
 
 
 def old_mount(mountinfo: str) -> str | None:

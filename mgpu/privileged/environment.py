@@ -46,12 +46,15 @@ def base(entries: Iterable[bytes], account: Account) -> Environment:
     return found
 
 
-def reserved(order: Order, name: str) -> Environment:
-    """mgpu's own variables, to be set last. GPUs are numbers in PCI order, which all tools take."""
-    numbers = ",".join(str(index) for index in order.gpus).encode()
+def reserved(order: Order, name: str, *, fenced: bool = False) -> Environment:
+    """mgpu's own variables, to be set last. GPUs are numbers in PCI order, which all tools take.
+
+    Behind a fence CUDA sees the job's GPUs alone, and counts those from 0.
+    """
+    numbers = _numbers(order.gpus)
     uuids = ",".join(order.uuids).encode()
     found = {
-        b"CUDA_VISIBLE_DEVICES": numbers,
+        b"CUDA_VISIBLE_DEVICES": _visible(order, fenced=fenced),
         b"CUDA_DEVICE_ORDER": b"PCI_BUS_ID",
         b"NVIDIA_VISIBLE_DEVICES": uuids or b"void",
         b"MGPU_JOB_ID": b"%d" % order.job,
@@ -65,6 +68,17 @@ def reserved(order: Order, name: str) -> Environment:
     for variable, value in zip(_ARRAY, order.array or (), strict=False):
         found[b"MGPU_ARRAY_" + variable] = b"%d" % value
     return found
+
+
+def _visible(order: Order, *, fenced: bool) -> bytes:
+    """CUDA's list. It addresses instances of a GPU by their UUIDs alone."""
+    if any(uuid.startswith("MIG-") for uuid in order.uuids):
+        return ",".join(order.uuids).encode()
+    return _numbers(range(len(order.gpus)) if fenced else order.gpus)
+
+
+def _numbers(numbers: Iterable[int]) -> bytes:
+    return ",".join(str(number) for number in numbers).encode()
 
 
 def parameters(values: dict[bytes, bytes]) -> Environment:

@@ -54,7 +54,8 @@ class Child:
 
     __slots__ = (
         *("account", "activation", "argv", "cwd", "entered", "env", "error", "group", "order"),
-        *("output", "parent", "payload", "payload_fd", "pipe", "script", "site", "stage"),
+        *("fence", "output", "parent", "payload", "payload_fd", "pipe", "script", "site"),
+        "stage",
     )
 
     account: accounts.Account
@@ -77,6 +78,7 @@ class Child:
         pipe: int,
         payload_fd: int,
         script_fd: int,
+        fence_fd: int,
     ) -> None:
         self.order = order
         self.site = site
@@ -86,6 +88,7 @@ class Child:
         self.pipe = pipe
         self.payload_fd = payload_fd
         self.script = script_fd
+        self.fence = fence_fd
         self.stage = ""
 
 
@@ -128,6 +131,8 @@ def _session(child: Child) -> None:
 def _cgroup(child: Child) -> None:
     if child.group is not None and not child.entered:
         child.group.enter()
+    if child.fence >= 0:
+        os.write(child.fence, b"0")
 
 
 def _account(child: Child) -> None:
@@ -218,7 +223,8 @@ def _environment(child: Child) -> None:
     child.activation = activation.choose(wanted.activate, wanted.activate_path, place, Probe())
     child.activation.apply(env)
     env.update(environment.parameters(wanted.values))
-    env.update(environment.reserved(child.order, wanted.name))
+    fenced = child.site.fence is not None
+    env.update(environment.reserved(child.order, wanted.name, fenced=fenced))
     child.env = env
 
 

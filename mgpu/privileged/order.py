@@ -29,8 +29,8 @@ class Order:
     """A checked ``start``: which attempt, whose, on which GPUs, for how long."""
 
     __slots__ = (
-        *("array", "attempt", "gpu_mem", "gpus", "grace", "job", "limit", "restarts", "script"),
-        *("uid", "user", "uuids", "warn"),
+        *("array", "attempt", "gpu_mem", "gpus", "grace", "job", "limit", "minors", "restarts"),
+        *("script", "uid", "user", "uuids", "warn"),
     )
 
     def __init__(self, message: dict[str, Any]) -> None:
@@ -42,6 +42,7 @@ class Order:
         self.restarts = _integer(message, "restarts", 2**31)
         self.gpus: list[int] = _list(message, "gpus", _is_index)
         self.uuids: list[str] = _list(message, "uuids", _is_uuid)
+        self.minors: list[int] = _list(message, "minors", _is_minor)
         self.warn = _warning(message.get("warn"))
         self.array = _array(message.get("array"))
         self.gpu_mem = message.get("gpu_mem")
@@ -59,8 +60,8 @@ class Order:
 def check(message: dict[str, Any], fds: Sequence[int], rules: Rules) -> None:
     """``Refusal``, with the field at fault or of the account, unless it is a proper order."""
     order = Order(message)
-    if len(order.gpus) != len(order.uuids):
-        raise _bad("gpus and uuids differ in length")
+    if not len(order.gpus) == len(order.uuids) == len(order.minors):
+        raise _bad("gpus, uuids and minors differ in length")
     if not fds:
         raise Refusal("order", errno.EMFILE, "no room for the descriptors of a start")
     if len(fds) != 2 or not stat.S_ISREG(os.fstat(fds[0]).st_mode):
@@ -100,6 +101,10 @@ def _list(message: dict[str, Any], key: str, good: Any) -> list[Any]:
 
 def _is_index(value: object) -> bool:
     return type(value) is int and 0 <= value < _MAX_GPUS
+
+
+def _is_minor(value: object) -> bool:
+    return type(value) is int and -1 <= value < _MAX_GPUS
 
 
 def _is_uuid(value: object) -> bool:

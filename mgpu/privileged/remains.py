@@ -42,8 +42,13 @@ class Remains:
             group = groups.find(name)
             if group is not None:
                 return self._watch(name, group, kill=kill)
-        script.remove(self._site.scripts, name)
+        self._forget(name)
         return True
+
+    def _forget(self, name: str) -> None:
+        script.remove(self._site.scripts, name)
+        if self._site.fence is not None:
+            self._site.fence.remove(name)
 
     def _watch(self, name: str, group: Group, *, kill: bool) -> bool:
         if kill and group.populated():
@@ -68,7 +73,7 @@ class Remains:
         groups = self._site.groups
         if groups is not None and not groups.remove(name):
             log.warning("Cannot remove a cgroup", "cgroup-left", attempt=name)
-        script.remove(self._site.scripts, name)
+        self._forget(name)
         return True
 
     def sweep(self) -> None:
@@ -76,6 +81,8 @@ class Remains:
         groups = self._site.groups
         for name in groups.names() if groups else []:
             self.clear(name, kill=False)
+        if self._site.fence is not None:
+            self._site.fence.sweep()
         for name in os.listdir(self._site.scripts):
             if name not in self._watched and not self._supervised(name):
                 script.remove(self._site.scripts, name)

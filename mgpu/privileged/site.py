@@ -8,17 +8,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mgpu.privileged.accounts import Rules
     from mgpu.privileged.cgroup import Groups
+    from mgpu.privileged.devices import Fence
 
 
 class Site:
     """The open folders, the service account and the facts of this boot.
 
     ``attempts`` and ``scripts`` are open folders; ``groups`` is None where cgroups cannot be had;
+    ``fence`` is None where jobs are not kept off other GPUs;
     ``signals`` is the signalfd, which reports to whichever process reads it.
     """
 
     __slots__ = (
-        *("attempts", "boot_id", "gid", "groups", "host", "rules", "scripts", "scripts_path"),
+        *(
+            "attempts",
+            "boot_id",
+            "fence",
+            "gid",
+            "groups",
+            "host",
+            "rules",
+            "scripts",
+            "scripts_path",
+        ),
         *("signals", "uid"),
     )
 
@@ -32,6 +44,7 @@ class Site:
         scripts: int,
         scripts_path: str,
         groups: Groups | None,
+        fence: Fence | None,
         signals: int,
     ) -> None:
         self.uid = uid
@@ -41,6 +54,7 @@ class Site:
         self.scripts = scripts
         self.scripts_path = scripts_path
         self.groups = groups
+        self.fence = fence
         self.signals = signals
         self.boot_id = boot_id()
         self.host = os.uname().nodename.partition(".")[0]

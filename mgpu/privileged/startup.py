@@ -12,7 +12,7 @@ import sys
 
 import msgpack
 
-from mgpu.privileged import accounts, cgroup, identity, log, systemd, trust
+from mgpu.privileged import accounts, cgroup, devices, identity, log, systemd, trust
 from mgpu.privileged.site import Site
 
 TYPE_CHECKING = False
@@ -39,8 +39,8 @@ class Settings:
     """The settings that matter to root, out of the resolved configuration."""
 
     __slots__ = (
-        *("admin_group", "cgroup", "config", "group", "level", "raw", "rules", "runtime"),
-        "service",
+        *("admin_group", "cgroup", "config", "enforce", "group", "level", "raw", "rules"),
+        *("runtime", "service"),
         "state",
     )
 
@@ -53,6 +53,7 @@ class Settings:
         self.group = _string(values, "access.group")
         self.admin_group = _string(values, "access.admin_group")
         self.service = _string(values, "access.service_user")
+        self.enforce = values.get("gpus.isolation") == "enforce"
         self.config = str(values.get("config.path") or "")
         self.level = str(values.get("log.level") or "info")
         minimum, root = values.get("access.min_uid"), values.get("access.allow_root")
@@ -115,6 +116,7 @@ def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
         scripts=scripts,
         scripts_path=os.path.join(settings.runtime, "scripts"),
         groups=groups,
+        fence=_fence(groups, settings.cgroup) if settings.enforce else None,
         signals=signals,
     )
     os.close(runtime)
@@ -265,6 +267,16 @@ def _groups(name: str) -> tuple[cgroup.Groups | None, list[int]]:
         message = f"another mgpud uses the cgroup {groups.path}: set another paths.cgroup"
         raise StartError(message, status=_EXIT_BUSY)
     return groups, [lock]
+
+
+def _fence(groups: cgroup.Groups | None, name: str) -> devices.Fence:
+    """What keeps jobs off other GPUs; without it the daemon does not start."""
+    try:
+        return devices.open_fence(groups, name)
+    except OSError as error:
+        raise StartError(
+            f"gpus.isolation is 'enforce', which cannot be had here: {reason(error)}; set 'detect'"
+        ) from error
 
 
 def _string(values: dict[str, Any], key: str) -> str:

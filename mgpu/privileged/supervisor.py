@@ -81,9 +81,10 @@ class Supervisor:
 
     def start(self, payload: int) -> None:
         """Fork the child, become the service user, make the attempt known, let the child go on."""
-        group, script_fd = self._prepare()
+        group = self._make_group()
+        fence_fd, script_fd = self._make_fence(group), self._make_script()
         self.stage = "fork"
-        pipe = self._fork(group, payload, script_fd)
+        pipe = self._fork(group, payload, script_fd, fence_fd)
         family = tree.CgroupTree(group) if group else tree.ProcessTree(os.getpid())
         self.pipe, self.tree = pipe, family
         self.ticks = tree.ticks(self.child)
@@ -93,28 +94,47 @@ class Supervisor:
         self.stage = "record"
         self._publish(pipe)
 
-    def _prepare(self) -> tuple[Group | None, int]:
-        """Root's part before the fork: the cgroup and the file for a script."""
-        order, site = self.order, self.site
-        group = site.groups.make(order.name) if site.groups else None
-        if not order.script:
-            return group, -1
-        return group, script.create(site.scripts, order.name, order.uid)
+    def _make_group(self) -> Group | None:
+        return self.site.groups.make(self.order.name) if self.site.groups else None
 
-    def _fork(self, group: Group | None, payload: int, script_fd: int) -> socket.socket:
+    def _make_fence(self, group: Group | None) -> int:
+        """Keep the job off other GPUs, where that is wanted: it must not run without."""
+        fence, minors = self.site.fence, self.order.minors
+        if fence is None:
+            return -1
+        if -1 in minors:
+            detail = "the driver does not tell the device nodes of the job's GPUs"
+            raise Refusal("devices", errno.ENODEV, detail)
+        return fence.put(group, self.order.name, minors)
+
+    def _make_script(self) -> int:
+        order = self.order
+        return script.create(self.site.scripts, order.name, order.uid) if order.script else -1
+
+    def _fork(
+        self, group: Group | None, payload: int, script_fd: int, fence_fd: int
+    ) -> socket.socket:
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         self.child, entered = fork(group)
         if self.child == 0:
             near.close()  # else the child would hold open itself what tells it that we have died
-            fds = {"pipe": far.fileno(), "payload_fd": payload, "script_fd": script_fd}
+            fds = {"payload_fd": payload, "script_fd": script_fd, "fence_fd": fence_fd}
             job.run(
-                job.Child(self.order, self.site, group=group, entered=entered, parent=parent, **fds)
+                job.Child(
+                    self.order,
+                    self.site,
+                    group=group,
+                    entered=entered,
+                    parent=parent,
+                    pipe=far.fileno(),
+                    **fds,
+                )
             )
         far.close()
-        os.close(payload)
-        if script_fd >= 0:
-            os.close(script_fd)
+        for fd in (payload, script_fd, fence_fd):
+            if fd >= 0:
+                os.close(fd)
         return near
 
     def _publish(self, pipe: socket.socket) -> None:

@@ -132,13 +132,13 @@ def test_the_environment_in_its_order(scheduler: FakeScheduler, alice: User) -> 
         "MGPU_RUNTIME_DIR": "/run/elsewhere",
     }
     entries = [f"{name}={value}".encode() for name, value in forged.items()]
+    gpus = {"gpus": [2, 0], "uuids": ["GPU-c", "GPU-a"], "minors": [2, 0]}
     env = look(
         scheduler,
         alice,
         job=42,
         payload={"env": [*entries, b"PATH=/usr/bin:/bin", b"bad name=1", b"=x", b"none"]},
-        gpus=[2, 0],
-        uuids=["GPU-c", "GPU-a"],
+        **gpus,
         restarts=3,
         gpu_mem=8000,
     )["env"]

@@ -389,6 +389,7 @@ def order_of(job: int, attempt: int, user: User, changes: Message) -> Message:
         "restarts": 0,
         "gpus": [],
         "uuids": [],
+        "minors": [],
         "gpu_mem": None,
         **changes,
     }

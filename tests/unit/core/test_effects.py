@@ -17,6 +17,8 @@ from mgpu.core.effects import (
     required_effects,
 )
 from mgpu.core.policy import Policy
+from mgpu.core.requests import AttemptVanished
+from mgpu.model.gpu import Inventory
 from mgpu.testing.builders import Desk, a_spec
 
 NOTHING: list[Effect] = []
@@ -84,3 +86,11 @@ def test_an_older_attempt_is_not_the_current_one() -> None:
 
 def test_attempts_of_jobs_that_nobody_knows_are_killed() -> None:
     assert required_effects(Desk(1000).world, {(9, 1): LIVE}) == [Kill(9, 1)]
+
+
+def test_a_job_that_is_to_start_on_a_gpu_that_is_gone_waits_again() -> None:
+    desk = a_desk("starting")
+    desk.world.set_inventory(Inventory("nvml", ()))
+    assert required_effects(desk.world, {}) == [Kill(1, 1)]
+    desk.report(AttemptVanished, 1)
+    assert desk.job(1).state == "PENDING"

@@ -97,6 +97,7 @@ def test_the_start_order_is_what_the_launcher_expects(make_rig: Callable[..., Ri
         "restarts": 0,
         "gpus": [0, 1],
         "uuids": [f"{gpu}0", f"{gpu}1"],
+        "minors": [0, 1],
         "gpu_mem": 500,
         "array": None,
     }

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgpu.privileged import devices
+from mgpu.privileged import devices, startup
 from mgpu.privileged.cgroup import open_groups
 from tests.lib import cgroups
 
@@ -138,3 +138,14 @@ def test_a_job_in_an_old_group_opens_its_own_gpus_alone(name: str, nodes: Path) 
     groups.remove("1.1")
     groups.remove("1.1")
     os.rmdir(groups.path)
+
+
+def test_where_gpus_cannot_be_fenced_the_daemon_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "bpf: Operation not permitted")
+
+    monkeypatch.setattr(devices, "open_fence", refuse)
+    with pytest.raises(startup.StartError, match="enforce.* cannot be had here: bpf: Operation"):
+        startup._fence(None, "mgpu")

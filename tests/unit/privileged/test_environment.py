@@ -22,8 +22,8 @@ NAMES = st.one_of(
 
 def order(**changes: object) -> Order:
     fields = {"job": 42, "attempt": 2, "uid": 1001, "user": "alice", "limit": 0, "grace": 30}
-    lists: dict[str, object] = {"restarts": 1, "gpus": [2, 0], "uuids": ["GPU-c", "GPU-a"]}
-    return Order({**fields, **lists, "warn": None, "gpu_mem": None, **changes})
+    lists = {"gpus": [2, 0], "uuids": ["GPU-c", "GPU-a"], "minors": [2, 0]}
+    return Order({**fields, **lists, "restarts": 1, "warn": None, "gpu_mem": None, **changes})
 
 
 @given(st.binary(max_size=6))
@@ -54,6 +54,18 @@ def test_what_the_user_sends_is_kept_as_it_is(variables: dict[bytes, bytes]) -> 
 def test_defaults_give_way() -> None:
     env = environment.base([b"PATH=/mine", b"PYTHONUNBUFFERED="], ACCOUNT)
     assert (env[b"PATH"], env[b"LANG"], env[b"PYTHONUNBUFFERED"]) == (b"/mine", b"C.UTF-8", b"")
+
+
+def test_behind_a_fence_cuda_counts_the_jobs_own_gpus() -> None:
+    env = environment.reserved(order(), "n", fenced=True)
+    assert env[b"CUDA_VISIBLE_DEVICES"] == b"0,1"
+    assert (env[b"MGPU_GPU_IDS"], env[b"NVIDIA_VISIBLE_DEVICES"]) == (b"2,0", b"GPU-c,GPU-a")
+
+
+@given(st.booleans())
+def test_instances_of_a_gpu_are_addressed_by_their_uuids(fenced: bool) -> None:
+    env = environment.reserved(order(uuids=["MIG-a", "MIG-b"]), "n", fenced=fenced)
+    assert env[b"CUDA_VISIBLE_DEVICES"] == b"MIG-a,MIG-b"
 
 
 def test_no_gpu_means_none_visible() -> None:

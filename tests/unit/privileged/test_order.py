@@ -27,6 +27,7 @@ GOOD: dict[str, Any] = {
     "restarts": 0,
     "gpus": [0],
     "uuids": ["GPU-a"],
+    "minors": [0],
     "gpu_mem": 100,
 }
 RULES = Rules(1000, allow_root=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.lib import processes
 from tests.lib.fake_scheduler import FakeScheduler, order_of
 from tests.lib.users import User
 from tests.lib.waiting import eventually
@@ -95,6 +96,7 @@ def test_a_dead_spare_costs_nothing(scheduler: FakeScheduler, alice: User) -> No
     spare = scheduler.spare()
     os.kill(scheduler.pid, signal.SIGSTOP)
     os.kill(spare, signal.SIGKILL)
+    eventually(lambda: not processes.alive(spare), what="the spare is dead")
     run = scheduler.start(1, alice, ["/bin/true"])
     os.kill(scheduler.pid, signal.SIGCONT)
     assert run.end()["code"] == 0

@@ -6,16 +6,26 @@ these off into a record of their own first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from mgpu.core.roster import Part
 from mgpu.core.world import World
+from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Event, Split
 from mgpu.model.job import Job, Pending
 from mgpu.model.records import Array
 from mgpu.model.target import Name, Target
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
+
+#: Groups of several tasks that an array may wait in, and ranges of indices that they may have
+#: together: a request that names tasks looks at all of them.
+MOST_GROUPS: Final = 100
+MOST_RANGES: Final = 2000
+
+_NONE: Final = Tasks(())
 
 
 def may_start(world: World, job: Job, starting: Mapping[int, int]) -> bool:
@@ -61,12 +71,15 @@ def parts(world: World, name: Name) -> list[Part]:
     return [] if job is None else [(job, None)]
 
 
-def cut(world: World, wanted: Iterable[Part], now: Now) -> tuple[list[Event], list[int]]:
+def cut(
+    world: World, wanted: Iterable[Part], now: Now, *, end: bool = False
+) -> tuple[list[Event], list[int]]:
     """The splits after which every part has a record of its own, and the ids of these records.
 
     Parts of what no longer waits are records already. A part that is named twice counts once.
+    ``end`` tells that the parts end at once. Raises MgpuError where too many records would wait.
     """
-    events: list[Event] = []
+    events: list[Split] = []
     ids: list[int] = []
     child = world.next_id
     for job, tasks in _merged(wanted):
@@ -76,7 +89,45 @@ def cut(world: World, wanted: Iterable[Part], now: Now) -> tuple[list[Event], li
         events.append(Split(now, job.id, child, tasks))
         ids.append(child)
         child += 1
-    return events, ids
+    _check_room(world, events, end=end)
+    return [*events], ids
+
+
+def _check_room(world: World, splits: list[Split], *, end: bool) -> None:
+    """Refuse splits that would leave too much to keep, and to look at in every request."""
+    taken = {split.job: split.tasks for split in splits}
+    owners = Counter(world.jobs[number].uid for number in taken)
+    for uid, more in owners.items() if not end else ():
+        _check_pending(world, uid, more)
+    for array in {world.jobs[number].array for number in taken}:
+        left = [(job.tasks or _NONE, taken.get(job.id, _NONE)) for job in world.arrays.of(array)]
+        groups = [tasks.without(gone) for tasks, gone in left]
+        groups += [] if end else [gone for _, gone in left]
+        _check_groups(array, [tasks for tasks in groups if len(tasks) > 1])
+
+
+def _check_pending(world: World, uid: int, more: int) -> None:
+    waiting, bound = world.pending_of.get(uid, 0), world.policy.max_pending_per_user
+    if bound and waiting + more > bound:
+        raise MgpuError(
+            "LimitReached",
+            f"{waiting} jobs of the owner wait; {more} more, apart from their arrays, "
+            f"would pass the limit of {bound}",
+            path="jobs",
+            hint="name whole arrays, or wait until some jobs have started",
+        )
+
+
+def _check_groups(array: int, groups: list[Tasks]) -> None:
+    ranges = sum(len(tasks.ranges) for tasks in groups)
+    if len(groups) > MOST_GROUPS or ranges > MOST_RANGES:
+        raise MgpuError(
+            "TooLarge",
+            f"array {array} would wait in {len(groups)} groups of {ranges} ranges of tasks; "
+            f"allowed are {MOST_GROUPS} groups and {MOST_RANGES} ranges",
+            path="jobs",
+            hint=f"name ranges such as {array}_[0-99], or the whole array",
+        )
 
 
 def _merged(wanted: Iterable[Part]) -> list[Part]:

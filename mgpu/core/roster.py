@@ -87,6 +87,9 @@ class Roster:
         members = self._members.get(array)
         if members is None:
             return []
+        if len(tasks) == 1:
+            job = self.find(array, tasks.first)
+            return [] if job is None else [(job, None if len(job.tasks or ()) == 1 else tasks)]
         if len(tasks) < len(members.single):
             alone = [members.single[task] for task in tasks if task in members.single]
         else:

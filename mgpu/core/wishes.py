@@ -87,7 +87,7 @@ def cancel(world: World, wish: Cancel, now: Now) -> Judged:
     """End jobs: waiting ones at once, the others as soon as their processes are gone."""
     named = own_parts(world, wish)
     active = [part for parts in named.values() for part in parts if not _is_ending(part[0])]
-    events, numbers = arrays.cut(world, active, now)
+    events, numbers = arrays.cut(world, active, now, end=True)
     events += [CancelRequested(now, number, wish.uid) for number in numbers]
     return events, outcomes(named, _cancel_outcome, (CANCELLING, CANCELLED, ENDED))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from mgpu.model.errors import MgpuError
 from mgpu.model.units import quoted
@@ -34,7 +35,13 @@ class Tasks:
             yield from range(first, last + 1, step)
 
     def __contains__(self, index: object) -> bool:
-        return any(index in range(first, last + 1, step) for first, last, step in self.ranges)
+        if not isinstance(index, int):
+            return False
+        at = bisect_left(self.ranges, index, key=_end)
+        if at == len(self.ranges):
+            return False
+        first, last, step = self.ranges[at]
+        return index in range(first, last + 1, step)
 
     def __getitem__(self, place: int) -> int:
         """The index at ``place``, 0 being the smallest."""
@@ -70,7 +77,8 @@ class Tasks:
     def meet(self, other: Tasks) -> Tasks:
         """Those that are in ``other`` too."""
         found: list[Range] = []
-        i = j = 0
+        i = bisect_left(self.ranges, other.ranges[0][0], key=_end) if other.ranges else 0
+        j = bisect_left(other.ranges, self.ranges[0][0], key=_end) if self.ranges else 0
         while i < len(self.ranges) and j < len(other.ranges):
             mine, its = self.ranges[i], other.ranges[j]
             found += _common(mine, its)
@@ -129,6 +137,10 @@ def _bad(text: str, what: str) -> MgpuError:
     return MgpuError("BadRequest", f"{quoted(text)}: {what}", path="spec.array", hint=_HINT)
 
 
+def _end(one: Range) -> int:
+    return one[1]
+
+
 def _count(one: Range) -> int:
     first, last, step = one
     return (last - first) // step + 1
@@ -149,11 +161,19 @@ def _plain(first: int, last: int, step: int) -> Range:
 
 
 def _tidy(ranges: list[Range]) -> Tasks:
-    """The tasks of ranges in any order, which may overlap."""
+    """The tasks of ranges in any order, which may overlap; what stands alone is put together."""
     ranges.sort()
-    if all(one[1] < two[0] for one, two in pairwise(ranges)):
-        return Tasks(tuple(ranges))
-    return Tasks.of(index for one in ranges for index in range(one[0], one[1] + 1, one[2]))
+    if any(two[0] <= one[1] for one, two in pairwise(ranges)):
+        return Tasks.of(index for one in ranges for index in range(one[0], one[1] + 1, one[2]))
+    found: list[Range] = []
+    for alone, some in groupby(ranges, key=_is_alone):
+        same = [*some]
+        found += _runs([first for first, _, _ in same]) if alone else same
+    return Tasks(tuple(found))
+
+
+def _is_alone(one: Range) -> bool:
+    return one[0] == one[1]
 
 
 def _runs(indices: list[int]) -> Iterator[Range]:

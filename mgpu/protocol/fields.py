@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
 
 from mgpu.model.errors import MgpuError
-from mgpu.model.target import Name, parse_target
+from mgpu.model.target import Name, Target, parse_target
+from mgpu.model.tasks import MAX_TASKS
 from mgpu.model.units import quoted
 
 T = TypeVar("T")
@@ -101,6 +102,12 @@ class Fields:
             too_large(at, f"{len(value)} items; at most {limit} are allowed")
         return tuple(convert(item, f"{at}[{index}]") for index, item in enumerate(value))
 
+    def names(self, name: str, limit: int) -> tuple[Name, ...]:
+        """Names of jobs, each once. How many tasks of arrays they name in all is bounded too."""
+        budget = _Budget(MAX_TASKS)
+        found = self.items(name, limit, lambda item, path: budget.spend(as_name(item, path), path))
+        return tuple(dict.fromkeys(found))
+
     def value(self, name: str) -> object:
         """The field as it came, for a parser of its own; required."""
         return self._get(name, required=True)
@@ -123,6 +130,21 @@ class Fields:
         if value is None and required:
             refuse(self.at(name), "is missing")
         return value
+
+
+class _Budget:
+    """What is left of a number of tasks."""
+
+    def __init__(self, tasks: int) -> None:
+        self._most = self._left = tasks
+
+    def spend(self, name: Name, path: str) -> Name:
+        """``name``, if the tasks that it names are still to be had."""
+        if isinstance(name, Target):
+            self._left -= len(name.tasks)
+        if self._left < 0:
+            too_large(path, f"more than {self._most} tasks are named; name whole arrays")
+        return name
 
 
 def as_integer(value: object, path: str, low: int, high: int) -> int:

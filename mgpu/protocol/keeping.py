@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
-from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_name, refuse
+from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, refuse
 
 MOST = 5000
 _LATEST = 2**40
@@ -67,7 +67,7 @@ def parse_cron_change(fields: Fields) -> CronChange:
 
 
 def _names(fields: Fields) -> tuple[Name, ...]:
-    found = fields.items("jobs", MOST, as_name)
+    found = fields.names("jobs", MOST)
     if not found:
         refuse("jobs", "names no job")
     return found

@@ -10,7 +10,7 @@ from mgpu.model.errors import MgpuError
 from mgpu.model.target import Name
 from mgpu.model.tasks import MAX_TASKS
 from mgpu.protocol import keeping, names, orders, questions
-from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_name, as_text, refuse, shown
+from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
 from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
 from mgpu.protocol.names import VERSIONS as VERSIONS
 from mgpu.protocol.spec import LIMITS, SpecFields, parse_spec
@@ -201,7 +201,7 @@ def _depend(fields: Fields) -> Depend:
 
 
 def _ids(fields: Fields) -> tuple[Name, ...]:
-    return fields.items("jobs", names.MAX_IDS, as_name)
+    return fields.names("jobs", names.MAX_IDS)
 
 
 def _some_ids(fields: Fields) -> tuple[Name, ...]:

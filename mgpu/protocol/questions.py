@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
-from mgpu.protocol.fields import Fields, as_name
+from mgpu.protocol.fields import Fields
 
 #: Jobs that one question may name.
 MOST = 100
@@ -48,4 +48,4 @@ def parse_why(fields: Fields) -> Why:
 
 
 def _jobs(fields: Fields) -> tuple[Name, ...]:
-    return fields.items("jobs", MOST, as_name)
+    return fields.names("jobs", MOST)

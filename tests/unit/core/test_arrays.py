@@ -181,3 +181,38 @@ def test_a_task_is_found_in_its_record() -> None:
     assert arrays.find(desk.world, array, 10) is None
     assert arrays.find(desk.world, 99, 0) is None
     assert arrays.running(desk.world, array) == 2
+
+
+def test_an_array_waits_in_a_bounded_number_of_groups() -> None:
+    desk = Desk(1000)
+    array = submit(desk, Tasks(((0, 99_999, 1),)))
+    for group in range(arrays.MOST_GROUPS - 1):
+        pair = Target(array, Tasks(((10 * group, 10 * group + 1, 1),)))
+        desk.ask(SetPriority((pair,), -1 - group, UID))
+    one_more = Target(array, Tasks(((99_000, 99_001, 1),)))
+    with pytest.raises(MgpuError, match=r"wait in 101 groups of \d+ ranges") as caught:
+        desk.ask(SetPriority((one_more,), -1, UID))
+    assert (caught.value.code, caught.value.path) == ("TooLarge", "jobs")
+    assert desk.ask(Cancel((one_more,), UID)) == Outcomes(((one_more, "cancelled"),))
+
+
+def test_an_array_waits_in_a_bounded_number_of_ranges() -> None:
+    desk = Desk(1000)
+    array = submit(desk, Tasks(((0, 99_999, 1),)))
+    scattered = [Target(array, Tasks(((n, n + 1, 1),))) for n in range(1, 99_000, 33)]
+    with pytest.raises(MgpuError, match="would wait in 1 groups of 3001 ranges"):
+        desk.ask(Cancel((*scattered,), UID))
+    some = (*scattered[:1000],)
+    assert desk.ask(Cancel(some, UID)) == Outcomes(tuple((name, "cancelled") for name in some))
+
+
+def test_single_tasks_apart_from_their_array_count_as_waiting_jobs() -> None:
+    desk = Desk(1000, policy=Policy(max_pending_per_user=3))
+    array = submit(desk)
+    one, two, three = (Target(array, Tasks.only(n)) for n in (1, 2, 3))
+    desk.ask(SetPriority((one,), -1, UID))
+    desk.ask(SetPriority((two,), -2, UID))
+    with pytest.raises(MgpuError, match="3 jobs of the owner wait") as caught:
+        desk.ask(SetPriority((three,), -3, UID))
+    assert caught.value.code == "LimitReached"
+    desk.ask(Cancel((three,), UID))

@@ -64,3 +64,9 @@ def test_many_tasks_are_a_few_numbers() -> None:
 def test_a_place_that_is_not_there() -> None:
     with pytest.raises(IndexError):
         Tasks.only(7)[1]
+
+
+def test_tasks_that_are_named_one_by_one_are_few_ranges_again() -> None:
+    singles = [Tasks.only(index) for index in (7, 3, 5, 40, 4, 6)]
+    assert Tasks(()).join(*singles).ranges == ((3, 7, 1), (40, 40, 1))
+    assert Tasks(((10, 20, 2),)).join(*singles).ranges == ((3, 7, 1), (10, 20, 2), (40, 40, 1))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from mgpu.model.errors import MgpuError
+from mgpu.model.target import Target
+from mgpu.model.tasks import Tasks
 from mgpu.protocol.fields import Fields, as_text
 
 
@@ -112,3 +114,15 @@ def test_a_long_unknown_name_costs_no_time() -> None:
         fields.finish()
     assert caught.value.hint == ""
     assert len(str(caught.value)) < 120
+
+
+def test_a_job_that_is_named_twice_is_one_name() -> None:
+    fields = Fields({"jobs": [3, "42_7", 3, "42_[7]"]})
+    assert fields.names("jobs", 10) == (3, Target(42, Tasks.only(7)))
+
+
+def test_the_tasks_that_a_request_names_are_bounded_in_all() -> None:
+    names = [f"42_[{n}-99999:2]" for n in range(5000)]
+    with pytest.raises(MgpuError, match="more than 100000 tasks are named") as caught:
+        Fields({"jobs": names}).names("jobs", 5000)
+    assert (caught.value.code, caught.value.path) == ("TooLarge", "jobs[2]")

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-from mgpu.privileged import accounts, log, order, startup, syscalls, tree
+from mgpu.privileged import accounts, log, order, startup, strays, syscalls, tree
 from mgpu.privileged.birth import Spare
 from mgpu.privileged.loop import Deadlines, Loop
 from mgpu.privileged.refusal import Refusal
@@ -131,6 +131,8 @@ class Launcher:
                 self._start(message, fds)
             elif operation == "kill":
                 self._kill(*order.attempt_of(message))
+            elif operation == "kill_process":
+                strays.kill(message, self.site)
             elif operation == "account":
                 self._account(message.get("uid"))
             elif operation == "ready":

@@ -147,5 +147,5 @@ def test_where_gpus_cannot_be_fenced_the_daemon_does_not_start(
         raise PermissionError(1, "bpf: Operation not permitted")
 
     monkeypatch.setattr(devices, "open_fence", refuse)
-    with pytest.raises(startup.StartError, match="enforce.* cannot be had here: bpf: Operation"):
+    with pytest.raises(startup.StartError, match=r"enforce.* cannot be had here: bpf: Operation"):
         startup._fence(None, "mgpu")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from errno import errorcode
 from typing import Final, NamedTuple
 
+from mgpu.core import usage
 from mgpu.core.requests import (
     AttemptEnded,
     AttemptLost,
@@ -72,6 +73,8 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
     events: list[Event] = []
     if report.started is not None and not _seen_running(job):
         events.append(Launched(Now(report.started, now.boot), job.id, job.attempt, 0, 0))
+    if events or _seen_running(job):
+        events += usage.last(world, job, at)
     state = _end_state(job, report)
     if state == states.PREEMPTED:
         return [*events, Requeued(at, job.id, job.attempt, state)]

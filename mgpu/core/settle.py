@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mgpu.core import arrays, deadline, dependency, quotas, recurring, reservations
+from mgpu.core import arrays, deadline, dependency, quotas, recurring, reservations, usage
 from mgpu.core.world import World
 from mgpu.model.events import Event
 from mgpu.model.time import Now
@@ -22,6 +22,7 @@ RULES: Final[tuple[Rule, ...]] = (
     quotas.settle,
     recurring.settle,
     deadline.settle,
+    usage.settle,
     dependency.settle,  # looks at arrays that are over: before these are forgotten
     arrays.settle,
 )

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mgpu.core import administration, holding, recurring, reports, wishes
-from mgpu.core.orders import Kept, RemoveQuota, Reserve, SetQuota, Unreserve
+from mgpu.core import administration, holding, recurring, reports, serving, wishes
+from mgpu.core.orders import (
+    DrainGpus,
+    HeedProcess,
+    IgnoreProcess,
+    Kept,
+    RemoveQuota,
+    Reserve,
+    RestrictGpus,
+    ResumeGpus,
+    SetQuota,
+    Unreserve,
+)
 from mgpu.core.reports import Stale
 from mgpu.core.requests import (
     AttemptEnded,
@@ -70,6 +81,11 @@ _WISHES: Mapping[type[Request], Callable[..., tuple[list[Event], Accepted | Outc
     Unreserve: administration.unreserve,
     SetQuota: administration.set_quota,
     RemoveQuota: administration.remove_quota,
+    DrainGpus: serving.drain,
+    ResumeGpus: serving.resume,
+    RestrictGpus: serving.restrict,
+    IgnoreProcess: serving.ignore,
+    HeedProcess: serving.heed,
 }
 
 _REPORTS: Mapping[type[Report], Callable[..., list[Event]]] = {

@@ -64,7 +64,20 @@ class Acknowledge(NamedTuple):
     attempt: int
 
 
-Effect = Launch | Stop | Extend | Kill | Acknowledge
+class KillProcess(NamedTuple):
+    """Have the launcher kill a process of ``uid`` that began at ``ticks``, if it is still that one.
+
+    ``why`` is ``outsider`` or ``leftover``; ``job`` is the job that left it, else 0.
+    """
+
+    pid: int
+    ticks: int
+    uid: int
+    why: str
+    job: int = 0
+
+
+Effect = Launch | Stop | Extend | Kill | Acknowledge | KillProcess
 
 
 def required_effects(

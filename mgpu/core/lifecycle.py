@@ -41,7 +41,7 @@ from mgpu.model.events import (
     Submitted,
 )
 from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
-from mgpu.model.records import Array
+from mgpu.model.records import Array, Drain, Excused, Ignored, Outsider, Record
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
 
@@ -69,7 +69,19 @@ def forget_boot(world: World) -> None:
         world.dequeue(job)
         job.phase = Pending(_waits_since(job))
         _wait(world, job)
+    _forget_orders(world)
     world.move_on()
+
+
+def _forget_orders(world: World) -> None:
+    """No process lives on and a fault may be repaired: it is found again if it is not."""
+    book = world.records
+    gone: list[Record] = [*book.all(Excused), *book.all(Ignored), *book.all(Outsider)]
+    gone += [drain for drain in book.all(Drain) if drain.fault]
+    for record in gone:
+        book.drop(type(record).__name__, record.key)
+    if gone:
+        world.judge()
 
 
 def _is_current(world: World, job: Job | None, event: Event) -> bool:

@@ -1,4 +1,4 @@
-"""What administrators order: reservations and quotas, made and taken back."""
+"""What administrators order: reservations, quotas and which GPUs are given out."""
 
 from __future__ import annotations
 
@@ -52,11 +52,62 @@ class RemoveQuota:
     subject: str
 
 
-Order = Reserve | Unreserve | SetQuota | RemoveQuota
+@dataclass(frozen=True, slots=True)
+class DrainGpus:
+    """Start nothing new on ``gpus``: words as in :func:`mgpu.core.serving.find`."""
+
+    uid: int
+    gpus: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeGpus:
+    """Give drained ``gpus`` out again, whatever they were drained for."""
+
+    uid: int
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestrictGpus:
+    """Start new jobs on ``gpus`` alone; ``all`` goes back to what is configured."""
+
+    uid: int
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreProcess:
+    """The process ``pid`` outside mgpu does not make its GPUs count as taken."""
+
+    uid: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeedProcess:
+    """The process ``pid`` counts again."""
+
+    uid: int
+    pid: int
+
+
+Order = (
+    Reserve
+    | Unreserve
+    | SetQuota
+    | RemoveQuota
+    | DrainGpus
+    | ResumeGpus
+    | RestrictGpus
+    | IgnoreProcess
+    | HeedProcess
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The record that an order is about: the id of a reservation, the subject of a quota."""
+    """What an order is about: the id of a reservation, the subject of a quota, GPUs, a pid."""
 
     key: str

@@ -68,6 +68,8 @@ class Policy:
     cleaning: bool = False  # GPUs are given out again when their last job is seen to be gone
     cleaning_limit: float = 30.0  # after so long with something left a GPU is dirty
     outsiders: str = "avoid"  # or "ignore", "report", "kill"
+    outsider_grace: float = 60.0  # before one is killed
+    min_uid: int = 1000  # processes of accounts below are not killed
     devices: frozenset[int] | None = None  # indices of the GPUs that may be used; None: all
 
     def class_of(self, qos: str) -> QosClass:

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mgpu.core import arrays, deadline, dependency, quotas, recurring, reservations, usage
+from mgpu.core import (
+    arrays,
+    deadline,
+    dependency,
+    outsiders,
+    quotas,
+    recurring,
+    reservations,
+    serving,
+    usage,
+)
 from mgpu.core.world import World
 from mgpu.model.events import Event
 from mgpu.model.time import Now
@@ -25,6 +35,8 @@ RULES: Final[tuple[Rule, ...]] = (
     usage.settle,
     dependency.settle,  # looks at arrays that are over: before these are forgotten
     arrays.settle,
+    serving.settle,
+    outsiders.settle,
 )
 
 #: When something follows though nothing happens (boot time), as of the last :func:`settle`.

@@ -39,6 +39,11 @@ class Traces:
         """The oldest trace on a GPU."""
         return min(self._left.get(uuid, {}).values(), key=lambda trace: trace.since, default=None)
 
+    def left(self, uuid: str) -> list[Trace]:
+        """The jobs whose processes are on a GPU though they were over when it was looked at."""
+        traces = self._left.get(uuid, {}).values()
+        return [trace for trace in traces if trace.pids and trace.since < self.taken]
+
     def leave(self, job: Job, at: float) -> None:
         """A job gives its GPUs back."""
         for uuid in job.gpus:

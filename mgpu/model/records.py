@@ -220,6 +220,40 @@ class Ignored:
         return str(self.pid)
 
 
+@dataclass(frozen=True, slots=True)
+class Excused:
+    """An administrator gives the GPU ``uuid`` out though it reports this ``fault``."""
+
+    uuid: str
+    fault: str
+
+    @property
+    def key(self) -> str:
+        """The GPU."""
+        return self.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class Outsider:
+    """A process outside mgpu that takes a GPU from jobs, first seen at ``at`` (boot time).
+
+    It uses ``memory`` of the GPU ``gpu`` (UUID). Kept while it is there, where the policy is to
+    report such processes or to kill them.
+    """
+
+    pid: int
+    ticks: int
+    uid: int
+    gpu: str
+    memory: int
+    at: float
+
+    @property
+    def key(self) -> str:
+        """Its pid: there is one process of that number at a time."""
+        return str(self.pid)
+
+
 Record = (
     Array
     | Usage
@@ -232,4 +266,6 @@ Record = (
     | Drain
     | Restriction
     | Ignored
+    | Excused
+    | Outsider
 )

@@ -87,6 +87,17 @@ def format_memory(mib: int) -> str:
     return f"{mib >> 10}G" if mib and not mib & 1023 else f"{mib}M"
 
 
+def parse_indices(text: str) -> list[int]:
+    """The numbers of ``0``, ``0,2`` or ``0-1,3``, in order, each once."""
+    found: set[int] = set()
+    for word in text.split(","):
+        match = re.fullmatch(r"(?a)(\d{1,4})(?:-(\d{1,4}))?", word.strip())
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(f"{quoted(text)} names no GPUs; write 0, 0,2 or 0-1,3")
+        found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return sorted(found)
+
+
 def parse_capability(text: str) -> tuple[int, int]:
     """(major, minor) of a CUDA compute capability, ``8.0`` or ``9``."""
     match = re.fullmatch(r"(?a)(\d{1,2})(?:\.(\d))?", text.strip())

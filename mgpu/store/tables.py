@@ -257,6 +257,7 @@ _MORE_1: Final = (
 MORE: Final = (Kind(1, More, _MORE_1), Kind(2, More, (*_MORE_1, _PEAKS, ("note", text))))
 
 _UIDS: Final = (("id", integer), _UID)
+_PROCESS: Final = (("pid", integer), ("ticks", integer))
 
 
 def _whole_spec(value: Any) -> Any:
@@ -354,7 +355,9 @@ RECORDS: Final = (
         (("uuid", text), ("reason", text), ("by", check_uid), ("at", number), ("fault", flag)),
     ),
     Kind(11, kept.Restriction, (("uuids", texts), ("by", check_uid))),
-    Kind(12, kept.Ignored, (("pid", integer), ("ticks", integer), ("by", check_uid))),
+    Kind(12, kept.Ignored, (*_PROCESS, ("by", check_uid))),
+    Kind(13, kept.Excused, (("uuid", text), ("fault", text))),
+    Kind(14, kept.Outsider, (*_PROCESS, _UID, ("gpu", text), ("memory", integer), ("at", number))),
 )
 
 

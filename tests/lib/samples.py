@@ -143,4 +143,6 @@ RECORDS: dict[str, kept.Record] = {
     "Drain": kept.Drain("GPU-1", "fan is broken", 0, NOW.wall, False),
     "Restriction": kept.Restriction(GPUS, 0),
     "Ignored": kept.Ignored(4242, 987654, 0),
+    "Excused": kept.Excused("GPU-1", "Xid 48: double bit error"),
+    "Outsider": kept.Outsider(4243, 987655, 1001, "GPU-1", 700, 100.25),
 }

@@ -1,0 +1,197 @@
+"""Which GPUs serve jobs: what administrators order, and what follows from faults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from mgpu.core.orders import (
+    DrainGpus,
+    HeedProcess,
+    IgnoreProcess,
+    Kept,
+    RestrictGpus,
+    ResumeGpus,
+)
+from mgpu.core.world import World
+from mgpu.model.errors import MgpuError
+from mgpu.model.events import Erased, Event, Noted, Recorded
+from mgpu.model.gpu import Gpu, Process
+from mgpu.model.job import Running
+from mgpu.model.records import Drain, Excused, Ignored, Restriction
+from mgpu.model.time import Now
+from mgpu.model.units import quoted
+
+Judged = tuple[list[Event], Kept]
+
+#: What lifts a restriction.
+ALL: Final = "all"
+_RANGE: Final = r"(?ai)(?:gpu)?(\d{1,4})(?:-(?:gpu)?(\d{1,4}))?"
+
+
+# -- names of GPUs --------------------------------------------------------------------------------
+
+
+def find(world: World, words: Iterable[str]) -> list[str]:
+    """The UUIDs of ``0``, ``gpu0``, ``0-3`` and of a UUID or what only one begins with.
+
+    A UUID may be that of the GPU that MIG instances are parts of, or of one that was drained and
+    is gone. Each is there once, in the order in which they are named.
+    """
+    return list(dict.fromkeys(uuid for word in words for uuid in _found(world, word)))
+
+
+def label(world: World, uuid: str) -> str:
+    """``gpu0``; the UUID of what has no index."""
+    gpu = world.gpus.get(uuid)
+    return f"gpu{gpu.index}" if gpu is not None else uuid
+
+
+def _found(world: World, word: str) -> list[str]:
+    numbers = re.fullmatch(_RANGE, word)
+    if numbers is not None:
+        first, last = int(numbers[1]), int(numbers[2] or numbers[1])
+        by_index = {gpu.index: gpu.uuid for gpu in world.gpus.values()}
+        missing = [index for index in range(first, last + 1) if index not in by_index]
+        if missing or first > last:
+            raise _unknown(world, f"gpu{missing[0]}" if missing else word)
+        return [by_index[index] for index in range(first, last + 1)]
+    return [_by_uuid(world, word)]
+
+
+def _by_uuid(world: World, word: str) -> str:
+    gpus, drains = world.gpus.values(), world.records.all(Drain)
+    known = dict.fromkeys([*(g.uuid for g in gpus), *(g.card for g in gpus if g.card)])
+    known |= dict.fromkeys(drain.uuid for drain in drains)
+    matching = [uuid for uuid in known if word and uuid.lower().startswith(word.lower())]
+    exact = [uuid for uuid in matching if len(uuid) == len(word)]
+    if len(matching) > 1 and not exact:
+        several = ", ".join(label(world, uuid) for uuid in matching)
+        hint = "write more of it, or the index"
+        raise MgpuError("BadRequest", f"{quoted(word)} begins {several}", path="gpus", hint=hint)
+    if not matching:
+        raise _unknown(world, word)
+    return (exact or matching)[0]
+
+
+def _unknown(world: World, word: str) -> MgpuError:
+    there = ", ".join(label(world, uuid) for uuid in world.gpus) or "none"
+    text = f"there is no GPU {quoted(word)}; there are {there}"
+    return MgpuError("Unknown", text, path="gpus", hint="mgpu_info shows the GPUs")
+
+
+def _kept(world: World, uuids: Iterable[str]) -> Kept:
+    return Kept(",".join(label(world, uuid) for uuid in uuids))
+
+
+# -- orders ---------------------------------------------------------------------------------------
+
+
+def drain(world: World, order: DrainGpus, now: Now) -> Judged:
+    """Start nothing new on GPUs; what runs goes on. An order replaces the drain of a fault."""
+    uuids = find(world, order.gpus)
+    for uuid in uuids:
+        known = world.records.get(Drain, uuid)
+        if known is not None and not known.fault:
+            name = label(world, uuid)
+            hint = f"to give another reason: mgpu_ctl resume {name}, then drain it again"
+            text = f"{name} is drained already: {known.reason}"
+            raise MgpuError("Refused", text, path="gpus", hint=hint)
+    drains = [Drain(uuid, order.reason, order.uid, now.wall) for uuid in uuids]
+    return [Recorded(now, order.uid, one) for one in drains], _kept(world, uuids)
+
+
+def resume(world: World, order: ResumeGpus, now: Now) -> Judged:
+    """Give GPUs out again; a fault that one still reports does not drain it a second time."""
+    uuids = find(world, order.gpus)
+    for uuid in uuids:
+        if world.records.get(Drain, uuid) is None:
+            text = f"{label(world, uuid)} is not drained"
+            hint = "mgpu_ctl show-gpus says why a GPU is not used"
+            raise MgpuError("Refused", text, path="gpus", hint=hint)
+    faulty = [gpu for gpu in world.gpus.values() if gpu.fault and {gpu.uuid, gpu.card} & {*uuids}]
+    events: list[Event] = [Erased(now, order.uid, Drain.__name__, uuid) for uuid in uuids]
+    events += [Recorded(now, order.uid, Excused(gpu.uuid, gpu.fault)) for gpu in faulty]
+    return events, _kept(world, uuids)
+
+
+def restrict(world: World, order: RestrictGpus, now: Now) -> Judged:
+    """Start new jobs on these GPUs alone, whatever is configured, until it is lifted."""
+    known = world.records.get(Restriction, "gpus")
+    if order.gpus == (ALL,):
+        lift = Erased(now, order.uid, Restriction.__name__, "gpus")
+        return [lift] if known is not None else [], Kept(ALL)
+    named = set(find(world, order.gpus))
+    uuids = tuple(gpu.uuid for gpu in world.gpus.values() if {gpu.uuid, gpu.card} & named)
+    if not uuids:
+        raise _unknown(world, ",".join(order.gpus))
+    return [Recorded(now, order.uid, Restriction(uuids, order.uid))], _kept(world, uuids)
+
+
+def ignore(world: World, order: IgnoreProcess, now: Now) -> Judged:
+    """Let a process outside mgpu not keep jobs off its GPUs."""
+    there = [process for _, process in processes(world) if process.pid == order.pid]
+    if not there:
+        text = f"no GPU is used by a process {order.pid}"
+        raise MgpuError("Unknown", text, path="pid", hint="mgpu_ctl gpu list shows those that do")
+    process = there[0]
+    if process.job:
+        text = f"process {order.pid} belongs to job {process.job}"
+        hint = f"mgpu_cancel {process.job} ends it"
+        raise MgpuError("Refused", text, path="pid", hint=hint)
+    record = Ignored(process.pid, process.ticks, order.uid)
+    return [Recorded(now, order.uid, record)], Kept(record.key)
+
+
+def heed(world: World, order: HeedProcess, now: Now) -> Judged:
+    """Let a process count again."""
+    known = world.records.get(Ignored, order.pid)
+    if known is None:
+        text = f"process {order.pid} is not ignored"
+        raise MgpuError("Unknown", text, path="pid", hint="mgpu_ctl gpu list shows those that are")
+    return [Erased(now, order.uid, Ignored.__name__, known.key)], Kept(known.key)
+
+
+def processes(world: World) -> Iterator[tuple[Gpu, Process]]:
+    """Each process that is seen on a GPU, by the GPU's index."""
+    for gpu in world.gpus.values():
+        for process in gpu.processes:
+            yield gpu, process
+
+
+# -- what follows ---------------------------------------------------------------------------------
+
+
+def settle(world: World, now: Now) -> Iterator[Event]:
+    """Drain what reports a fault; forget orders about what is gone."""
+    for gpu in world.inventory.gpus:
+        yield from _judge_fault(world, gpu, now)
+    yield from _forget_gone(world, now)
+
+
+def _judge_fault(world: World, gpu: Gpu, now: Now) -> Iterator[Event]:
+    excused = world.records.get(Excused, gpu.uuid)
+    if excused is not None and excused.fault != gpu.fault and (gpu.fault or gpu.available):
+        yield Erased(now, 0, Excused.__name__, gpu.uuid)
+    elif excused is not None:
+        return
+    drained = any(world.records.get(Drain, uuid) is not None for uuid in (gpu.uuid, gpu.card))
+    if not gpu.fault or drained:
+        return
+    yield Recorded(now, 0, Drain(gpu.uuid, gpu.fault, 0, now.wall, fault=True))
+    told = f"gpu{gpu.index} reported {gpu.fault}: the GPU is drained"
+    for job in world.ledger.on(gpu.uuid):
+        if isinstance(job.phase, Running):
+            yield Noted(now, job.id, job.attempt, told)
+
+
+def _forget_gone(world: World, now: Now) -> Iterator[Event]:
+    """Processes that have left every GPU. What is not seen now says nothing of them."""
+    ignored, gpus = world.records.all(Ignored), world.inventory.gpus
+    if not ignored or not gpus or not all(gpu.available for gpu in gpus):
+        return
+    there = {(process.pid, process.ticks) for gpu in gpus for process in gpu.processes}
+    for one in ignored:
+        if (one.pid, one.ticks) not in there:
+            yield Erased(now, 0, Ignored.__name__, one.key)

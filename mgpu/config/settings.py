@@ -284,6 +284,44 @@ SETTINGS: Final = (
         "How often the driver is asked.",
     ),
     Setting(
+        "gpus.over_memory",
+        Choice("report", "kill"),
+        "report",
+        "What happens to a job that uses more of a GPU than its `--mem`: its owner is told, or it "
+        "ends as OUT_OF_MEMORY.",
+    ),
+    Setting(
+        "gpus.over_memory_margin",
+        Memory(),
+        512,
+        "Use above `--mem` by up to this much is not held against a job.",
+    ),
+    Setting(
+        "gpus.over_memory_grace",
+        Duration(),
+        60,
+        "Nor is more than that, for so long.",
+    ),
+    Setting(
+        "gpus.idle_after",
+        Duration(),
+        0,
+        "A job whose GPUs were idle for so long counts as idle. 0: none does.",
+    ),
+    Setting(
+        "gpus.idle_policy",
+        Choice("report", "requeue"),
+        "report",
+        "What happens to an idle job: its owner is told, or it goes back to the end of the queue "
+        "(unless it was submitted with `--no-requeue`).",
+    ),
+    Setting(
+        "gpus.idle_below",
+        Integer(1, 100),
+        1,
+        "A GPU is idle while the driver tells of less utilization than this, in percent.",
+    ),
+    Setting(
         "limits.connections_per_user",
         Integer(1, 10000),
         32,

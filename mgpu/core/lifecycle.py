@@ -213,8 +213,11 @@ def _deferred(world: World, job: Job, event: Deferred) -> None:
 def _requeued(world: World, job: Job, event: Requeued) -> None:
     job.crashes = crashes_after(job, event.at.wall) if event.state == states.NODE_FAIL else 0
     pause = pause_after(job, event)
-    idle = isinstance(job.phase, Stopping) and job.phase.cause == states.IDLE
+    phase = job.phase
+    idle = isinstance(phase, Stopping) and phase.cause == states.IDLE
+    told = f"switched out: {phase.detail}" if isinstance(phase, Stopping) and idle else ""
     _put_back(world, job, event.at)
+    job.note = told
     job.restarts += 1
     if event.state == states.PREEMPTED and not idle:  # it did nothing to lose its place
         job.phase = Pending(job.submitted)

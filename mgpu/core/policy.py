@@ -72,6 +72,13 @@ class Policy:
     min_uid: int = 1000  # processes of accounts below are not killed
     devices: frozenset[int] | None = None  # indices of the GPUs that may be used; None: all
 
+    over_memory: str = "report"  # or "kill": jobs that use more than they asked for
+    over_memory_margin: int = 512
+    over_memory_grace: float = 60.0
+    idle_after: float = 0.0  # after so long with idle GPUs a job is told of; 0: never
+    idle_policy: str = "report"  # or "requeue"
+    idle_below: int = 1  # percent of utilization
+
     def class_of(self, qos: str) -> QosClass:
         """The class that ``qos`` names; the usual one where it is not known any more."""
         return self.classes.get(qos) or self.classes[""]

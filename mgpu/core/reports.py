@@ -79,7 +79,7 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
     if state == states.PREEMPTED:
         return [*events, Requeued(at, job.id, job.attempt, state)]
     switch = world.policy.on_time_limit != "cancel"
-    if state == states.TIMEOUT and switch and _may_requeue(world, job):
+    if state == states.TIMEOUT and switch and may_requeue(world, job):
         return [*events, Requeued(at, job.id, job.attempt, state)]
     if state in _FAILURES and _may_retry(job) and not isinstance(job.phase, Stopping):
         return [*events, _tried(world, job, at, report.code, report.signal)]
@@ -125,7 +125,7 @@ def rebooted(world: World, job: Job, _report: Rebooted, now: Now) -> list[Event]
     bound = world.policy.max_node_failures
     crashes = crashes_after(job, now.wall)
     often = 0 < bound < crashes
-    if not often and _may_requeue(world, job):
+    if not often and may_requeue(world, job):
         return [Requeued(now, job.id, job.attempt, states.NODE_FAIL)]
     detail = f"{REBOOTED}, {crashes} times in a row" if often else REBOOTED
     return [_finished(job, now, states.NODE_FAIL, detail)]
@@ -153,7 +153,7 @@ def _is_preempted(job: Job) -> bool:
     return isinstance(job.phase, Stopping) and job.phase.goes_on
 
 
-def _may_requeue(world: World, job: Job) -> bool:
+def may_requeue(world: World, job: Job) -> bool:
     """Whether it may go on another time; what failed and was tried again does not count."""
     bound = world.policy.max_requeues
     return job.spec.requeue and (bound == 0 or job.restarts - job.failures < bound)

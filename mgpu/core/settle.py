@@ -13,6 +13,8 @@ from mgpu.core import (
     arrays,
     deadline,
     dependency,
+    idleness,
+    notes,
     outsiders,
     quotas,
     recurring,
@@ -33,10 +35,12 @@ RULES: Final[tuple[Rule, ...]] = (
     recurring.settle,
     deadline.settle,
     usage.settle,
+    idleness.settle,
     dependency.settle,  # looks at arrays that are over: before these are forgotten
     arrays.settle,
     serving.settle,
     outsiders.settle,
+    notes.settle,  # tells of what the rules above found
 )
 
 #: When something follows though nothing happens (boot time), as of the last :func:`settle`.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mgpu.core import usage
+from mgpu.core.forecast import forecast
 from mgpu.core.policy import Policy
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import Measured
 from mgpu.model.gpu import Gpu, Inventory
+from mgpu.model.job import Ended
 from mgpu.testing.builders import Desk, a_gpu, a_spec
 
 Uses = dict[int, dict[int, int]]
@@ -127,3 +129,101 @@ def test_what_is_measured_before_the_start_is_reported_waits_for_that() -> None:
     desk.launched(1)
     look(desk, {0: {1: 300}})
     assert desk.job(1).peaks == (("GPU-0", 400),)
+
+
+def over(desk: Desk, *uses: int) -> str:
+    """Job 1 is seen to use these MiB of gpu0, every 30 seconds; its note then."""
+    for used in uses:
+        look(desk, {0: {1: used}}, after=30.0)
+    return desk.job(1).note
+
+
+def test_use_above_what_was_asked_for_is_told_after_the_margin_and_the_grace() -> None:
+    desk = a_desk()
+    assert over(desk, 8512, 8512, 8512, 8512) == ""
+    assert over(desk, 8513, 8513) == ""
+    assert over(desk, 8513) == "uses 8513 MiB of gpu0, asked for 8000"
+    assert over(desk, 8512) == ""
+
+
+def test_use_that_is_back_in_between_is_not_held_against_a_job() -> None:
+    assert over(a_desk(), 9000, 9000, 8000, 9000, 9000) == ""
+
+
+def test_the_note_follows_the_use_in_steps() -> None:
+    desk = a_desk()
+    assert "9000 MiB" in over(desk, 9000, 9000, 9000, 9100)
+    assert "9500 MiB" in over(desk, 9500)
+
+
+def test_the_note_names_each_gpu() -> None:
+    desk = a_desk(gpus=2)
+    for _ in range(3):
+        look(desk, {0: {1: 9000}, 1: {1: 10000}}, after=30.0)
+    assert desk.job(1).note == "uses 9000 MiB of gpu0, 10000 MiB of gpu1, asked for 8000"
+
+
+def test_a_driver_that_is_silent_holds_nothing_against_a_job() -> None:
+    desk = a_desk(policy=Policy(over_memory="kill"))
+    over(desk, 9000)
+    desk.wait(1000)
+    desk.run()
+    see(desk, replace(a_gpu(0, 20000), available=False, note="unknown", measured=((1, 9000),)))
+    desk.wait(1000)
+    assert over(desk, 9000) == ""
+    assert desk.job(1).state == states.RUNNING
+
+
+def test_a_job_that_has_its_gpu_for_itself_may_use_all_of_it() -> None:
+    assert over(a_desk(mem=None), 19000, 19000, 19000, 19000) == ""
+    desk = Desk(20000, policy=Policy(over_memory="kill"))
+    desk.submit(a_spec(1, 8000, exclusive=True))
+    desk.run()
+    desk.launched(1)
+    assert over(desk, 19000, 19000, 19000, 19000) == ""
+    assert desk.job(1).state == states.RUNNING
+
+
+def test_by_order_such_a_job_ends_and_its_owner_is_told_why() -> None:
+    desk = a_desk(policy=Policy(over_memory="kill"))
+    over(desk, 9000, 9000)
+    assert desk.job(1).state == states.RUNNING
+    over(desk, 9000)
+    assert desk.job(1).state == states.COMPLETING
+    job = desk.end(1, code=None, signal=15)
+    assert isinstance(job.phase, Ended)
+    assert job.state == states.OUT_OF_MEMORY
+    assert job.phase.detail == "uses 9000 MiB of gpu0, asked for 8000"
+
+
+def test_margin_and_grace_can_be_nothing() -> None:
+    desk = a_desk(policy=Policy(over_memory="kill", over_memory_margin=0, over_memory_grace=0.0))
+    over(desk, 8000)
+    assert desk.job(1).state == states.RUNNING
+    over(desk, 8001)
+    assert desk.job(1).state == states.COMPLETING
+
+
+def test_rules_that_change_hold_from_the_next_look_on() -> None:
+    desk = a_desk()
+    over(desk, 9000, 9000, 9000)
+    desk.world.set_policy(Policy(over_memory="kill"))
+    over(desk, 9000)
+    assert desk.job(1).state == states.COMPLETING
+
+
+def test_what_is_used_beyond_the_reserved_is_not_given_to_neighbours() -> None:
+    desk = a_desk()
+    look(desk, {0: {1: 15000}})
+    desk.submit(a_spec(1, 6000))
+    assert desk.run() == {}
+    look(desk, {0: {1: 14000}})
+    assert 2 in desk.world.placed
+
+
+def test_a_look_ahead_ends_nobody_for_memory_or_idleness() -> None:
+    desk = a_desk(policy=Policy(over_memory="kill", max_job_time=10_000))
+    over(desk, 9000, 9000)
+    desk.submit(a_spec(limit=10))
+    expected = forecast(desk.world, desk.now)
+    assert expected[2].wall > desk.now.wall + 9000

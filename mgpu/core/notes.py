@@ -1,0 +1,49 @@
+"""What the owners of running jobs are to know: ``job.note``, made of what several modules say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from mgpu.core import idleness, usage
+from mgpu.core.world import World
+from mgpu.model.events import Event, Noted
+from mgpu.model.job import Job, Running
+from mgpu.model.records import Drain
+from mgpu.model.time import Now
+
+_KEY: Final = "notes"
+
+
+def settle(world: World, now: Now) -> Iterator[Event]:
+    """The notes that have come, changed or gone with the last look at the GPUs."""
+    if world.derived.get(_KEY) is world.inventory:
+        return
+    world.derived[_KEY] = world.inventory
+    for job in world.placed.values():
+        if isinstance(job.phase, Running) and (text := _stored(world, job)) != job.note:
+            yield Noted(now, job.id, job.attempt, text)
+
+
+def shown(world: World, job: Job) -> str:
+    """The note of a job with the figures of this moment."""
+    running = isinstance(job.phase, Running) and job.note == _stored(world, job)
+    return _joined(world, job, idleness.shown(world, job)) if running else job.note
+
+
+def _stored(world: World, job: Job) -> str:
+    """Without what changes all the time."""
+    return _joined(world, job, idleness.note(world, job))
+
+
+def _joined(world: World, job: Job, idle: str) -> str:
+    texts = [*_faults(world, job), usage.note(world, job), idle]
+    return "; ".join(filter(None, texts))
+
+
+def _faults(world: World, job: Job) -> Iterator[str]:
+    for uuid in job.gpus:
+        gpu = world.gpus.get(uuid)
+        drain = world.records.get(Drain, uuid)
+        if gpu is not None and drain is not None and drain.fault:
+            yield f"gpu{gpu.index} reported {drain.reason}: the GPU is drained"

@@ -49,22 +49,27 @@ def _leftovers(world: World) -> Iterator[KillProcess]:
     told: set[int] = set()
     for gpu in world.gpus.values():
         left = {trace.job for trace in world.traces.left(gpu.uuid)}
-        for process in gpu.processes:
-            if process.job in left and process.ticks and process.pid not in told:
-                told.add(process.pid)
-                yield KillProcess(process.pid, process.ticks, process.uid, LEFTOVER, process.job)
+        for pid, _, uid, job, ticks, _ in gpu.processes:
+            if job in left and pid not in told and _may_kill(world, uid, ticks):
+                told.add(pid)
+                yield KillProcess(pid, ticks, uid, LEFTOVER, job)
 
 
 def _late(world: World, now: Now) -> Iterator[KillProcess]:
-    """Outsiders that were in the way for the grace and still are. System accounts are spared."""
+    """Outsiders that were in the way for the grace and still are."""
     policy = world.policy
     if policy.outsiders != KILL:
         return
+    seen = {(one.pid, one.ticks): one.at for one in world.records.all(Outsider)}
     for identity, (_, process) in _in_the_way(world).items():
-        one = world.records.get(Outsider, process.pid)
-        known = one is not None and (one.pid, one.ticks) == identity
-        if known and now.boot - one.at >= policy.outsider_grace and process.uid >= policy.min_uid:
+        late = identity in seen and now.boot - seen[identity] >= policy.outsider_grace
+        if late and _may_kill(world, process.uid, process.ticks):
             yield KillProcess(*identity, process.uid, OUTSIDER)
+
+
+def _may_kill(world: World, uid: int, ticks: int) -> bool:
+    """Whether it is known which process it is, and that it is no system account's."""
+    return bool(ticks) and uid >= world.policy.min_uid
 
 
 def _in_the_way(world: World) -> dict[Identity, tuple[Gpu, Process]]:

@@ -12,6 +12,7 @@ from mgpu.core.deadline import seconds_left
 from mgpu.core.policy import effective_limit
 from mgpu.core.world import World
 from mgpu.daemon.attempts import Attempts
+from mgpu.daemon.launcherlink import LauncherLink
 from mgpu.model.job import Job
 from mgpu.model.records import Array
 from mgpu.model.time import Now
@@ -27,14 +28,18 @@ _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_
 class Actor:
     """Executes effects; each is idempotent, since the core asks again until it is done."""
 
-    def __init__(self, attempts: Attempts, store: Store) -> None:
+    def __init__(self, attempts: Attempts, store: Store, launcher: LauncherLink) -> None:
         self._attempts = attempts
+        self._launcher = launcher
         self._store = store
         self._payloads: OrderedDict[int, int] = OrderedDict()
 
     def act(self, world: World, effects: list[core.Effect], now: Now) -> None:
         """Carry out ``effects``, which are durable."""
         for effect in effects:
+            if isinstance(effect, core.KillProcess):
+                self._kill_process(effect)
+                continue
             key = (effect.job, effect.attempt)
             if isinstance(effect, core.Launch):
                 self._launch(world, world.jobs[effect.job], now)
@@ -46,6 +51,11 @@ class Actor:
                 self._attempts.acknowledge(key)
             else:
                 self._attempts.kill(key)
+
+    def _kill_process(self, kill: core.KillProcess) -> None:
+        """Name a process to the launcher, which looks whether it is still that one."""
+        log.warning("a process is to leave its GPU", action=f"{kill.why}-kill", **kill._asdict())
+        self._launcher.send({"op": "kill_process", **kill._asdict()})
 
     def _launch(self, world: World, job: Job, now: Now) -> None:
         order = start_order(world, job, now)

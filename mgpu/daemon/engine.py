@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mgpu.core import outsiders
 from mgpu.core.decide import decide
 from mgpu.core.effects import Effect, required_effects
 from mgpu.core.extension import extensions
@@ -24,7 +25,7 @@ from mgpu.core.schedule import next_deadline, schedule
 from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
-from mgpu.daemon import dependencies
+from mgpu.daemon import dependencies, notices
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Event, Recorded, Split, Submitted
 from mgpu.model.gpu import Inventory
@@ -108,7 +109,7 @@ class Engine:
         self._inventory = Inventory("none", ())
         self._asks: list[Ask] = []
         self._reports: list[Report] = []
-        self._dirty = False
+        self._dirty = self._looked = False
         self._retry_at: float | None = None
         self._retry_delay = RETRY_FIRST
         self.running = False
@@ -147,7 +148,7 @@ class Engine:
         """Use these GPUs from now on."""
         self._inventory = inventory
         self.world.set_inventory(inventory)
-        self._dirty = True
+        self._dirty = self._looked = True
 
     def start(self) -> None:
         """Begin to schedule: recovery has put in all that it found."""
@@ -307,8 +308,16 @@ class Engine:
             ask.then(reply, now)
         for job in ended:
             self._on_ended(job, now)
+        notices.tell(self.world, turn.events)
         if self.running:  # before, what is observed is not yet what there is
-            self._act(required_effects(self.world, self._observed(), self._limits()), now)
+            self._act(self._required(now), now)
+
+    def _required(self, now: Now) -> list[Effect]:
+        """The effects that the world asks for; processes are named once for each look at them."""
+        effects = required_effects(self.world, self._observed(), self._limits())
+        effects += outsiders.kills(self.world, now) if self._looked else []
+        self._looked = False
+        return effects
 
     def _undo(self, refused: list[Ask], error: StoreError, now: Now) -> None:
         """Nothing of the turn is stored: forget it and refuse these requests of it."""

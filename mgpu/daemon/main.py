@@ -16,7 +16,7 @@ from typing import Any
 
 import msgpack
 
-from mgpu.core.effects import Effect
+from mgpu.core.effects import Effect, KillProcess
 from mgpu.core.requests import Report
 from mgpu.daemon import opening
 from mgpu.daemon.accounts import Accounts
@@ -63,7 +63,7 @@ class Scheduler:
         }
         self._launcher = LauncherLink(link, self._loop, self._from_launcher, self._loop.stop)
         self._attempts = Attempts(self._loop, dirs, self._launcher, self._report)
-        self._actor = Actor(self._attempts, self._store)
+        self._actor = Actor(self._attempts, self._store, self._launcher)
         boot = bootid.boot_id()
         self._engine = Engine(
             self._store,
@@ -160,8 +160,8 @@ class Scheduler:
 
     def _act(self, effects: list[Effect], now: Now) -> None:
         self._actor.act(self._engine.world, effects, now)
-        if effects:
-            self._monitor.look(now)
+        if any(not isinstance(effect, KillProcess) for effect in effects):
+            self._monitor.look(now)  # these are asked for at each look: no reason for another one
 
     def _leaders(self) -> dict[int, int]:
         """The first process of each running job, for the monitor."""

@@ -70,6 +70,7 @@ class Machine(RuleBasedStateMachine):
 
     def act(self, wanted: list[effects.Effect], _now: Now) -> None:
         for effect in wanted:
+            assert not isinstance(effect, effects.KillProcess), "nothing is on the GPUs"
             key = (effect.job, effect.attempt)
             stored = self.store.job(effect.job)
             if isinstance(effect, effects.Launch):

@@ -150,3 +150,11 @@ def test_what_was_left_before_the_scheduler_began_is_killed_at_the_second_look()
     assert kills(desk.world, desk.now) == []
     look(desk, left)
     assert kills(desk.world, desk.now) == [KillProcess(77, 5, EVE, "leftover", 5)]
+
+
+def test_what_system_accounts_left_is_not_killed() -> None:
+    desk = Desk(policy=Policy(cleaning=True))
+    left = used(Process(77, 300, 999, 5, 5), Process(78, 300, -1, 5, 5), Process(79, 1, EVE, 5, 0))
+    look(desk, left)
+    look(desk, left)
+    assert kills(desk.world, desk.now) == []

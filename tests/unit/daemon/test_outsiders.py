@@ -1,0 +1,91 @@
+"""Processes on GPUs that belong to no job: what the log says, what the launcher is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from mgpu.daemon.engine import Engine
+from mgpu.model.gpu import Inventory, Process
+from mgpu.model.records import Outsider
+from mgpu.system.log import log
+from tests.unit.daemon.outside import Map
+from tests.unit.daemon.rig import Rig
+
+EVE = 1005
+STRANGER = Process(44, 700, EVE, 0, 9)
+LEFT = Process(77, 300, EVE, 5, 5)
+
+
+def look(rig: Rig, *processes: Process) -> None:
+    """The monitor sees these on gpu0, a second later."""
+    rig.clock.forward(1)
+    world = rig.scheduler._engine.world
+    first, *others = world.inventory.gpus
+    used = sum(process.memory for process in processes)
+    gpu = replace(first, processes=processes, used=used, outside=used)
+    seen = Inventory("nvml", (gpu, *others), taken=rig.clock.at.boot)
+    rig.scheduler._inventory(seen)
+    rig.settle()
+
+
+def policy(rig: Rig, **changes: object) -> None:
+    engine: Engine = rig.scheduler._engine
+    engine.world.set_policy(replace(engine.world.policy, **changes))  # type: ignore[arg-type]
+
+
+def test_an_outsider_is_told_of_once(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    policy(rig, outsiders="report")
+    log.set_level("warning")
+    try:
+        for _ in range(3):
+            look(rig, STRANGER)
+    finally:
+        log.set_level("error")
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "outsider" in line]
+    assert line.endswith(f"action=outsider-seen gpu=gpu0 pid=44 uid={EVE} memory=700")
+    assert [one.pid for one in rig.store.load().records if isinstance(one, Outsider)] == [44]
+
+
+def test_the_launcher_is_asked_to_kill_once_for_each_look(rig: Rig) -> None:
+    policy(rig, outsiders="kill", outsider_grace=10.0)
+    look(rig, STRANGER)
+    assert rig.launcher.heard("kill_process") == []
+    rig.wait(10)
+    look(rig, STRANGER)
+    rig.wait(100)
+    order: Map = {"op": "kill_process", "pid": 44, "ticks": 9, "uid": EVE, "why": "outsider"}
+    assert rig.launcher.heard("kill_process") == [order | {"job": 0}]
+    look(rig, STRANGER)
+    assert len(rig.launcher.heard("kill_process")) == 2
+    look(rig)
+    assert len(rig.launcher.heard("kill_process")) == 2
+
+
+def test_what_a_job_left_is_killed(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    log.set_level("warning")
+    try:
+        look(rig, LEFT)
+        look(rig, LEFT)
+    finally:
+        log.set_level("error")
+    order = {"op": "kill_process", "pid": 77, "ticks": 5, "uid": EVE, "why": "leftover", "job": 5}
+    assert rig.launcher.heard("kill_process") == [order]
+    assert "action=leftover-kill pid=77 ticks=5 uid=1005" in capfd.readouterr().err
+
+
+def test_a_fault_is_a_line_in_the_log(
+    make_rig: Callable[..., Rig], capfd: pytest.CaptureFixture[str]
+) -> None:
+    rig = make_rig()
+    world = rig.scheduler._engine.world
+    gpus = [replace(gpu, fault="Xid 48: double bit error") for gpu in world.inventory.gpus]
+    rig.scheduler._inventory(world.inventory._replace(gpus=tuple(gpus)))
+    rig.settle()
+    lines = [line for line in capfd.readouterr().err.splitlines() if "gpu-fault" in line]
+    assert [line.split("action=")[1] for line in lines] == [
+        'gpu-fault gpu=gpu0 fault="Xid 48: double bit error"',
+        'gpu-fault gpu=gpu1 fault="Xid 48: double bit error"',
+    ]

@@ -1,4 +1,4 @@
-"""What each uid uses of the scheduler: connections, and requests from a token bucket.
+"""What each uid uses of the scheduler: connections, and connects and requests by token buckets.
 
 Every charge is given back; :meth:`Ledger.close` of the last connection asserts the balance, as
 dbus-broker's accounting does. Time is an argument (boot seconds).
@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mgpu.daemon import limits
+
+#: Tokens a second that a bucket of no rate at all is said to get when one asks when to come again.
+SLOWEST = 1e-3
+#: Seconds between two looks for uids to forget.
+PRUNE_EVERY = 1.0
 
 
 @dataclass(slots=True)
@@ -25,7 +30,11 @@ class Bucket:
         if self.tokens >= 1.0:
             self.tokens -= 1.0
             return 0.0
-        return now + (1.0 - self.tokens) / rate
+        return now + (1.0 - self.tokens) / max(rate, SLOWEST)
+
+    def is_full(self, burst: float, rate: float, now: float) -> bool:
+        """Whether it has all the tokens that it can have."""
+        return self.tokens + max(0.0, now - self.at) * rate >= burst
 
 
 @dataclass(slots=True)
@@ -33,6 +42,7 @@ class Account:
     """The charges of one uid."""
 
     bucket: Bucket
+    connects: Bucket
     connections: int = 0
 
 
@@ -44,16 +54,29 @@ class Ledger:
         self._burst = burst
         self._rate = rate
         self._accounts: dict[int, Account] = {}
+        self._pruned = 0.0
+
+    def connect(self, uid: int, now: float) -> bool:
+        """Charge the making of a connection; False when ``uid`` connects too often."""
+        if uid == 0:
+            return True
+        burst, rate = (limits.CONNECTS_PER_REQUEST * of for of in (self._burst, self._rate))
+        return not self._account(uid, now).connects.take(burst, rate, now)
 
     def open(self, uid: int, now: float) -> bool:
         """Charge a connection; False when ``uid`` has as many as it may."""
-        account = self._accounts.get(uid)
-        if account is None:
-            account = self._accounts[uid] = Account(Bucket(self._burst, now))
+        account = self._account(uid, now)
         if uid != 0 and account.connections >= self._connections:
             return False
         account.connections += 1
         return True
+
+    def _account(self, uid: int, now: float) -> Account:
+        account = self._accounts.get(uid)
+        if account is None:
+            connects = Bucket(limits.CONNECTS_PER_REQUEST * self._burst, now)
+            account = self._accounts[uid] = Account(Bucket(self._burst, now), connects)
+        return account
 
     def close(self, uid: int) -> None:
         """Give a connection back."""
@@ -75,9 +98,17 @@ class Ledger:
             account.bucket.tokens -= seconds / limits.SECONDS_PER_TOKEN
 
     def prune(self, now: float) -> None:
-        """Forget uids without connections whose bucket is full again."""
-        full = self._burst / self._rate
-        idle = [u for u, a in self._accounts.items() if not a.connections]
-        for uid in idle:
-            if now - self._accounts[uid].bucket.at > full:
+        """Forget uids without connections whose buckets are full again, and others if too many."""
+        if now - self._pruned < PRUNE_EVERY:
+            return
+        self._pruned = now
+        idle = [uid for uid, account in self._accounts.items() if not account.connections]
+        over = len(idle) - limits.MOST_REMEMBERED
+        for place, uid in enumerate(idle):
+            if place < over or self._is_settled(self._accounts[uid], now):
                 del self._accounts[uid]
+
+    def _is_settled(self, account: Account, now: float) -> bool:
+        burst, rate, more = self._burst, self._rate, limits.CONNECTS_PER_REQUEST
+        settled = account.bucket.is_full(burst, rate, now)
+        return settled and account.connects.is_full(more * burst, more * rate, now)

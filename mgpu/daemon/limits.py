@@ -17,9 +17,15 @@ IDLE: Final = 60.0
 #: Bytes read at once, and bytes of a streamed answer made ahead of the client.
 READ_SIZE: Final = 1 << 16
 SEND_AHEAD: Final = 1 << 17
-#: Accepted connections a second and at once, over all users: a flood costs that much and no more.
-ACCEPT_RATE: Final = 1000.0
-ACCEPT_BURST: Final = 256.0
+#: Connections that one socket accepts a second, at once, and in one turn of the loop, over all
+#: users: a flood costs that much and no more.
+ACCEPT_RATE: Final = 5000.0
+ACCEPT_BURST: Final = 512.0
+ACCEPTS_PER_TURN: Final = 64
+#: New connections of a user, at once and a second, for each request at once and a second.
+CONNECTS_PER_REQUEST: Final = 4
+#: Users of whom something is remembered though they have no connection.
+MOST_REMEMBERED: Final = 1000
 #: Seconds without accepting after the process ran out of descriptors.
 ACCEPT_PAUSE: Final = 0.25
 #: A request that takes this many seconds of the scheduler costs one token more.

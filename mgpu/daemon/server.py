@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from mgpu import __version__
 from mgpu.daemon import limits
-from mgpu.daemon.charges import Bucket, Ledger
+from mgpu.daemon.charges import Ledger
 from mgpu.daemon.connection import Connection
+from mgpu.daemon.listener import Listener
 from mgpu.daemon.loop import HANGUP, READ, WRITE, Loop
 from mgpu.model.errors import MgpuError
 from mgpu.model.time import Now
 from mgpu.protocol import codec, messages
 from mgpu.protocol.frames import frame
 from mgpu.system import peer
-from mgpu.system.log import log
 
 OnRequest = Callable[[Connection, dict[str, object], Now], None]
 OnClose = Callable[[Connection], None]
 
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_STRANGER = MgpuError("Denied", "this socket is for administrators")
+_TOO_MANY = MgpuError(
+    "LimitReached",
+    "you have as many connections open as one user may",
+    hint="each command that waits holds one: end some",
+)
+_TOO_OFTEN = MgpuError(
+    "LimitReached",
+    "you connect more often than one user may",
+    hint="wait some seconds; one connection takes any number of requests",
+)
 
 
 class Server:
@@ -46,45 +56,15 @@ class Server:
         self._on_close = on_close
         self._admin_gid = admin_gid
         self._clock = clock
-        self._listeners: list[socket.socket] = []
+        self._listeners: list[Listener] = []
         self._connections: dict[int, Connection] = {}
         self._throttled: dict[int, float] = {}
-        self._accepts = Bucket(limits.ACCEPT_BURST, 0.0)
-        self._paused_until: float | None = None
 
     # -- accepting ----------------------------------------------------------------------------
 
     def listen(self, sock: socket.socket, *, admin: bool) -> None:
         """Serve the listening socket ``sock``."""
-        sock.setblocking(False)
-        self._listeners.append(sock)
-        self._loop.watch(sock.fileno(), lambda _m, now: self._accept(sock, now, admin=admin))
-
-    def _accept(self, sock: socket.socket, now: Now, *, admin: bool) -> None:
-        again = self._accepts.take(limits.ACCEPT_BURST, limits.ACCEPT_RATE, now.boot)
-        if again:
-            self._pause(again)
-            return
-        try:
-            client, _ = sock.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                log.warning("cannot accept", action="accept-failed", error=error.strerror)
-                self._pause(now.boot + limits.ACCEPT_PAUSE)
-            return
-        self._welcome(client, now, admin=admin)
-
-    def _pause(self, until: float) -> None:
-        for sock in self._listeners:
-            self._loop.change(sock.fileno(), 0)
-        self._paused_until = until
-
-    def _resume(self) -> None:
-        for sock in self._listeners:
-            self._loop.change(sock.fileno(), READ)
-        self._paused_until = None
+        self._listeners.append(Listener(sock, self._loop, partial(self._welcome, admin=admin)))
 
     def _welcome(self, client: socket.socket, now: Now, *, admin: bool) -> None:
         client.setblocking(False)
@@ -94,12 +74,21 @@ class Server:
         except OSError:
             client.close()
             return
-        if not trusted or not self._ledger.open(uid, now.boot):
-            _turn_away(client, trusted=trusted)
+        refusal = self._refusal(uid, now, trusted=trusted, admin=admin)
+        if refusal is not None:
+            _turn_away(client, refusal)
             return
         conn = Connection(client, self._loop, now, uid=uid, admin=admin)
         self._connections[conn.fd] = conn
         self._loop.watch(conn.fd, lambda mask, at: self._ready(conn, mask, at), READ | limits.RDHUP)
+
+    def _refusal(self, uid: int, now: Now, *, trusted: bool, admin: bool) -> MgpuError | None:
+        """Why a new connection is not kept; an administrator is not asked how often."""
+        if not trusted:
+            return _STRANGER
+        if not admin and not self._ledger.connect(uid, now.boot):
+            return _TOO_OFTEN
+        return None if self._ledger.open(uid, now.boot) else _TOO_MANY
 
     # -- one connection -----------------------------------------------------------------------
 
@@ -206,15 +195,15 @@ class Server:
 
     def deadlines(self) -> Iterator[float | None]:
         """Boot times at which :meth:`expire` has something to do."""
-        yield self._paused_until
+        yield from (listener.rests_until for listener in self._listeners)
         yield from self._throttled.values()
         for conn in self._connections.values():
             yield conn.deadline
 
     def expire(self, now: Now) -> None:
         """Do what has come due: accept again, serve throttled requests, close silent clients."""
-        if self._paused_until is not None and now.boot >= self._paused_until:
-            self._resume()
+        for listener in self._listeners:
+            listener.expire(now)
         for fd in [f for f, at in self._throttled.items() if now.boot >= at]:
             self._serve_throttled(self._connections[fd], now)
         late = [c for c in self._connections.values() if c.deadline and now.boot >= c.deadline]
@@ -232,16 +221,8 @@ class Server:
         self._serve(conn, message, now)
 
 
-def _turn_away(client: socket.socket, *, trusted: bool) -> None:
+def _turn_away(client: socket.socket, error: MgpuError) -> None:
     """Say why, as far as the new connection takes it at once, and hang up."""
-    if trusted:
-        error = MgpuError(
-            "LimitReached",
-            "you have as many connections open as one user may",
-            hint="each command that waits holds one: end some",
-        )
-    else:
-        error = MgpuError("Denied", "this socket is for administrators")
     try:
         client.send(frame(codec.pack(messages.error(error))))
     except OSError:

@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -263,17 +264,49 @@ def test_a_throttled_client_may_leave(make_rig: Callable[..., Rig]) -> None:
     assert not rig.scheduler._server._throttled
 
 
-def test_accepting_has_a_budget(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accepting_has_a_budget_and_that_of_administrators_is_another(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits, "ACCEPT_BURST", 3.0)
     monkeypatch.setattr(limits, "ACCEPT_RATE", 1.0)
+    rig = make_rig()
     early = [rig.client(BOB + n) for n in range(3)]
     late = rig.client(ALICE, greet=False)
     late.raw(HELLO)
     rig.settle()
     assert not late.take()
+    rig.uids.insert(0, 0)  # whose connection comes first, as alice's is not accepted yet
+    admin = rig.client(ALICE, admin=True)
+    assert "ok" in admin.one({"op": "ping"})
     assert "ok" in early[0].one({"op": "ping"})
     rig.wait(1.5)
     assert late.take()
+
+
+def test_a_turn_accepts_many_and_leaves_the_rest_to_the_next(rig: Rig) -> None:
+    with ExitStack() as stack:
+        for number in range(limits.ACCEPTS_PER_TURN + 10):
+            rig.uids.append(2000 + number)
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(str(rig.sockets["user"]))
+        rig.turn()
+        assert len(rig.scheduler._server._connections) == limits.ACCEPTS_PER_TURN
+        rig.turn()
+        assert len(rig.scheduler._server._connections) == limits.ACCEPTS_PER_TURN + 10
+
+
+def test_who_connects_in_a_loop_is_told_and_others_are_not(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(limits__request_burst=2, limits__requests_per_second=1)
+    for _ in range(limits.CONNECTS_PER_REQUEST * 2):
+        rig.client(greet=False).close()
+        rig.settle()
+    (answer,) = rig.client(greet=False).take()
+    assert answer["error"]["code"] == "LimitReached"
+    assert "more often" in answer["error"]["message"]
+    for uid, admin in ((BOB, False), (0, False), (0, True)):
+        assert "ok" in rig.client(uid, admin=admin).one({"op": "ping"})
+    rig.wait(1 / limits.CONNECTS_PER_REQUEST)
+    assert "ok" in rig.client().one({"op": "ping"})
 
 
 def test_without_descriptors_accepting_pauses_and_goes_on(
@@ -301,7 +334,6 @@ def test_without_descriptors_accepting_pauses_and_goes_on(
 
 def test_a_thousand_clients_that_vanish_leave_nothing(rig: Rig) -> None:
     parts = [HELLO[:2], HELLO, HELLO + PING[:5], HELLO + PING * 3, HELLO + frame(a_submit())[:40]]
-    rig.scheduler._server._accepts.tokens = 10_000.0
     jobs, before = len(rig.active()), open_fds()
     for number in range(1000):
         rig.uids.append(ALICE)

@@ -9,6 +9,9 @@ from mgpu.model.time import Now
 
 Handler = Callable[[int, Now], None]
 
+#: Seconds that the loop sleeps at the longest: the kernel takes no number of any size.
+LONGEST = 3600.0
+
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 HANGUP = select.EPOLLHUP | select.EPOLLERR
@@ -68,4 +71,4 @@ class Loop:
         earliest = min((d for d in deadlines if d is not None), default=None)
         if earliest is None:
             return None
-        return max(0.0, earliest - self._clock().boot + 0.001)
+        return min(LONGEST, max(0.0, earliest - self._clock().boot + 0.001))

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from mgpu.daemon.loop import READ, WRITE, Loop
+from mgpu.daemon.loop import LONGEST, READ, WRITE, Loop
 from mgpu.model.time import Now
 
 
@@ -68,13 +68,29 @@ def test_all_handlers_of_a_turn_see_one_instant(loop: Loop, clock: Ticking) -> N
 
 @pytest.mark.parametrize(
     ("deadlines", "timeout"),
-    [([], None), ([None], None), ([None, 102.0, 101.0], 1.001), ([50.0], 0.0), ([0.0, None], 0.0)],
+    [
+        ([], None),
+        ([None], None),
+        ([None, 102.0, 101.0], 1.001),
+        ([50.0], 0.0),
+        ([0.0, None], 0.0),
+        ([1e300], LONGEST),
+    ],
 )
 def test_it_sleeps_until_the_earliest_deadline(
     loop: Loop, deadlines: list[float | None], timeout: float | None
 ) -> None:
     slept = loop._timeout(deadlines)
     assert slept == (None if timeout is None else pytest.approx(timeout))
+
+
+def test_the_kernel_takes_its_longest_sleep(loop: Loop) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    loop.watch(reader, lambda _mask, _now: None)
+    loop.turn(lambda _now: None, loop._timeout([1e300]))
+    os.close(reader)
+    os.close(writer)
 
 
 def test_it_runs_until_it_is_stopped(loop: Loop) -> None:

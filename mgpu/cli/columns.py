@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from mgpu.model.states import CODES
+from mgpu.model.states import CODES, PENDING
 from mgpu.model.units import format_duration, format_memory, quoted, visible
 from mgpu.protocol.names import JOB_FIELDS
 
@@ -68,11 +68,18 @@ def _gpu_names(indexes: list[int]) -> str:
     return ",".join([f"gpu{index}" for index in indexes])
 
 
-def _place(values: tuple[list[int], str, str | None, str, int | None, int | None]) -> str:
-    indexes, reason, detail, state, code, signal = values
+def _sizes(peaks: list[list[int]] | None) -> str:
+    return ",".join([format_memory(mib) for _, mib in peaks or ()]) or NOTHING
+
+
+def _place(values: tuple[list[int], str, str | None, str, int | None, int | None, str]) -> str:
+    indexes, reason, detail, state, code, signal, note = values
     if indexes and not detail:
-        return _gpu_names(indexes)
+        names = _gpu_names(indexes)
+        return f"{names} ({visible(note)})" if note else names
     why = ": ".join([visible(text) for text in (reason, detail) if text])
+    if note and state == PENDING:
+        why = f"{why}; {visible(note)}"
     return f"({why})" if why else _outcome(state, code, signal)
 
 
@@ -115,7 +122,7 @@ COLUMNS = {
     "Q": Column("PRIORITY", _field("priority")),
     "R": Column(
         "NODELIST(REASON)",
-        _each(_place, "gpu_ids", "reason", "detail", "state", "code", "signal"),
+        _each(_place, "gpu_ids", "reason", "detail", "state", "code", "signal", "note"),
     ),
     "S": Column("START_TIME", _each(_moment, "started")),
     "T": Column("STATE", _field("state")),
@@ -125,6 +132,7 @@ COLUMNS = {
     "e": Column("END_TIME", _each(_moment, "ended")),
     "i": Column("JOBID", _names),
     "j": Column("NAME", _text("name")),
+    "k": Column("NOTE", _each(lambda note: visible(note or "") or NOTHING, "note")),
     "l": Column("TIME_LIMIT", _each(_limit, "time_limit")),
     "m": Column("GPU_MEMORY", _each(_memory, "gpu_mem")),
     "o": Column("COMMAND", _text("command")),
@@ -132,6 +140,7 @@ COLUMNS = {
     "r": Column("REASON", _each(_word, "reason")),
     "t": Column("ST", _each(lambda state: CODES.get(state, state), "state")),
     "u": Column("USER", _text("user")),
+    "x": Column("PEAK", _each(_sizes, "peak")),
 }
 DEFAULT = "%.18i %16j %.8u %.2t %.11M %.4G %R"
 _WIDEST = 1000

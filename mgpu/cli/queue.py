@@ -71,8 +71,8 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
 
     Letters of --format: i id (42_7 is task 7 of array 42), F id of the array, K task, A id of
     the record, j name, u user, t T state, M time run, l time limit, L time left, G b GPUs,
-    m memory of each, N GPUs held, R these or the reason, r reason, Q priority, V submitted,
-    S started, e ended, o command, Z folder, D nodes, P partition.
+    m memory of each, x most used of each, N GPUs held, R these or the reason, r reason, k note,
+    Q priority, V submitted, S started, e ended, o command, Z folder, D nodes, P partition.
     """
     ids = job_names([options["jobs"]], MAX_IDS) if options["jobs"] else []
     with connect(socket, config) as client:

@@ -20,6 +20,9 @@ class JobView(NamedTuple):
     ``array`` is the id of the array it belongs to, 0 if to none. ``tasks`` are the indices that
     it stands for, as ``7`` or ``8-100``; at most ``max_concurrent`` of the array's run at once (0:
     no bound). ``params`` are the values of a sweep's task; private like the command.
+
+    ``peak`` is the most memory that it was seen to use in its last run, as [GPU, MiB] for each
+    GPU; ``note`` is what its owner is to know of it, as that it does nothing with its GPUs.
     """
 
     id: int
@@ -51,6 +54,8 @@ class JobView(NamedTuple):
     tasks: str
     max_concurrent: int
     params: dict[str, str] | None
+    peak: list[list[int]]
+    note: str
 
 
 class JobEnd(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from mgpu.core import notes, usage
 from mgpu.core.explain import reason_of
 from mgpu.core.policy import effective_limit
 from mgpu.core.redact import DETAIL, hidden_fields
@@ -111,6 +112,8 @@ def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:
         "" if job.tasks is None else str(job.tasks),
         task.bound,
         None if "command" in hidden else task.params,
+        _peak(world, job),
+        notes.shown(world, job),
     ]
 
 
@@ -170,6 +173,11 @@ def _indices(world: World, job: Job) -> list[int]:
     if isinstance(phase, Pending) or not phase.gpus:
         return []
     return sorted(world.gpus[uuid].index for uuid in phase.gpus if uuid in world.gpus)
+
+
+def _peak(world: World, job: Job) -> list[list[int]]:
+    known = usage.peaks(world, job)
+    return sorted([world.gpus[uuid].index, mib] for uuid, mib in known if uuid in world.gpus)
 
 
 def info(world: World, backend: str, version: str, now: Now) -> dict[str, Any]:

@@ -94,6 +94,8 @@ JOB_FIELDS = (
     "tasks",
     "max_concurrent",
     "params",
+    "peak",
+    "note",
 )
 
 #: What ``cancel`` answers for each job.

@@ -95,6 +95,8 @@ def job(**known: object) -> list[object]:
         "tasks": "",
         "max_concurrent": 0,
         "params": {},
+        "peak": [],
+        "note": "",
     }
     assert known.keys() <= row.keys()
     return list((row | known).values())

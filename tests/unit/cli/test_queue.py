@@ -37,6 +37,10 @@ ROWS = [
     job(id=14, state="FAILED", ended=MOMENT + 5, elapsed=5, code=3),
     job(id=15, state="FAILED", ended=MOMENT + 5, elapsed=5, signal=9),
     job(id=16, state="LAUNCH_FAILED", ended=MOMENT, detail="cannot open /etc/log: EACCES"),
+    job(id=17, state="RUNNING", elapsed=9000, gpu_ids=[0, 3], peak=[[0, 8192], [3, 700]],
+        note="its GPUs idle for 2:30:00"),
+    job(id=18, reason="Resources", detail="needs 1 GPU", note="switched out: its GPUs idle"),
+    job(id=19, state="OUT_OF_MEMORY", detail="uses 9000 MiB", note="uses 9000 MiB", gpu_ids=[1]),
     job(id=100_000, state="NEW_STATE", elapsed=None),
 ]  # fmt: skip
 
@@ -47,7 +51,7 @@ def asked(server: FakeServer) -> object:
     return parse_request(request)
 
 
-EVERY_LETTER = "|".join(f"{letter}:%{letter}" for letter in "ADFGKLMNPQRSTVZbeijlmoprtu")
+EVERY_LETTER = "|".join(f"{letter}:%{letter}" for letter in "ADFGKLMNPQRSTVZbeijklmoprtux")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,7 @@ def test_unknown_jobs(run: Run, server: FakeServer, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["-o", "%k"], 'unknown field %k in "%k"; known are Ab'),
+        (["-o", "%w"], 'unknown field %w in "%w"; known are Ab'),
         (["-o", "%"], "unknown field %"),
         (["-o", "plain"], "names no column"),
         (["-o", "%0i"], "the width 0 is not 1 to 1000"),

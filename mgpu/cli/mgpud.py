@@ -25,6 +25,7 @@ FLAGS = {
     "state_dir": "paths.state_dir",
     "log_level": "log.level",
     "gpus_backend": "gpus.backend",
+    "gpus": "gpus.devices",
 }
 
 _FILE = click.Path(path_type=Path)
@@ -37,6 +38,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--state-dir", metavar="DIR", help="Folder of the queue's database.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @click.option("--gpus-backend", metavar="BACKEND", help="auto, nvml or simulated.")
+@click.option("--gpus", metavar="INDICES", help="The GPUs that jobs are started on: 0-1,3.")
 @click.version_option(mgpu.__version__, prog_name="mgpud")
 @click.pass_context
 def main(context: click.Context, /, config: Path | None, **flags: str | None) -> None:

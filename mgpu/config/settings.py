@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final
 
+from mgpu.config.gpu_settings import GPUS
 from mgpu.config.kinds import (
     Choice,
     Classes,
     Duration,
     Flag,
-    Gpus,
     Integer,
-    Kind,
     Memory,
     Number,
     Path,
@@ -20,32 +19,9 @@ from mgpu.config.kinds import (
     TimeZone,
     Weights,
 )
+from mgpu.config.setting import Setting as Setting
 
 _GROUP: Final = Text("the name of a group", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-
-
-class Setting(NamedTuple):
-    """One setting. ``key`` is ``section.name``; ``default`` is as the file would write it."""
-
-    key: str
-    kind: Kind
-    default: Any
-    help: str
-
-    @property
-    def section(self) -> str:
-        """The table of the file in which it stands."""
-        return self.key.partition(".")[0]
-
-    @property
-    def name(self) -> str:
-        """Its key in that table."""
-        return self.key.partition(".")[2]
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that overrides the file."""
-        return "MGPU_" + self.key.replace(".", "_").upper()
 
 
 SECTIONS: Final[Mapping[str, str]] = {
@@ -236,91 +212,7 @@ SETTINGS: Final = (
         0,
         "Memory of the machine for jobs that name some with `--host-mem`. 0: all of it.",
     ),
-    Setting(
-        "gpus.backend",
-        Choice("auto", "nvml", "simulated"),
-        "auto",
-        "`nvml` reads NVIDIA's driver, `simulated` uses the list below; `auto` takes the driver "
-        "where it finds a GPU, else the list.",
-    ),
-    Setting(
-        "gpus.simulated",
-        Gpus(),
-        [],
-        "GPUs that do not exist, to try mgpu with. `used` is memory that others seem to use. Those "
-        "with the same number as `nvlink`, `switch` or `numa` are linked that way.",
-    ),
-    Setting(
-        "gpus.placement",
-        Choice("pack", "spread", "sequential", "random"),
-        "pack",
-        "Which GPUs are taken where several would do: those that leave most whole, the emptiest, "
-        "the first, or any. Several GPUs that one job has for itself are always the best connected "
-        "ones.",
-    ),
-    Setting(
-        "gpus.memory_margin",
-        Memory(),
-        0,
-        "Memory of each GPU that is never given out.",
-    ),
-    Setting(
-        "gpus.unmanaged_ignore",
-        Memory(),
-        512,
-        "Use by processes outside mgpu up to this much does not make a GPU count as taken.",
-    ),
-    Setting(
-        "gpus.isolation",
-        Choice("variables", "detect", "enforce"),
-        "detect",
-        "What keeps jobs to their GPUs: environment variables alone; besides, jobs that use others "
-        "are found out; besides, the kernel lets a job open the nodes of its own GPUs alone.",
-    ),
-    Setting(
-        "gpus.poll_interval",
-        Duration(low=1),
-        5,
-        "How often the driver is asked.",
-    ),
-    Setting(
-        "gpus.over_memory",
-        Choice("report", "kill"),
-        "report",
-        "What happens to a job that uses more of a GPU than its `--mem`: its owner is told, or it "
-        "ends as OUT_OF_MEMORY.",
-    ),
-    Setting(
-        "gpus.over_memory_margin",
-        Memory(),
-        512,
-        "Use above `--mem` by up to this much is not held against a job.",
-    ),
-    Setting(
-        "gpus.over_memory_grace",
-        Duration(),
-        60,
-        "Nor is more than that, for so long.",
-    ),
-    Setting(
-        "gpus.idle_after",
-        Duration(),
-        0,
-        "A job whose GPUs were idle for so long counts as idle. 0: none does.",
-    ),
-    Setting(
-        "gpus.idle_policy",
-        Choice("report", "requeue"),
-        "report",
-        "What happens to an idle job: its owner is told, or it goes back to the end of the queue "
-        "(unless it was submitted with `--no-requeue`).",
-    ),
-    Setting(
-        "gpus.idle_below",
-        Integer(1, 100),
-        1,
-        "A GPU is idle while the driver tells of less utilization than this, in percent.",
-    ),
+    *GPUS,
     Setting(
         "limits.connections_per_user",
         Integer(1, 10000),

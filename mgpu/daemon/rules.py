@@ -33,6 +33,11 @@ def policy(settings: Settings) -> Policy:
         patience=settings["scheduling.patience"],
         on_time_limit=settings["scheduling.on_time_limit"],
         placement=settings["gpus.placement"],
+        devices=_devices(settings),
+        outsiders=settings["gpus.outsiders"],
+        outsider_grace=settings["gpus.outsider_grace"],
+        min_uid=settings["access.min_uid"],
+        cleaning_limit=settings["gpus.cleaning_limit"],
         cpus=settings["scheduling.cpus"] or host.cpus(),
         host_memory=settings["scheduling.host_memory"] or host.memory(),
         over_memory=settings["gpus.over_memory"],
@@ -52,6 +57,11 @@ def policy(settings: Settings) -> Policy:
         classes=_classes(settings),
         priority_groups=frozenset({settings["access.priority_group"]} - {""}),
     )
+
+
+def _devices(settings: Settings) -> frozenset[int] | None:
+    known = settings["gpus.devices"]
+    return None if known == "all" else frozenset(known)
 
 
 def _weights(settings: Settings) -> dict[str, float]:

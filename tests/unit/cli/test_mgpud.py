@@ -68,6 +68,7 @@ def test_flags_come_before_the_file(executed: list[Any], config: str) -> None:
         "--state-dir": "/var/lib/a",
         "--log-level": "debug",
         "--gpus-backend": "simulated",
+        "--gpus": "0-1,3",
     }
     run("--config", config, *(word for pair in flags.items() for word in pair))
     settings = executed[2]
@@ -77,6 +78,7 @@ def test_flags_come_before_the_file(executed: list[Any], config: str) -> None:
     assert settings["paths.state_dir"] == "/var/lib/a"
     assert settings["log.level"] == "debug"
     assert settings["gpus.backend"] == "simulated"
+    assert settings["gpus.devices"] == [0, 1, 3]
 
 
 def test_a_wrong_flag_is_named(executed: list[Any], config: str) -> None:

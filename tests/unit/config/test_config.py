@@ -111,6 +111,11 @@ TEXTS: list[tuple[str, str, Any]] = [
     ("gpus.simulated", "[{memory = 1, capability = 8}]", None),
     ("gpus.simulated", '[{memory = 1, capability = "8.x"}]', None),
     ("gpus.simulated", "[{}]\nx = 1", None),
+    ("gpus.devices", "all", "all"),
+    ("gpus.devices", " 3, 0-1,1 ", [0, 1, 3]),
+    ("gpus.devices", "0-x", None),
+    ("gpus.devices", "2-1", None),
+    ("gpus.devices", "", None),
     ("scheduling.time_zone", "Europe/Berlin", "Europe/Berlin"),
     ("scheduling.time_zone", "../../etc/passwd", None),
 ]
@@ -169,6 +174,14 @@ WRONG: list[tuple[str, str]] = [
     (
         "[gpus]\nbackend = 'cuda'\n",
         '2: gpus.backend: expected "auto" or "nvml" or "simulated", got "cuda"',
+    ),
+    (
+        "[gpus]\ndevices = [0, 1]\n",
+        '2: gpus.devices: expected "all", or indices such as "0-1,3", got a list',
+    ),
+    (
+        "[gpus]\ndevices = '0;1'\n",
+        '2: gpus.devices: "0;1" names no GPUs; write 0, 0,2 or 0-1,3',
     ),
     (
         "[[gpus.simulated]]\nname = 'A'\n",

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from mgpu.daemon.engine import Engine
 from mgpu.model.gpu import Inventory, Process
 from mgpu.model.records import Outsider
 from mgpu.system.log import log
@@ -31,13 +30,10 @@ def look(rig: Rig, *processes: Process) -> None:
     rig.settle()
 
 
-def policy(rig: Rig, **changes: object) -> None:
-    engine: Engine = rig.scheduler._engine
-    engine.world.set_policy(replace(engine.world.policy, **changes))  # type: ignore[arg-type]
-
-
-def test_an_outsider_is_told_of_once(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
-    policy(rig, outsiders="report")
+def test_an_outsider_is_told_of_once(
+    make_rig: Callable[..., Rig], capfd: pytest.CaptureFixture[str]
+) -> None:
+    rig = make_rig(gpus__outsiders="report")
     log.set_level("warning")
     try:
         for _ in range(3):
@@ -49,8 +45,8 @@ def test_an_outsider_is_told_of_once(rig: Rig, capfd: pytest.CaptureFixture[str]
     assert [one.pid for one in rig.store.load().records if isinstance(one, Outsider)] == [44]
 
 
-def test_the_launcher_is_asked_to_kill_once_for_each_look(rig: Rig) -> None:
-    policy(rig, outsiders="kill", outsider_grace=10.0)
+def test_the_launcher_is_asked_to_kill_once_for_each_look(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(gpus__outsiders="kill", gpus__outsider_grace=10)
     look(rig, STRANGER)
     assert rig.launcher.heard("kill_process") == []
     rig.wait(10)
@@ -89,3 +85,10 @@ def test_a_fault_is_a_line_in_the_log(
         'gpu-fault gpu=gpu0 fault="Xid 48: double bit error"',
         'gpu-fault gpu=gpu1 fault="Xid 48: double bit error"',
     ]
+
+
+def test_processes_of_system_accounts_are_spared(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(gpus__outsiders="kill", gpus__outsider_grace=0, access__min_uid=EVE + 1)
+    look(rig, STRANGER)
+    look(rig, STRANGER)
+    assert rig.launcher.heard("kill_process") == []

@@ -15,6 +15,10 @@ NO_RIGHTS: Final[Rights] = frozenset()
 LOOK_AT_WALL: Final = 60.0
 
 
+#: Seconds for which a job is to run, where it is known that it will be switched out then.
+WORTHWHILE: Final = 300.0
+
+
 class Claim(NamedTuple):
     """A reservation has a GPU from ``start`` to ``end`` (boot times)."""
 
@@ -36,6 +40,6 @@ def barrier(
     for claim in on_gpu:
         if claim.end <= now or claim.reservation in rights or end <= claim.start:
             continue
-        if claim.start <= now or not (claim.preempt and requeue):
+        if claim.start < now + WORTHWHILE or not (claim.preempt and requeue):
             return claim
     return None

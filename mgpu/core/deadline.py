@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mgpu.core.policy import effective_limit
 from mgpu.core.queue import LOOK_AT_WALL
 from mgpu.core.world import World
+from mgpu.model.errors import MgpuError
 from mgpu.model.events import Event, Refused
-from mgpu.model.job import Job, Pending
+from mgpu.model.job import Job, JobSpec, Pending
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
 from mgpu.model.units import format_duration
 
 _KEY = "deadlines"
+LATE: Final = "it was not over by its deadline"
 
 
 def settle(world: World, now: Now) -> list[Event]:
@@ -22,7 +26,7 @@ def settle(world: World, now: Now) -> list[Event]:
         if not isinstance(job.phase, Pending):
             continue
         last = latest_start(world, job)
-        if last < now.wall:
+        if last < max(now.wall, job.begin):
             late.append(Refused(now, job.id, Reason.DEADLINE, _told(world, job)))
         else:
             times.append(last - now.wall)
@@ -50,8 +54,30 @@ def seconds_left(job: Job, limit: int, wall: float) -> int:
     return min(limit, left) if limit else left
 
 
+def is_over(job: Job, wall: float) -> bool:
+    """Whether an attempt that met its limit at ``wall`` (Unix time) met its deadline."""
+    return job.spec.deadline is not None and wall >= job.spec.deadline - 1.0
+
+
+def check(world: World, spec: JobSpec, begin: float, now: Now) -> None:
+    """Refuse a submission that cannot be over in time; ``begin`` as in Job."""
+    if spec.deadline is None:
+        return
+    left = spec.deadline - max(begin, now.wall)
+    limit = effective_limit(spec, world.policy)
+    if left <= 0 or left < limit:
+        room = format_duration(max(0.0, left))
+        asked = f"it may run {format_duration(limit)}" if limit else "it cannot be over by then"
+        raise MgpuError(
+            "Refused",
+            f"{room} are left from its begin to its deadline; {asked}",
+            path="spec.deadline",
+            hint="give a later --deadline, a shorter --time-limit or an earlier --begin",
+        )
+
+
 def _told(world: World, job: Job) -> str:
     limit = effective_limit(job.spec, world.policy)
     if not limit:
-        return "it had not started by its deadline"
+        return LATE
     return f"it may run {format_duration(limit)} and can no longer be over by its deadline"

@@ -7,12 +7,14 @@ start on what the job has.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final
 
+from mgpu.core.order import band
 from mgpu.core.outlook import Ask, Outlook
-from mgpu.core.placement import choose, need_of
+from mgpu.core.placement import need_of
 from mgpu.core.policy import Policy, effective_limit
-from mgpu.core.schedule import ask_of, bar_of_owner
+from mgpu.core.schedule import ask_of, bar_of_owner, find_gpus
 from mgpu.core.tally import Tally
 from mgpu.core.world import World
 from mgpu.model.events import Extended
@@ -86,7 +88,7 @@ def _length(job: Job, policy: Policy) -> int:
 
 
 def _is_wanted(world: World, seen: Outlook, job: Job, length: int, now: Now) -> bool:
-    """Whether somebody waits who could start on what the job has, or a reservation begins."""
+    """Whether somebody waits who would start on what the job has, or a reservation begins."""
     need = need_of(job.spec)
     rooms, host = [room.copy() for room in seen.rooms], seen.host.copy()
     host.give(need)
@@ -98,15 +100,22 @@ def _is_wanted(world: World, seen: Outlook, job: Job, length: int, now: Now) -> 
     if len(seen.open_to(ask, own)) < len(own):
         return True
     unfit: set[tuple[int, frozenset[int]]] = set()
+    freed = replace(seen, rooms=rooms, host=host)
     for line in world.queue.lines.values():
         head = line.jobs[0]
         wish: Ask = ask_of(world, head, line.need, now)
         kind = (line.kind, wish.rights)
-        has_place = host.fits(line.need) and (line.need.gpus or not seen.host.fits(line.need))
-        if not has_place or kind in unfit:
+        has_place = line.need.gpus or not seen.host.fits(line.need)
+        if not has_place or kind in unfit or band(world, head) < band(world, job):
             continue
-        if choose(seen.open_to(wish, rooms), line.need) is None:
+        if find_gpus(_for(head, freed), wish, world.policy) is None:
             unfit.add(kind)
         elif bar_of_owner(world, now, head, Tally(), world.placed_of.get(head.uid, 0)) is None:
             return True
     return False
+
+
+def _for(job: Job, seen: Outlook) -> Outlook:
+    """What is free for a job: what is reserved for it does not keep it off."""
+    held = seen.reservation
+    return replace(seen, reservation=None) if held is not None and held.job is job else seen

@@ -318,7 +318,7 @@ def _held(world: World, job: Job, event: Held) -> None:
 
 def _released(world: World, job: Job, event: Released) -> None:
     world.dequeue(job)
-    job.held, job.begin = "", event.begin
+    job.held, job.begin = "", event.begin or job.begin
     _wait(world, job)
 
 

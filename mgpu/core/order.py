@@ -11,6 +11,7 @@ The score is a sum of logarithms, each with a weight of the configuration:
 - fair share: what its owner used lately counts against it.
 
 Whoever has waited longer than ``patience`` goes first, in the order of waiting, whatever the rest.
+Whoever was switched out at the limit goes last for a minute, so that those who waited come next.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from mgpu.model.time import Now
 #: What a job without a limit counts as, in seconds.
 LONGEST: Final = 1000 * 3600.0
 _HOUR: Final = 3600.0
+#: Seconds for which a job that was switched out at its limit lets everybody else go first.
+TURN: Final = 60.0
 _OVERDUE: Final = 1e9
 
 
@@ -65,6 +68,8 @@ class Scorer:
     def _points(self, line: Line, job: Job) -> float:
         waited = max(0.0, self._now.wall - since(job))
         policy = self._world.policy
+        if waited < TURN and _had_its_turn(job):
+            return waited - _OVERDUE
         if policy.patience and waited > policy.patience:
             return _OVERDUE + waited
         terms = self._terms.get(line.kind)
@@ -111,6 +116,11 @@ class Scorer:
     def _of_shape(self, spec: JobSpec) -> tuple[float, float]:
         fixed = _brevity(self._world, spec) + _size(self._world, spec)
         return _length(self._world, spec), fixed
+
+
+def _had_its_turn(job: Job) -> bool:
+    """Whether it was put back after a run; one that made room for others keeps its time."""
+    return job.restarts > 0 and since(job) > job.submitted
 
 
 def since(job: Job) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from errno import errorcode
 from typing import Final, NamedTuple
 
-from mgpu.core import usage
+from mgpu.core import deadline, usage
 from mgpu.core.requests import (
     AttemptEnded,
     AttemptLost,
@@ -78,6 +78,9 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
     state = _end_state(job, report)
     if state == states.PREEMPTED:
         return [*events, Requeued(at, job.id, job.attempt, state)]
+    if state == states.TIMEOUT and deadline.is_over(job, at.wall):
+        detail = f"{Reason.DEADLINE}: {deadline.LATE}"
+        return [*events, Finished(at, job.id, job.attempt, state, None, None, detail)]
     switch = world.policy.on_time_limit != "cancel"
     if state == states.TIMEOUT and switch and may_requeue(world, job):
         return [*events, Requeued(at, job.id, job.attempt, state)]

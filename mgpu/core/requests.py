@@ -70,7 +70,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Let these jobs go on, not before ``begin`` (Unix time; 0: at once)."""
+    """Let these jobs go on, not before ``begin`` (Unix time; 0: as they were to begin)."""
 
     jobs: tuple[Name, ...]
     uid: int

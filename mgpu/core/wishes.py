@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mgpu.core import arrays, circles, dependency, quotas
+from mgpu.core import arrays, circles, deadline, dependency, quotas
 from mgpu.core.feasible import check_feasible
 from mgpu.core.requests import (
     Cancel,
@@ -73,6 +73,7 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     _check_priority(world, wish.priority, groups, admin=wish.admin, path="spec.priority")
     _check_class(world, wish.spec.qos, groups)
     check_feasible(world, wish.spec)
+    deadline.check(world, wish.spec, wish.begin, now)
     _check_pending(world, wish)
     _check_quotas(world, wish)
     first = world.next_id

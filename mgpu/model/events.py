@@ -137,7 +137,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """``uid`` lets a held job go on, not before ``begin`` (Unix time, 0 is at once)."""
+    """``uid`` lets a held job go on, not before ``begin`` (Unix time, 0: as it was to begin)."""
 
     at: Now
     job: int

@@ -93,6 +93,17 @@ def test_a_release_can_set_the_time() -> None:
     assert desk.run() == {number: (0,)}
 
 
+def test_a_release_leaves_the_time_that_was_set_before() -> None:
+    desk = Desk(1000)
+    desk.ask(Submit(UID, "u", a_spec(), begin=EPOCH + 3600))
+    desk.ask(Hold((1,), UID))
+    desk.ask(Release((1,), UID))
+    assert desk.run() == {}
+    assert desk.reason(1)[0] == Reason.BEGIN_TIME
+    desk.ask(Release((1,), UID, begin=desk.now.wall))
+    assert desk.run() == {1: (0,)}
+
+
 def test_a_job_begins_when_the_wall_clock_says_so_even_if_that_is_set() -> None:
     desk = Desk(1000)
     desk.ask(Submit(UID, "u", a_spec(), begin=EPOCH + 3600))
@@ -118,6 +129,47 @@ def test_a_job_that_can_no_longer_be_over_in_time_is_removed() -> None:
     assert isinstance(job.phase, Ended)
     assert job.phase.state == states.CANCELLED
     assert job.phase.detail.startswith("DeadLine: it may run 1:40")
+
+
+@pytest.mark.parametrize("policy", ["requeue", "cancel", "extend-when-idle"])
+def test_a_job_that_runs_at_its_deadline_ends_and_says_so(policy: str) -> None:
+    desk = Desk(1000, policy=Policy(on_time_limit=policy))
+    number = desk.submit(replace(a_spec(), deadline=EPOCH + 150, retries=3))
+    desk.run()
+    desk.launched(number)
+    desk.wait(149.5)
+    job = desk.end(number, None, 15, cause="timelimit")
+    assert isinstance(job.phase, Ended)
+    assert (job.phase.state, job.phase.detail) == (
+        states.TIMEOUT,
+        "DeadLine: it was not over by its deadline",
+    )
+
+
+def test_at_its_limit_before_the_deadline_it_is_put_back() -> None:
+    desk = Desk(1000)
+    number = desk.submit(replace(a_spec(limit=100), deadline=EPOCH + 350))
+    desk.run()
+    desk.launched(number)
+    desk.wait(100)
+    assert desk.end(number, None, 15, cause="timelimit").state == states.PENDING
+
+
+@pytest.mark.parametrize(
+    ("limit", "begin", "deadline", "text"),
+    [
+        (None, 0, -1, "0:00 are left .* it cannot be over by then"),
+        (100, 0, 99, "1:39 are left .* it may run 1:40"),
+        (None, 60, 60, "0:00 are left"),
+        (100, 60, 159, "1:39 are left"),
+    ],
+)
+def test_what_cannot_be_over_in_time_is_refused(
+    limit: int | None, begin: float, deadline: float, text: str
+) -> None:
+    spec = replace(a_spec(limit=limit), deadline=EPOCH + deadline)
+    with pytest.raises(MgpuError, match=text):
+        Desk(1000).ask(Submit(UID, "u", spec, begin=begin and EPOCH + begin))
 
 
 def test_the_limit_never_reaches_beyond_the_deadline() -> None:

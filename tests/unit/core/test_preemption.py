@@ -207,6 +207,25 @@ def test_before_the_limit_nothing_is_left_of_it() -> None:
     assert extended(desk) == [0]
 
 
+def test_it_goes_on_when_only_those_could_start_who_may_not_pass_the_first_in_line() -> None:
+    desk = a_desk(1000, 1000, policy=SLICED)
+    running(desk, a_spec())
+    desk.wait(500)
+    running(desk, a_spec())
+    desk.wait(100 - LEAD)
+    desk.submit(a_spec(2))
+    desk.submit(a_spec())
+    assert extended(desk) == [SLICE]
+
+
+def test_it_goes_on_when_only_those_wait_who_rank_lower() -> None:
+    desk = a_desk(1000, policy=SLICED)
+    running(desk, a_spec())
+    desk.submit(a_spec(), priority=-1)
+    desk.wait(600 - LEAD)
+    assert extended(desk) == [SLICE]
+
+
 def test_its_own_limit_stays() -> None:
     desk = a_desk(1000, policy=SLICED)
     running(desk, a_spec(limit=700))

@@ -15,7 +15,7 @@ from mgpu.core.machine import describe_unfit, described
 from mgpu.core.outlook import Ask, Outlook, Reservation
 from mgpu.core.placement import Host, Need, Room, choose, could_do, fits, need_of
 from mgpu.core.policy import effective_limit
-from mgpu.core.schedule import ask_of, bar_of_gpus, bar_of_owner, find_gpus, outlook
+from mgpu.core.schedule import ask_of, bar_of_owner, find_gpus, outlook, within_quota
 from mgpu.core.tally import Tally
 from mgpu.core.world import World
 from mgpu.model.job import Job, JobSpec, Pending, Stopping
@@ -65,8 +65,9 @@ def _too_large(world: World, seen: Outlook, job: Job, now: Now) -> Explained | N
     """The quota that the GPUs which it could have would pass."""
     if not world.has_quotas:
         return None
-    rooms = find_gpus(seen, ask_of(world, job, need_of(job.spec), now), world.policy)
-    return bar_of_gpus(world, now, job, rooms, Tally()) if rooms else None
+    ask = ask_of(world, job, need_of(job.spec), now)
+    rooms = find_gpus(seen, ask, world.policy)
+    return within_quota(world, now, job, ask, seen, rooms, Tally())[1] if rooms else None
 
 
 def leaving_for(world: World, job: Job) -> list[int]:

@@ -30,6 +30,7 @@ def extensions(world: World, seen: Outlook, now: Now) -> list[Extended]:
     """The extensions that are due after a pass that left ``seen``."""
     if world.policy.on_time_limit != "extend-when-idle":
         return []
+    world.derived["extensions"] = now.boot
     found = (_judge(world, seen, job, now) for job in world.placed.values())
     return [event for event in found if event is not None]
 
@@ -61,11 +62,15 @@ def _used(world: World, job: Job, now: Now) -> int:
 
 
 def next_change(world: World) -> float | None:
-    """The boot time at which the next extension is to be decided."""
+    """The boot time at which the next extension is to be decided.
+
+    Those that were due at the last :func:`extensions` are decided; what changes that is an event.
+    """
     if world.policy.on_time_limit != "extend-when-idle":
         return None
+    decided = world.derived.get("extensions", -math.inf)
     times = [_due(job, world.policy) for job in world.placed.values()]
-    return min((at for at in times if at is not None), default=None)
+    return min((at for at in times if at is not None and at > decided), default=None)
 
 
 def _due(job: Job, policy: Policy) -> float | None:

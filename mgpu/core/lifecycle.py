@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from mgpu.core import quotas, share
 from mgpu.core.gates import GATES
+from mgpu.core.queue import eligible_at
 from mgpu.core.setbacks import SHORT, crashes_after, pause_after, started_wall
 from mgpu.core.tally import weight
 from mgpu.core.world import World
@@ -65,7 +66,7 @@ def evolve(world: World, event: Event) -> None:
 
 def forget_boot(world: World) -> None:
     """After a restart of the machine: deadlines on the old boot's clock mean nothing now."""
-    for job in list(world.queue.delayed):
+    for job in [job for job in world.jobs.values() if eligible_at(job) > 0]:
         world.dequeue(job)
         job.phase = Pending(_waits_since(job))
         _wait(world, job)

@@ -52,7 +52,8 @@ class Outlook:
     """The state once the starts of a pass are made: what is left, and who is to get what.
 
     It is true of the world of this ``generation``, and stays so while its own starts happen.
-    ``texts`` keeps what was said about it.
+    ``texts`` keeps what was said about it. ``again`` is the boot time at which another pass may
+    find more though nothing happened.
     """
 
     generation: int
@@ -64,6 +65,7 @@ class Outlook:
     claims: Claims = field(default_factory=dict)
     boot: float = 0.0
     host: Host = field(default_factory=Host)
+    again: float | None = None
 
     def open_to(
         self, ask: Ask, rooms: Sequence[Room] | None = None, at: float | None = None

@@ -13,6 +13,8 @@ PACK: Final = "pack"
 SPREAD: Final = "spread"
 SEQUENTIAL: Final = "sequential"
 RANDOM: Final = "random"
+#: Not for the configuration: the GPUs with the least memory, whatever their links.
+SMALLEST: Final = "smallest"
 
 
 class Need(NamedTuple):
@@ -187,7 +189,7 @@ def _pick(fitting: list[Room], need: Need, manner: Manner) -> list[Room]:
     """As many of the GPUs that fit as are needed."""
     links = fitting[0].machine.links
     ranked = sorted(fitting, key=_order(fitting, need, manner))
-    if links is None or need.gpus < 2:
+    if links is None or need.gpus < 2 or manner.strategy == SMALLEST:
         return ranked[: need.gpus]
     pool, held = ranked, 0
     if manner.strategy == PACK:  # those that are in use already come first, whatever their links
@@ -201,6 +203,8 @@ def _pick(fitting: list[Room], need: Need, manner: Manner) -> list[Room]:
 
 def _order(fitting: list[Room], need: Need, manner: Manner) -> Callable[[Room], tuple[int, ...]]:
     """The smaller, the sooner a GPU is taken."""
+    if manner.strategy == SMALLEST:
+        return lambda room: (room.usable, room.index)
     if manner.strategy == SEQUENTIAL:
         return lambda room: (room.index,)
     if manner.strategy == RANDOM:

@@ -41,23 +41,27 @@ def choose(world: World, now: Now, job: Job, ask: Ask, seen: Outlook) -> list[Pr
 
 def may_leave(world: World, now: Now, victim: Job, rank: int) -> bool:
     """Whether a running job may be switched out now for one whose class has priority ``rank``."""
+    at = may_leave_from(world, victim, rank)
+    return at is not None and at <= now.boot
+
+
+def may_leave_from(world: World, victim: Job, rank: int) -> float | None:
+    """From when on (boot time) that holds; None: never in this run."""
     phase = victim.phase
     its = world.policy.class_of(victim.spec.qos)
     if not isinstance(phase, Running) or not victim.spec.requeue or not its.preemptible:
-        return False
-    return its.priority < rank and now.boot - phase.started.boot >= its.min_run
+        return None
+    return phase.started.boot + its.min_run if its.priority < rank else None
 
 
-def next_change(world: World, now: Now) -> float | None:
-    """When (boot time) the next running job has had its minimum run time."""
-    times = [
-        job.phase.started.boot + its.min_run
-        for job in world.placed.values()
-        if isinstance(job.phase, Running)
-        and (its := world.policy.class_of(job.spec.qos)).preemptible
-        and job.phase.started.boot + its.min_run > now.boot
-    ]
-    return min(times, default=None)
+def next_change(world: World, now: Now, job: Job) -> float | None:
+    """When (boot time) the next running job has had its minimum run time and may leave for ``job``.
+
+    None where nobody comes to be one that may.
+    """
+    rank = world.policy.class_of(job.spec.qos).priority
+    times = [may_leave_from(world, one, rank) for one in world.placed.values()]
+    return min((at for at in times if at is not None and at > now.boot), default=None)
 
 
 def _candidates(world: World, now: Now, job: Job) -> list[Job]:

@@ -70,6 +70,16 @@ def _begin(job: Job) -> tuple[float, int]:
     return (job.begin, job.id)
 
 
+def _take_due(apart: list[Job], order: Callable[[Job], tuple[float, int]], at: float) -> list[Job]:
+    """Take out the jobs that wait apart until ``at`` or earlier."""
+    due = 0
+    while due < len(apart) and order(apart[due])[0] <= at:
+        due += 1
+    ready = apart[:due]
+    del apart[:due]
+    return ready
+
+
 class Line:
     """Waiting jobs of one key, in order. ``kind`` is the same for lines that differ in owner."""
 
@@ -148,14 +158,10 @@ class Queue:
     def release(self, now: Now) -> None:
         """Let the jobs whose time has come take their places."""
         self._seen = now
-        for apart, order, at in ((self.later, _begin, now.wall), (self.delayed, _delay, now.boot)):
-            due = 0
-            while due < len(apart) and order(apart[due])[0] <= at:
-                due += 1
-            ready = apart[:due]
-            del apart[:due]
-            for job in ready:
-                self._line(job).add([job])
+        for job in _take_due(self.delayed, _delay, now.boot):
+            insort(self.later, job, key=_begin)
+        for job in _take_due(self.later, _begin, now.wall):
+            self._line(job).add([job])
 
     def next_release(self) -> float | None:
         """The boot time at which :meth:`release` has something to do, or is to look again."""

@@ -90,6 +90,7 @@ def opens_at(
 
 def settle(world: World, now: Now) -> list[Event]:
     """What follows from a reservation that is over, or that has begun and switches jobs out."""
+    world.derived["edge"] = derive(world, now).until
     ended = [r for r in world.records.all(Reservation) if r.end <= now.wall]
     return [_go_on(world, one, now) for one in ended] or _switch_out(world, now)
 
@@ -121,9 +122,9 @@ def _must_leave(world: World, job: Job, claim: Claim) -> bool:
 
 
 def next_change(world: World) -> float | None:
-    """The boot time at which a reservation may begin or end, as of the last :func:`claims`."""
-    known = world.derived.get("reservations")
-    return known.until if known is not None and known.until < math.inf else None
+    """The boot time at which a reservation may begin or end, as of the last :func:`settle`."""
+    until: float = world.derived.get("edge", math.inf)
+    return until if until < math.inf else None
 
 
 def derive(world: World, now: Now) -> Derived:
@@ -218,15 +219,17 @@ class _Conflicts:
 
     def __call__(self, one: Reservation, uuid: str) -> tuple[float, ...]:
         start = max(self._now.boot, one.start + self._now.boot - self._now.wall)
-        staying = [
-            job
-            for job in self._world.ledger.on(uuid)
-            if latest_end(job, self._world.policy, self._now) > start
-        ]
+        staying = [job for job in self._world.ledger.on(uuid) if self._stays(job, start)]
         guests = [job for job in staying if one.id not in rights_of(self._world, job)]
         rest = [job for job in guests if not (one.preempt and job.spec.requeue)]
         until = max((latest_end(j, self._world.policy, self._now) for j in rest), default=0.0)
         return (bool(guests) + bool(rest), until, not staying)
+
+    def _stays(self, job: Job, start: float) -> bool:
+        """Whether a job may be there at ``start``; one past its limit is, until it has gone."""
+        if start <= self._now.boot and isinstance(job.phase, Starting | Running):
+            return True
+        return latest_end(job, self._world.policy, self._now) > start
 
 
 def latest_end(job: Job, policy: Policy, now: Now) -> float:

@@ -19,7 +19,7 @@ from mgpu.core import arrays, preemption, quotas, reservations, settle
 from mgpu.core.foresight import Holding, holdings, reserve, waits_for_jobs
 from mgpu.core.order import Scorer, since
 from mgpu.core.outlook import Ask, Outlook, Reservation
-from mgpu.core.placement import Manner, Need, Room, choose
+from mgpu.core.placement import SMALLEST, Manner, Need, Room, choose
 from mgpu.core.policy import Policy, shorter_limit
 from mgpu.core.queue import Line, Walk
 from mgpu.core.tally import Tally, owner_of
@@ -52,21 +52,30 @@ def schedule(world: World, now: Now) -> Plan:
 
 
 def outlook(world: World, now: Now) -> Outlook:
-    """What the last pass learned, or a new one would if the world has changed since."""
-    known = world.outlook
-    if known is None or known.generation != world.generation or _is_due(world, now):
+    """What the last pass learned, or a new one would if the world has changed since.
+
+    Whoever asks starts nothing: a pass that was due still is.
+    """
+    known, due = world.outlook, _is_due(world, now)
+    if known is None or known.generation != world.generation or due:
         known = schedule(world, now).outlook
+        if due:
+            known.again = now.boot
     return known
 
 
 def next_deadline(world: World) -> float | None:
     """The boot time at which another pass is due though nothing happened, or None."""
-    known = (world.queue.next_release(), settle.next_deadline(world))
+    again = world.outlook.again if world.outlook is not None else None
+    known = (world.queue.next_release(), settle.next_deadline(world), again)
     return min((at for at in known if at is not None), default=None)
 
 
-def find_gpus(outlook: Outlook, ask: Ask, policy: Policy) -> list[Room] | None:
-    """Where a job may start now, or None. The scheduler's one question."""
+def find_gpus(outlook: Outlook, ask: Ask, policy: Policy, strategy: str = "") -> list[Room] | None:
+    """Where a job may start now, or None. The scheduler's one question.
+
+    ``strategy`` is another one than the policy's.
+    """
     need, held = ask.need, outlook.reservation
     if held is not None and not held.outlasted_by(ask.end):
         held = None
@@ -74,7 +83,7 @@ def find_gpus(outlook: Outlook, ask: Ask, policy: Policy) -> list[Room] | None:
         return None
     if need.gpus == 0:
         return [] if not policy.max_gpuless or outlook.gpuless < policy.max_gpuless else None
-    manner = Manner(policy.placement, ask.seed)
+    manner = Manner(strategy or policy.placement, ask.seed)
     return choose(outlook.open_to(ask), need, held.later if held is not None else None, manner)
 
 
@@ -110,7 +119,20 @@ def bar_of_owner(
     return quotas.blocking(world, now, owner_of(job), job.spec.gpus, memory, starting)
 
 
-def bar_of_gpus(
+def within_quota(
+    world: World, now: Now, job: Job, ask: Ask, seen: Outlook, rooms: list[Room], starting: Tally
+) -> tuple[list[Room], tuple[str, str] | None]:
+    """Where a job that could start on ``rooms`` does: there, or on smaller GPUs for a quota's sake.
+
+    The second says why it may not start at all: the smallest are larger than a quota leaves.
+    """
+    if not _bar_of_gpus(world, now, job, rooms, starting):
+        return rooms, None
+    rooms = find_gpus(seen, ask, world.policy, SMALLEST) or rooms
+    return rooms, _bar_of_gpus(world, now, job, rooms, starting)
+
+
+def _bar_of_gpus(
     world: World, now: Now, job: Job, rooms: list[Room], starting: Tally
 ) -> tuple[str, str] | None:
     """Why the job may not start on these GPUs: they are larger than a quota leaves."""
@@ -157,8 +179,7 @@ class _Pass:
                 continue
             rooms = find_gpus(self.outlook, ask, self.world.policy)
             if rooms is not None:
-                if not bar_of_gpus(self.world, self.now, job, rooms, self._starting):
-                    self._start(line, job, ask, rooms)
+                self._start_within_quota(line, job, ask, rooms)
             elif self._block(line, job, ask):
                 return
 
@@ -177,6 +198,12 @@ class _Pass:
         ask = ask_of(self.world, job, line.need, self.now)
         # The array's own number is the same for all of its tasks: they would be placed alike.
         return ask if job.tasks is None else ask._replace(seed=self._next_id)
+
+    def _start_within_quota(self, line: Line, job: Job, ask: Ask, rooms: list[Room]) -> None:
+        seen, starting = self.outlook, self._starting
+        rooms, bar = within_quota(self.world, self.now, job, ask, seen, rooms, starting)
+        if bar is None:
+            self._start(line, job, ask, rooms)
 
     def _start(self, line: Line, job: Job, ask: Ask, rooms: list[Room]) -> None:
         gpus = tuple(room.uuid for room in rooms)
@@ -248,6 +275,8 @@ class _Pass:
                 leaving = {event.job for event in gone}
                 held = [h._replace(end=self.now.boot) if h.job in leaving else h for h in held]
                 found = reserve(job, ask, self.outlook, held)
+            else:
+                self.outlook.again = preemption.next_change(self.world, self.now, job)
         self.outlook.reservation = None if self._may_be_passed(job, found) else found
 
     def _may_be_passed(self, job: Job, found: Reservation | None) -> bool:

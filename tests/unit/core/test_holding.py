@@ -9,7 +9,7 @@ import pytest
 from mgpu.core.deadline import seconds_left
 from mgpu.core.policy import Policy
 from mgpu.core.recurring import LATE
-from mgpu.core.requests import ChangeRepeat, Hold, Release, Repeat, Submit
+from mgpu.core.requests import AttemptRefused, ChangeRepeat, Hold, Release, Repeat, Submit
 from mgpu.core.wishes import Outcomes
 from mgpu.model import states
 from mgpu.model.errors import MgpuError
@@ -39,6 +39,19 @@ def test_a_held_job_waits_until_it_is_released() -> None:
     assert desk.run() == {}
     assert desk.reason(number) == (Reason.HELD_USER, "")
     assert told(desk.ask(Release((number,), UID))) == {number: "changed"}
+    assert desk.run() == {number: (0,)}
+
+
+def test_a_job_that_backs_off_begins_no_earlier_than_it_may() -> None:
+    desk = Desk(1000)
+    number = desk.submit()
+    desk.run()
+    desk.ask(AttemptRefused(number, 1, "fork", 11, "", transient=True))
+    desk.ask(Release((number,), UID, begin=desk.now.wall + 100))
+    desk.wait(50)
+    assert desk.run() == {}
+    assert desk.reason(number) == (Reason.BEGIN_TIME, "begins in 50 s")
+    desk.wait(50)
     assert desk.run() == {number: (0,)}
 
 

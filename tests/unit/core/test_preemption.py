@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mgpu.core.extension import LEAD, SLICE, extensions
+from mgpu.core.extension import LEAD, SLICE, extensions, next_change
 from mgpu.core.policy import Policy, QosClass
 from mgpu.core.requests import Cancel
-from mgpu.core.schedule import schedule
+from mgpu.core.schedule import next_deadline, schedule
 from mgpu.model import states
 from mgpu.model.events import Preempted
 from mgpu.model.job import JobSpec, Stopping
@@ -117,6 +117,26 @@ def test_only_as_many_leave_a_shared_gpu_as_needed() -> None:
     desk.wait(100)
     desk.submit(spec(1, 500, qos=""))
     assert len(preempted(desk)) == 1
+
+
+def test_the_scheduler_wakes_when_the_minimum_run_time_is_over() -> None:
+    desk = a_desk(1000)
+    (idle,) = running(desk, spec())
+    desk.wait(10)
+    desk.submit(spec(qos=""))
+    assert preempted(desk) == []
+    assert next_deadline(desk.world) == desk.now.boot + 50
+    desk.wait(50)
+    assert preempted(desk) == [idle]
+    assert next_deadline(desk.world) is None
+
+
+def test_it_does_not_wake_for_those_who_never_leave() -> None:
+    desk = a_desk(1000, 1000, 1000)
+    running(desk, spec(requeue=False), spec(qos=""), spec())
+    desk.submit(spec(3))
+    assert preempted(desk) == []
+    assert next_deadline(desk.world) is None
 
 
 def test_it_keeps_its_place_and_counts_as_switched_out() -> None:
@@ -232,3 +252,14 @@ def test_its_own_limit_stays() -> None:
     desk.wait(600)
     assert extended(desk) == [100]
     assert extended(desk) == []
+
+
+def test_one_that_is_not_extended_is_not_asked_about_again() -> None:
+    desk = a_desk(1000, policy=SLICED)
+    running(desk, a_spec())
+    desk.submit(a_spec())
+    assert extended(desk) == []
+    assert next_change(desk.world) == desk.now.boot + 600 - LEAD
+    desk.wait(600 - LEAD)
+    assert extended(desk) == []
+    assert next_change(desk.world) is None

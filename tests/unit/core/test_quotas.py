@@ -8,6 +8,7 @@ import pytest
 
 from mgpu.core import quotas
 from mgpu.core.orders import RemoveQuota, SetQuota
+from mgpu.core.policy import Policy
 from mgpu.core.requests import Submit
 from mgpu.core.settle import next_deadline, settle
 from mgpu.core.tally import Load, Owner, Tally, memory_of, owner_of
@@ -169,6 +170,13 @@ def test_a_job_does_not_get_a_gpu_larger_than_its_quota() -> None:
     desk.cancel(1, uid=1001)
     desk.end(1, signal=15, cause="cancel")
     assert desk.run() == {job: (0,)}
+
+
+def test_a_smaller_gpu_is_taken_where_a_quota_forbids_the_larger() -> None:
+    desk = Desk(9000, 4000, policy=Policy(placement="sequential"))
+    bound(desk, "user:u1000", gpu_memory=4000)
+    number = desk.submit(a_spec())
+    assert desk.run() == {number: (1,)}
 
 
 def test_others_go_on_behind_a_job_that_waits_for_a_quota() -> None:

@@ -146,6 +146,14 @@ def test_jobs_that_can_be_switched_out_are_less_in_the_way() -> None:
     assert gpus_of(desk) == ("GPU-2", "GPU-1")
 
 
+def test_a_job_past_its_limit_is_in_the_way_until_it_has_gone() -> None:
+    desk = Desk(8, 8)
+    started(desk, 0, spec=a_spec(limit=60))
+    desk.wait(70)
+    reserved(desk, start=-5, count=1, preempt=True)
+    assert gpus_of(desk) == ("GPU-1",)
+
+
 def test_gpus_that_its_people_hold_count() -> None:
     desk = Desk(8, 8, 8)
     started(desk, 1, uid=1000)

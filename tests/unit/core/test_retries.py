@@ -8,11 +8,19 @@ import pytest
 
 from mgpu.core.lifecycle import forget_boot
 from mgpu.core.policy import Policy
-from mgpu.core.requests import AttemptEnded, AttemptLost, AttemptRefused, AttemptVanished, Rebooted
+from mgpu.core.requests import (
+    AttemptEnded,
+    AttemptLost,
+    AttemptRefused,
+    AttemptVanished,
+    Hold,
+    Rebooted,
+    Release,
+)
 from mgpu.core.schedule import next_deadline
 from mgpu.model.events import Finished, Requeued, Retried
 from mgpu.model.job import Job
-from mgpu.testing.builders import Desk, a_spec
+from mgpu.testing.builders import UID, Desk, a_spec
 
 CAUSES = ("exit", "timelimit", "cancel")
 
@@ -163,6 +171,15 @@ def test_a_reboot_ends_the_wait_for_a_retry() -> None:
     forget_boot(desk.world)
     start(desk)
     assert desk.job(1).failures == 1
+
+
+def test_a_reboot_ends_the_wait_of_a_held_one_too() -> None:
+    desk = a_desk()
+    desk.end(1, code=1)
+    desk.ask(Hold((1,), UID))
+    forget_boot(desk.world)
+    desk.ask(Release((1,), UID))
+    start(desk)
 
 
 def crash(desk: Desk, after: float = 60) -> Job:

@@ -303,3 +303,16 @@ def test_gpus_are_known_by_uuid_when_their_order_changes() -> None:
     desk.submit(a_spec(1, 500))
     assert desk.run() == {2: (0,)}
     assert desk.job(2).gpus == ("GPU-1",)
+
+
+def test_whoever_asks_when_a_pass_is_due_does_not_put_it_off() -> None:
+    desk = Desk(1000)
+    desk.submit()
+    desk.run()
+    desk.ask(AttemptRefused(1, 1, "fork", 11, "", transient=True))
+    assert desk.run() == {}
+    desk.wait(1)
+    assert desk.reason(1)[1] == "starts with the next pass"
+    assert next_deadline(desk.world) == desk.now.boot
+    assert desk.run() == {1: (0,)}
+    assert next_deadline(desk.world) is None

@@ -198,7 +198,7 @@ class Client:
         body = self.request(names.INFO).body
         gpus = []
         for gpu in body["gpus"]:
-            holders = [Holder._make(row) for row in gpu["jobs"]]
+            holders = [Holder(*row[: len(Holder._fields)]) for row in gpu["jobs"]]
             gpus.append(GpuView(**_only(GpuView.__slots__, gpu | {"jobs": holders})))
         return Machine(**_only(Machine._fields, body | {"gpus": gpus}))
 

@@ -79,20 +79,35 @@ class JobEnd(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """A job on a GPU: ``gpu_mem`` is what it reserved, None if it has the GPU for itself."""
+    """A job on a GPU: ``gpu_mem`` is what it reserved, None if it has the GPU for itself.
+
+    ``used`` is what it is seen to use, None where that is not known.
+    """
 
     job: int
     user: str
     gpu_mem: int | None
     elapsed: float
     state: str
+    used: int | None = None
+    array: int = 0
+    tasks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuView:
     """A GPU; memory in MiB. ``note`` says why it is not ``available``.
 
-    ``capability`` is CUDA's, as ``8.0``; empty where it is not known.
+    ``free`` is what another job that names its memory can have, ``used`` what all processes use.
+    ``capability`` is CUDA's, as ``8.0``; empty where it is not known. ``state`` is ``available``,
+    ``cleaning``, ``dirty``, ``drained``, ``restricted``, ``fault`` or ``unknown`` (the driver does
+    not answer). ``utilization`` (percent), ``temperature`` (degrees Celsius), ``power`` and
+    ``power_limit`` (watts) are -1 where the driver does not tell. ``card`` is the UUID of the GPU
+    that a MIG instance is a part of.
+
+    ``outsiders`` are the processes that belong to no job on it: ``pid``, ``uid``, ``memory``,
+    ``since`` (Unix time), ``job`` (0, or one that has other GPUs or is over), ``ignored``.
+    ``reservations`` are (id, seconds until it begins, seconds until it ends).
     """
 
     index: int
@@ -106,6 +121,16 @@ class GpuView:
     note: str
     jobs: list[Holder]
     capability: str = ""
+    state: str = "available"
+    used: int = 0
+    utilization: int = -1
+    temperature: int = -1
+    power: int = -1
+    power_limit: int = -1
+    bus: str = ""
+    card: str = ""
+    outsiders: Sequence[Mapping[str, object]] = ()
+    reservations: Sequence[Sequence[float]] = ()
 
 
 class Machine(NamedTuple):
@@ -114,6 +139,11 @@ class Machine(NamedTuple):
     ``topology`` has a row for each GPU that says how it reaches each of them: ``SELF``, ``NVLINK``,
     ``SWITCH`` (the same PCIe switch), ``NUMA`` (the same node) or ``SYSTEM``. ``host`` holds
     ``cpus`` and ``memory`` (MiB) for jobs that name some, and how much of each is ``_reserved``.
+    ``driver`` is the driver's version, ``age`` how many seconds ago it was asked.
+
+    ``next`` is the first job in line that waits for others to end (``id``, ``array``, ``tasks``,
+    ``user``): it gets ``gpus`` in at most ``in`` seconds (None: nobody knows), when the job
+    ``after`` has ended.
     """
 
     backend: str
@@ -123,6 +153,9 @@ class Machine(NamedTuple):
     running: int
     topology: Sequence[Sequence[str]] = ()
     host: Mapping[str, int] | None = None
+    driver: str = ""
+    age: float | None = None
+    next: Mapping[str, object] | None = None
 
 
 class Health(NamedTuple):

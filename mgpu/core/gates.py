@@ -9,7 +9,7 @@ from typing import Final
 from mgpu.core.book import Book
 from mgpu.core.policy import Policy
 from mgpu.core.traces import Trace, Traces
-from mgpu.model.gpu import Gpu
+from mgpu.model.gpu import AVAILABLE, CLEANING, DIRTY, DRAINED, FAULTY, RESTRICTED, UNKNOWN, Gpu
 from mgpu.model.job import Job
 from mgpu.model.records import Drain, Ignored, Restriction
 
@@ -35,16 +35,17 @@ class Gates:
         outside = gpu.outside + self._strayed(gpu)
         gpu = replace(gpu, outside=outside, foreign=self._foreign(gpu, outside))
         if not gpu.available:
-            return gpu
-        why = self._order_against(gpu)
+            return replace(gpu, state=FAULTY if gpu.fault else UNKNOWN)
+        state, why = self._order_against(gpu)
         if why:
-            return replace(gpu, available=False, note=why)
+            return replace(gpu, available=False, note=why, state=state)
         trace = self._traces.of(gpu.uuid)
         if trace is None:
             return gpu
         if self._traces.taken - trace.since > self._policy.cleaning_limit:
-            return replace(gpu, available=False, note=f"dirty: {_left(gpu, trace)}")
-        return replace(gpu, cleaning=True, note=_left(gpu, trace))
+            note = f"dirty: {_left(gpu, trace)}"
+            return replace(gpu, available=False, note=note, state=DIRTY)
+        return replace(gpu, cleaning=True, note=_left(gpu, trace), state=CLEANING)
 
     def may_use(self, gpu: Gpu) -> bool:
         """Whether it is among the GPUs that mgpu is to use at all."""
@@ -53,11 +54,13 @@ class Gates:
         devices = self._policy.devices
         return devices is None or gpu.index in devices
 
-    def _order_against(self, gpu: Gpu) -> str:
+    def _order_against(self, gpu: Gpu) -> tuple[str, str]:
         if not self.may_use(gpu):
-            return "not among the GPUs that mgpu may use"
+            return RESTRICTED, "not among the GPUs that mgpu may use"
         drain = self._drains.get(gpu.uuid) or self._drains.get(gpu.card)
-        return f"drained: {drain.reason}" if drain is not None else ""
+        if drain is None:
+            return AVAILABLE, ""
+        return FAULTY if drain.fault else DRAINED, f"drained: {drain.reason}"
 
     def _strayed(self, gpu: Gpu) -> int:
         """What jobs use that were given other GPUs."""

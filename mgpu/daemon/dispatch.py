@@ -17,6 +17,7 @@ from mgpu.daemon import (
     handle_jobs,
     handle_queue,
     handle_time,
+    machine,
     selection,
     submission,
     views,
@@ -201,9 +202,7 @@ class Dispatcher:
 
     def info(self, conn: Connection, _request: messages.Info, now: Now) -> None:
         """The GPUs and who holds them."""
-        self.ok(
-            conn, views.info(self.engine.world, self.engine.world.backend, __version__, now), now
-        )
+        self.ok(conn, machine.info(self.engine.world, __version__, now), now)
 
     def jobs(self, conn: Connection, request: messages.ListJobs, now: Now) -> None:
         """List jobs."""

@@ -1,4 +1,4 @@
-"""What callers are shown: rows of jobs and the table of GPUs, private fields withheld."""
+"""What callers are shown of jobs, private fields withheld."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from mgpu.core.explain import reason_of
 from mgpu.core.policy import effective_limit
 from mgpu.core.redact import DETAIL, hidden_fields
 from mgpu.core.world import World
-from mgpu.model.gpu import Gpu, Link
 from mgpu.model.job import Ended, Job, Pending, Starting
 from mgpu.model.records import Array
 from mgpu.model.sweep import expand
 from mgpu.model.time import Now
-from mgpu.model.units import format_capability
 from mgpu.protocol.messages import JOB_FIELDS
 
 #: About the size of one message of a listing, and of a row's short fields, in characters.
@@ -178,55 +176,3 @@ def _indices(world: World, job: Job) -> list[int]:
 def _peak(world: World, job: Job) -> list[list[int]]:
     known = usage.peaks(world, job)
     return sorted([world.gpus[uuid].index, mib] for uuid, mib in known if uuid in world.gpus)
-
-
-def info(world: World, backend: str, version: str, now: Now) -> dict[str, Any]:
-    """All GPUs with who holds them, and how many jobs wait and run."""
-    holders: dict[str, list[Job]] = {uuid: [] for uuid in world.gpus}
-    for job in world.jobs.values():
-        for uuid in job.gpus:
-            holders.setdefault(uuid, []).append(job)
-    pending = sum(isinstance(job.phase, Pending) for job in world.jobs.values())
-    gpus = sorted(world.gpus.values(), key=lambda gpu: gpu.index)
-    return {
-        "backend": backend,
-        "version": version,
-        "gpus": [_gpu(world, gpu, holders[gpu.uuid], now) for gpu in gpus],
-        "topology": [[Link(link).name for link in row] for row in world.topology],
-        "host": _host(world),
-        "pending": pending,
-        "running": len(world.jobs) - pending,
-    }
-
-
-def _host(world: World) -> dict[str, int]:
-    """The machine's CPUs and memory for jobs (0: no bound), and what jobs have of them."""
-    policy, ledger = world.policy, world.ledger
-    return {
-        "cpus": policy.cpus,
-        "cpus_reserved": ledger.cpus,
-        "memory": policy.host_memory,
-        "memory_reserved": ledger.host_mem,
-    }
-
-
-def _gpu(world: World, gpu: Gpu, jobs: list[Job], now: Now) -> dict[str, Any]:
-    reserved = sum(job.spec.gpu_mem or 0 for job in jobs)
-    alone = any(not job.spec.shares for job in jobs)
-    free = 0 if alone else gpu.total - world.policy.margin - reserved - gpu.outside
-    return {
-        "index": gpu.index,
-        "uuid": gpu.uuid,
-        "name": gpu.name,
-        "capability": format_capability(gpu.capability) if gpu.capability > (0, 0) else "",
-        "total": gpu.total,
-        "outside": gpu.outside,
-        "reserved": reserved,
-        "free": max(0, free),
-        "available": gpu.available,
-        "note": gpu.note,
-        "jobs": [
-            [job.id, job.user, job.spec.gpu_mem, _times(job, now).elapsed, job.state]
-            for job in sorted(jobs, key=lambda job: job.id)
-        ],
-    }

@@ -38,6 +38,15 @@ class Reading(NamedTuple):
 
 NOTHING_READ: Final = Reading()
 
+#: How a GPU is: given out, or why it is not.
+AVAILABLE: Final = "available"
+UNKNOWN: Final = "unknown"  # the driver does not answer for it
+FAULTY: Final = "fault"
+DRAINED: Final = "drained"
+RESTRICTED: Final = "restricted"  # not among those that mgpu may use
+CLEANING: Final = "cleaning"
+DIRTY: Final = "dirty"
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -54,8 +63,9 @@ class Gpu:
     tell of one of them, nothing is told of its job. ``fault`` is the last error that the hardware
     reported and that only a reset repairs.
 
-    The scheduler adds: ``foreign``, the part of ``outside`` for which the GPU counts as taken, and
-    ``cleaning``, True while the last job is not known to be gone; ``note`` then says why.
+    The scheduler adds: ``foreign``, the part of ``outside`` for which the GPU counts as taken,
+    ``cleaning``, True while the last job is not known to be gone (``note`` then says why), and
+    ``state``, one of the words above.
     """
 
     uuid: str
@@ -76,6 +86,7 @@ class Gpu:
     foreign: int = 0
     cleaning: bool = False
     reading: Reading = NOTHING_READ
+    state: str = AVAILABLE
 
 
 class Link(IntEnum):

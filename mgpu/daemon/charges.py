@@ -6,9 +6,14 @@ dbus-broker's accounting does. Time is an argument (boot seconds).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mgpu.daemon import limits
+from mgpu.model.time import Now
+
+T = TypeVar("T")
 
 #: Tokens a second that a bucket of no rate at all is said to get when one asks when to come again.
 SLOWEST = 1e-3
@@ -23,12 +28,15 @@ class Bucket:
     tokens: float
     at: float
 
-    def take(self, burst: float, rate: float, now: float) -> float:
-        """Take one token. Returns 0.0, or the time at which one will be there (none taken)."""
+    def take(self, burst: float, rate: float, now: float, cost: float = 1.0) -> float:
+        """Take ``cost`` tokens, if one is there; those that are not are a debt.
+
+        Returns 0.0, or the time at which one will be there (none taken).
+        """
         self.tokens = min(burst, self.tokens + max(0.0, now - self.at) * rate)
         self.at = now
         if self.tokens >= 1.0:
-            self.tokens -= 1.0
+            self.tokens -= cost
             return 0.0
         return now + (1.0 - self.tokens) / max(rate, SLOWEST)
 
@@ -44,6 +52,7 @@ class Account:
     bucket: Bucket
     connects: Bucket
     connections: int = 0
+    unanswered: int = 0
 
 
 class Ledger:
@@ -85,17 +94,33 @@ class Ledger:
         if account.connections < 0:
             raise RuntimeError(f"uid {uid} gave back more connections than it had")
 
-    def request(self, uid: int, now: float) -> float:
-        """Charge a request. Returns 0.0, or the boot time before which it must wait."""
+    def request(self, uid: int, now: float, size: int = 0) -> float:
+        """Charge a request of ``size`` bytes.
+
+        Returns 0.0, or the boot time before which it must wait.
+        """
         if uid == 0:
             return 0.0
-        return self._accounts[uid].bucket.take(self._burst, self._rate, now)
+        cost = 1.0 + size // limits.BYTES_PER_TOKEN
+        return self._accounts[uid].bucket.take(self._burst, self._rate, now, cost)
 
-    def charge(self, uid: int, seconds: float) -> None:
-        """Charge the time that a request took: a dear one counts as many cheap ones."""
+    def charge(self, uid: int, *, seconds: float = 0.0, jobs: int = 0) -> None:
+        """Charge the time that a request took, and the jobs that it is about, as more requests."""
         account = self._accounts.get(uid)
         if account is not None:
             account.bucket.tokens -= seconds / limits.SECONDS_PER_TOKEN
+            account.bucket.tokens -= jobs // limits.JOBS_PER_TOKEN
+
+    def hold(self, uid: int, more: int) -> bool:
+        """Charge ``more`` bytes of requests that are not answered (less: below zero).
+
+        False when they are more than ``uid`` may have; charged they are all the same.
+        """
+        account = self._accounts[uid]
+        account.unanswered += more
+        if account.unanswered < 0:
+            raise RuntimeError(f"uid {uid} gave back more bytes than it had")
+        return uid == 0 or more <= 0 or account.unanswered <= limits.UNANSWERED
 
     def prune(self, now: float) -> None:
         """Forget uids without connections whose buckets are full again, and others if too many."""
@@ -112,3 +137,19 @@ class Ledger:
         burst, rate, more = self._burst, self._rate, limits.CONNECTS_PER_REQUEST
         settled = account.bucket.is_full(burst, rate, now)
         return settled and account.connects.is_full(more * burst, more * rate, now)
+
+
+class Meter:
+    """Charges the time that is spent for a uid."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], Now]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def timed(self, uid: int, work: Callable[[], T]) -> T:
+        """Do ``work`` at the cost of ``uid``."""
+        begin = self._clock().boot
+        try:
+            return work()
+        finally:
+            self._ledger.charge(uid, seconds=self._clock().boot - begin)

@@ -1,7 +1,8 @@
 """One client's connection: bytes in, whole requests out, replies queued without ever blocking.
 
 A connection handles one request at a time. While one is being answered nothing more is read, so
-a client can make the scheduler hold no more than one request and one stretch of reply.
+a client can make the scheduler hold no more than one request, what came in one piece with it, and
+one stretch of reply.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Connection:
         self.closing = False
         self.gone = False
         self.waiting: dict[str, object] = {}
+        self.size = 0  # of the request that is being answered
+        self.charged = 0  # of `held`, as the ledger knows it
         self.deadline: float | None = now.boot + limits.FIRST_FRAME
         self._loop = loop
         self._decoder = FrameDecoder(limits.FRAME)
@@ -45,6 +48,7 @@ class Connection:
         self._source: Iterator[bytes] | None = None
         self._mask = READ | limits.RDHUP
         self._bodies: deque[bytes] = deque()
+        self._queued = 0  # bytes of them
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -61,13 +65,32 @@ class Connection:
         begun = self._decoder.buffered > 0
         bodies = self._decoder.feed(data)
         self._bodies += bodies
+        self._queued += sum(map(len, bodies))
         if self.greeted and self._decoder.buffered and (bodies or not begun):
             self.deadline = now.boot + limits.WHOLE_REQUEST
         return True
 
     def next_message(self) -> dict[str, object] | None:
         """The next whole message, or None. Raises MgpuError for bytes that are none."""
-        return codec.unpack_request(self._bodies.popleft()) if self._bodies else None
+        if not self._bodies:
+            return None
+        body = self._bodies.popleft()
+        self.size = len(body)
+        self._queued -= self.size
+        return codec.unpack_request(body)
+
+    def drop(self) -> None:
+        """Forget what came and was not answered."""
+        self.size = 0
+        self.waiting = {}
+        self._bodies.clear()
+        self._queued = 0
+        self._decoder = FrameDecoder(limits.FRAME)
+
+    @property
+    def held(self) -> int:
+        """Bytes of requests that have come and are not answered."""
+        return self.size + self._queued + self._decoder.buffered
 
     def rest(self, now: Now) -> None:
         """Nothing is owed: a frame that has begun must be whole in time, a new one may wait."""
@@ -93,6 +116,7 @@ class Connection:
     def finish(self, now: Now) -> bool:
         """The request is answered: send what is queued, be ready for the next. False if gone."""
         self.busy = False
+        self.size = 0
         self.rest(now)
         return self.flush(now)
 

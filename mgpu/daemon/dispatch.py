@@ -82,6 +82,7 @@ class Dispatcher:
         op, handler = HANDLERS[type(request)]
         try:
             _check(op, conn)
+            self._server().charge(conn, number_of_jobs(request))
             handler(self, conn, request, now)
         except MgpuError as error:
             if op in names.CHANGES:
@@ -271,6 +272,14 @@ def recovery_error(why: str) -> MgpuError:
         f"mgpu is in recovery mode and changes nothing: {why}",
         hint="an administrator must restore or remove the state file and restart mgpud",
     )
+
+
+def number_of_jobs(request: object) -> int:
+    """How many jobs a request makes or names, where it is one about jobs."""
+    for name in ("jobs", "numbers"):
+        if named := getattr(request, name, ()):
+            return len(named)
+    return getattr(request, "count", 1)
 
 
 def _check(op: str, conn: Connection) -> None:

@@ -38,6 +38,7 @@ from mgpu.system import cron
 from mgpu.system.log import log
 
 Then = Callable[[Any, Now], None]
+Timed = Callable[[int, Callable[[], Any]], Any]
 
 #: Seconds between two tries to store reports after storing failed; doubled up to the last.
 RETRY_FIRST = 1.0
@@ -86,7 +87,8 @@ class Engine:
     """The world, its store, and the turn that keeps them the same.
 
     ``act`` is called with the effects of a stored turn, ``on_ended`` with each job that ended.
-    ``rebooted`` tells that what is stored was written before the machine was started again.
+    ``timed`` does some work at the cost of a uid. ``rebooted`` tells that what is stored was
+    written before the machine was started again.
     """
 
     def __init__(
@@ -98,12 +100,14 @@ class Engine:
         on_ended: Callable[[Job, Now], None],
         boot_id: str = "",
         limits: Callable[[], dict[tuple[int, int], int]] = dict,
+        timed: Timed = lambda _uid, work: work(),
     ) -> None:
         self._store = store
         self._policy = policy
         self._act = act
         self._observed = observed
         self._limits = limits
+        self._timed = timed
         self._on_ended = on_ended
         self._boot_id = boot_id
         self._inventory = Inventory("none", ())
@@ -227,7 +231,7 @@ class Engine:
         try:
             reply = self._remembered(turn, ask)
             if reply is None:
-                reply = self._decide(turn, ask, now)
+                reply = self._timed(ask.uid, lambda: self._decide(turn, ask, now))
         except MgpuError as error:
             reply = error
         turn.replies.append((ask, reply))

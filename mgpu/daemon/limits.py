@@ -30,6 +30,11 @@ MOST_REMEMBERED: Final = 1000
 ACCEPT_PAUSE: Final = 0.25
 #: A request that takes this many seconds of the scheduler costs one token more.
 SECONDS_PER_TOKEN: Final = 0.02
+#: So do so many bytes of a request, and so many jobs that it makes or names.
+BYTES_PER_TOKEN: Final = 1 << 16
+JOBS_PER_TOKEN: Final = 250
+#: Bytes of requests that are not answered yet, over all connections of a user.
+UNANSWERED: Final = 8 << 20
 #: The client has closed its side.
 RDHUP: Final = select.EPOLLRDHUP
 #: A request key is remembered that long (seconds).

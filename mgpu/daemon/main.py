@@ -22,6 +22,7 @@ from mgpu.daemon import opening
 from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
+from mgpu.daemon.charges import Meter
 from mgpu.daemon.dispatch import Dispatcher
 from mgpu.daemon.effects import Actor
 from mgpu.daemon.engine import Engine
@@ -65,6 +66,7 @@ class Scheduler:
         self._attempts = Attempts(self._loop, dirs, self._launcher, self._report)
         self._actor = Actor(self._attempts, self._store, self._launcher)
         boot = bootid.boot_id()
+        charges = ledger(settings)
         self._engine = Engine(
             self._store,
             policy(settings),
@@ -73,6 +75,7 @@ class Scheduler:
             self._ended,
             boot,
             self._attempts.limits,
+            Meter(charges, clock.now).timed,
         )
         self._recovery = Recovery(self._engine, dirs, self._attempts, boot)
         self._accounts = Accounts(self._ask_account)
@@ -86,7 +89,7 @@ class Scheduler:
         )
         self._server = Server(
             self._loop,
-            ledger(settings),
+            charges,
             self._dispatcher.handle,
             self._dispatcher.forget,
             opening.group_id(settings["access.admin_group"]),

@@ -8,7 +8,7 @@ from functools import partial
 
 from mgpu import __version__
 from mgpu.daemon import limits
-from mgpu.daemon.charges import Ledger
+from mgpu.daemon.charges import Ledger, Meter
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.listener import Listener
 from mgpu.daemon.loop import HANGUP, READ, WRITE, Loop
@@ -55,7 +55,7 @@ class Server:
         self._on_request = on_request
         self._on_close = on_close
         self._admin_gid = admin_gid
-        self._clock = clock
+        self._meter = Meter(ledger, clock)
         self._listeners: list[Listener] = []
         self._connections: dict[int, Connection] = {}
         self._throttled: dict[int, float] = {}
@@ -95,6 +95,7 @@ class Server:
     def _ready(self, conn: Connection, mask: int, now: Now) -> None:
         try:
             alive = self._transfer(conn, mask, now)
+            self._weigh(conn)
         except MgpuError as error:
             self._refuse(conn, error, now)
             return
@@ -105,11 +106,22 @@ class Server:
 
     def _transfer(self, conn: Connection, mask: int, now: Now) -> bool:
         """Move bytes both ways. False when the connection is over."""
-        if mask & WRITE and not conn.flush(now):
+        if mask & WRITE and not self._meter.timed(conn.uid, lambda: conn.flush(now)):
             return False
         if mask & READ:
             return conn.receive(now)
         return not mask & (limits.RDHUP | HANGUP)
+
+    def _weigh(self, conn: Connection) -> None:
+        """Charge what the connection holds; too much of it is refused."""
+        more = conn.held - conn.charged
+        conn.charged += more
+        if not self._ledger.hold(conn.uid, more):
+            raise MgpuError(
+                "LimitReached",
+                f"your connections hold more than {limits.UNANSWERED} bytes of requests",
+                hint="send large requests one after the other",
+            )
 
     def reply(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         """Answer the connection's request with ``message`` and go on with what it sent next."""
@@ -129,7 +141,9 @@ class Server:
         """The connection's request is answered (queued, or streaming)."""
         if conn.gone:
             return
-        if conn.finish(now):
+        alive = conn.finish(now)
+        self._weigh(conn)
+        if alive:
             self.advance(conn, now)
         else:
             self.close(conn)
@@ -154,7 +168,7 @@ class Server:
             self._greet(conn, message, now)
             return
         conn.begin()
-        again = self._ledger.request(conn.uid, now.boot)
+        again = self._ledger.request(conn.uid, now.boot, conn.size)
         if again:
             self._throttled[conn.fd] = again
             conn.waiting = message
@@ -162,18 +176,24 @@ class Server:
             self._serve(conn, message, now)
 
     def _serve(self, conn: Connection, message: dict[str, object], now: Now) -> None:
-        begin = self._clock().boot
-        self._on_request(conn, message, now)
-        self._ledger.charge(conn.uid, self._clock().boot - begin)
+        self._meter.timed(conn.uid, lambda: self._on_request(conn, message, now))
+
+    def charge(self, conn: Connection, jobs: int) -> None:
+        """Charge the connection's request for the jobs that it makes or names."""
+        self._ledger.charge(conn.uid, jobs=jobs)
 
     def _greet(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         conn.send(messages.hello(messages.parse_hello(message), __version__))
         conn.greeted = True
+        conn.size = 0
         conn.rest(now)
 
     def _refuse(self, conn: Connection, error: MgpuError, now: Now) -> None:
         """Answer bytes that are no request, and hang up: what follows them cannot be trusted."""
         conn.closing = True
+        self._throttled.pop(conn.fd, None)
+        conn.drop()
+        self._weigh(conn)
         conn.send(messages.error(error))
         conn.busy = False
         conn.deadline = now.boot + limits.IDLE
@@ -188,6 +208,7 @@ class Server:
         self._loop.forget(conn.fd)
         conn.sock.close()
         conn.gone = True
+        self._ledger.hold(conn.uid, -conn.charged)
         self._ledger.close(conn.uid)
         self._on_close(conn)
 
@@ -212,7 +233,7 @@ class Server:
         self._ledger.prune(now.boot)
 
     def _serve_throttled(self, conn: Connection, now: Now) -> None:
-        again = self._ledger.request(conn.uid, now.boot)
+        again = self._ledger.request(conn.uid, now.boot, conn.size)
         if again:
             self._throttled[conn.fd] = again
             return

@@ -58,9 +58,9 @@ def test_a_dear_request_counts_as_many() -> None:
     ledger = Ledger(32, 10, 1)
     ledger.open(1000, 0.0)
     assert ledger.request(1000, 0.0) == 0.0
-    ledger.charge(1000, 0.2)
+    ledger.charge(1000, seconds=0.2)
     assert ledger.request(1000, 0.0) == 2.0
-    ledger.charge(4711, 0.2)  # its last connection has gone meanwhile
+    ledger.charge(4711, seconds=0.2)  # its last connection has gone meanwhile
 
 
 def test_connects_have_an_allowance_of_their_own() -> None:
@@ -77,7 +77,7 @@ def test_connects_have_an_allowance_of_their_own() -> None:
 def test_a_debt_is_remembered_until_it_is_paid() -> None:
     ledger = Ledger(32, 10, 1)
     ledger.open(1000, 0.0)
-    ledger.charge(1000, 1.0)
+    ledger.charge(1000, seconds=1.0)
     ledger.close(1000)
     ledger.prune(20.0)
     assert [*ledger._accounts] == [1000]
@@ -100,3 +100,34 @@ def test_no_rate_at_all_is_a_long_wait_and_no_fault() -> None:
     ledger.open(1, 0.0)
     assert ledger.request(1, 0.0) == 0.0
     assert ledger.request(1, 1.0) > 100.0
+
+
+def test_a_large_request_counts_as_many() -> None:
+    ledger = Ledger(32, 10, 1)
+    ledger.open(1000, 0.0)
+    assert ledger.request(1000, 0.0, limits.BYTES_PER_TOKEN - 1) == 0.0
+    assert ledger.request(1000, 0.0, 16 * limits.BYTES_PER_TOKEN) == 0.0
+    assert ledger.request(1000, 0.0) == 9.0  # 10 - 1 - 17, and one is needed
+
+
+def test_a_request_about_many_jobs_counts_as_many() -> None:
+    ledger = Ledger(32, 10, 1)
+    ledger.open(1000, 0.0)
+    ledger.charge(1000, jobs=limits.JOBS_PER_TOKEN - 1)
+    assert ledger.request(1000, 0.0) == 0.0
+    ledger.charge(1000, jobs=10 * limits.JOBS_PER_TOKEN)
+    assert ledger.request(1000, 0.0) == 2.0
+
+
+def test_requests_that_are_not_answered_have_a_bound_in_bytes() -> None:
+    ledger, most = Ledger(32, 10, 1), limits.UNANSWERED
+    for uid in (0, 1, 2):
+        ledger.open(uid, 0.0)
+    assert ledger.hold(1, most)
+    assert not ledger.hold(1, 1)
+    assert ledger.hold(2, most)
+    assert ledger.hold(0, 9 * most)
+    assert ledger.hold(1, -2)
+    assert ledger.hold(1, 1)
+    with pytest.raises(RuntimeError, match="uid 1"):
+        ledger.hold(1, -2 * most)

@@ -10,7 +10,7 @@ from tests.unit.daemon.rig import Rig
 
 
 def test_a_slow_reader_of_a_big_listing_holds_little_memory(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
+    rig = make_rig(limits__pending_per_user=100_000, limits__request_burst=1000)
     rig.submit(count=20_000)
     client = rig.client()
     client.send({"op": "jobs", "scope": "all"})
@@ -34,7 +34,7 @@ def test_a_slow_reader_of_a_big_listing_holds_little_memory(make_rig: Callable[.
 def test_one_listing_of_long_words_is_cut_into_small_messages(
     make_rig: Callable[..., Rig],
 ) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
+    rig = make_rig(limits__pending_per_user=100_000, limits__request_burst=1000)
     rig.submit(count=2000, cwd=b"/" + b"\xff" * 4000, argv=[b"\xff" * 5000])
     client = rig.client()
     client.send({"op": "jobs", "scope": "all"})
@@ -46,7 +46,7 @@ def test_one_listing_of_long_words_is_cut_into_small_messages(
 def test_a_reader_that_takes_nothing_for_a_minute_is_hung_up_on(
     make_rig: Callable[..., Rig],
 ) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
+    rig = make_rig(limits__pending_per_user=100_000, limits__request_burst=1000)
     rig.submit(count=20_000)
     client = rig.client()
     client.send({"op": "jobs", "scope": "all"})
@@ -61,7 +61,7 @@ def test_a_reader_that_takes_nothing_for_a_minute_is_hung_up_on(
 
 
 def test_a_request_behind_a_listing_waits_for_its_end(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
+    rig = make_rig(limits__pending_per_user=100_000, limits__request_burst=1000)
     rig.submit(count=5000)
     client = rig.client()
     answers = client.ask({"op": "jobs", "scope": "all"}, {"op": "ping"})
@@ -73,7 +73,7 @@ def test_a_request_behind_a_listing_waits_for_its_end(make_rig: Callable[..., Ri
 
 
 def test_ended_jobs_are_read_page_by_page(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(limits__pending_per_user=100_000)
+    rig = make_rig(limits__pending_per_user=100_000, limits__request_burst=1000)
     many = 3 * selection.PAGE + 7
     rig.submit(count=many, gpus=2)
     rig.client().one({"op": "cancel", "jobs": [*range(2, many + 1)]})

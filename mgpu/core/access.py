@@ -39,6 +39,14 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "release": _NOT_OTHER,
     "crons": _NOT_OTHER,
     "cron_change": _NOT_OTHER,
+    "gpu_list": _ALL,
+    "gpu_processes": _ALL,
+    "gpu_drain": _ADMIN,
+    "gpu_resume": _ADMIN,
+    "gpu_set": _ADMIN,
+    "gpu_ignore": _ADMIN,
+    "gpu_unignore": _ADMIN,
+    "gpu_simulate": _ADMIN,
 }
 
 

@@ -110,7 +110,7 @@ class World:
     def judge(self) -> bool:
         """Say anew of each GPU whether it may be given out; False when nothing is new."""
         found = sorted(self.inventory.gpus, key=lambda gpu: gpu.index)
-        gates = Gates(self.records, self.policy, self.traces, self.placed)
+        gates = self._gates()
         gpus = {gpu.uuid: gates.judged(gpu) for gpu in found}
         changed = self.gpus.keys() != gpus.keys() or any(
             replace(gpu, reading=NOTHING_READ) != replace(gpus[uuid], reading=NOTHING_READ)
@@ -119,6 +119,13 @@ class World:
         self.gpus = gpus
         self.generation += changed
         return changed
+
+    def may_use(self, gpu: Gpu) -> bool:
+        """Whether mgpu is to use this GPU at all, as ordered or configured."""
+        return self._gates().may_use(gpu)
+
+    def _gates(self) -> Gates:
+        return Gates(self.records, self.policy, self.traces, self.placed)
 
     @property
     def backend(self) -> str:

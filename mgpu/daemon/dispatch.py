@@ -14,6 +14,7 @@ from mgpu.core import requests as core
 from mgpu.core.access import allowed
 from mgpu.daemon import (
     handle_admin,
+    handle_gpus,
     handle_jobs,
     handle_queue,
     handle_time,
@@ -71,6 +72,7 @@ class Dispatcher:
         self.rules = rules
         self._started = started
         self.waiters = Waiters()
+        self.simulate: handle_gpus.Tell = lambda _uuid, _change, _now: None
 
     def handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         """Answer one request of ``conn``, now or when it is done."""
@@ -129,6 +131,11 @@ class Dispatcher:
 
         ask.then = answered
         self.engine.ask(ask)
+
+    def done(self, conn: Connection, op: str, key: str, now: Now) -> None:
+        """End the reply to a request that changed something which is not stored."""
+        _audit(conn, op, {"key": key})
+        self.ok(conn, {"key": key}, now)
 
     # -- operations -----------------------------------------------------------------------------
 
@@ -259,6 +266,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     messages.Info: (names.INFO, Dispatcher.info),
     messages.SetPriority: (names.PRIORITY, Dispatcher.priority),
     **handle_admin.HANDLERS,
+    **handle_gpus.HANDLERS,
     **handle_jobs.HANDLERS,
     **handle_queue.HANDLERS,
     **handle_time.HANDLERS,

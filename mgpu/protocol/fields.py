@@ -58,6 +58,10 @@ class Fields:
             refuse(self.at(name), f"expected true or false, got {shown(value)}")
         return value
 
+    def absent(self, name: str) -> bool:
+        """Whether the field is not there, for one that may also be empty or false."""
+        return self._get(name, required=False) is None
+
     def text(self, name: str, limit: int, default: str | None = None) -> str:
         """Text of at most ``limit`` characters without NUL; required unless there is a default."""
         value = self._get(name, required=default is None)

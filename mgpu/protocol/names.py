@@ -40,10 +40,20 @@ HOLD = "hold"
 RELEASE = "release"
 CRONS = "crons"
 CRON_CHANGE = "cron_change"
+GPU_LIST = "gpu_list"
+GPU_PROCESSES = "gpu_processes"
+GPU_DRAIN = "gpu_drain"
+GPU_RESUME = "gpu_resume"
+GPU_SET = "gpu_set"
+GPU_IGNORE = "gpu_ignore"
+GPU_UNIGNORE = "gpu_unignore"
+GPU_SIMULATE = "gpu_simulate"
 OPERATIONS = (
     PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY, UPDATE, DEPEND,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
     RANKS, STARTS, WHY, HOLD, RELEASE, CRONS, CRON_CHANGE,
+    GPU_LIST, GPU_PROCESSES, GPU_DRAIN, GPU_RESUME, GPU_SET, GPU_IGNORE, GPU_UNIGNORE,
+    GPU_SIMULATE,
 )  # fmt: skip
 #: Those that change something: each is one line in the log, allowed or denied.
 CHANGES = frozenset(
@@ -60,6 +70,12 @@ CHANGES = frozenset(
         HOLD,
         RELEASE,
         CRON_CHANGE,
+        GPU_DRAIN,
+        GPU_RESUME,
+        GPU_SET,
+        GPU_IGNORE,
+        GPU_UNIGNORE,
+        GPU_SIMULATE,
     }
 )
 

@@ -36,6 +36,14 @@ MAY = {
     "release": {OWNER, ADMIN, ROOT},
     "crons": {OWNER, ADMIN, ROOT},
     "cron_change": {OWNER, ADMIN, ROOT},
+    "gpu_list": EVERYBODY,
+    "gpu_processes": EVERYBODY,
+    "gpu_drain": {ADMIN},
+    "gpu_resume": {ADMIN},
+    "gpu_set": {ADMIN},
+    "gpu_ignore": {ADMIN},
+    "gpu_unignore": {ADMIN},
+    "gpu_simulate": {ADMIN},
 }
 CALLERS = list(product((False, True), repeat=3))
 

@@ -137,6 +137,12 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "hold": {"jobs": [1]},
         "release": {"jobs": [1]},
         "cron_change": {"numbers": [1]},
+        "gpu_drain": {"gpus": ["0"], "reason": "x"},
+        "gpu_resume": {"gpus": ["0"]},
+        "gpu_set": {"gpus": ["0"]},
+        "gpu_ignore": {"pid": 1},
+        "gpu_unignore": {"pid": 1},
+        "gpu_simulate": {"gpu": "0"},
     }
     with pytest.raises(MgpuError, match=f'unknown field "{field}"'):
         messages.parse_request({"op": op, field: value, **valid.get(op, {})})

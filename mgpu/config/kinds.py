@@ -251,6 +251,45 @@ class Weights:
         return weight
 
 
+class Projects:
+    """A list of names of projects."""
+
+    shape = "a list of names of projects"
+    NAME: Final = Text("a name of 1 to 64 printable characters", r"[^\s\x00-\x1f]{1,64}")
+
+    def parse(self, value: object) -> list[str]:
+        """The names."""
+        if type(value) is not list:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        return [self.NAME.parse(name) for name in value]
+
+    def from_text(self, text: str) -> list[str]:
+        """The names that ``text`` lists, with commas."""
+        return self.parse([name.strip() for name in text.split(",") if name.strip()])
+
+
+class Members:
+    """A table of projects and the users and groups that belong to them."""
+
+    shape = 'a table of projects and members, such as { vision = ["ada", "@lab"] }'
+    _MEMBER: Final = Text("a user, or a group behind @", r"@?[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+
+    def parse(self, value: object) -> dict[str, list[str]]:
+        """The table."""
+        if type(value) is not dict:
+            raise ValueError(f"expected {self.shape}, got {shown(value)}")
+        return {Projects.NAME.parse(name): self._members(name, one) for name, one in value.items()}
+
+    def from_text(self, text: str) -> dict[str, list[str]]:
+        """The table that ``text`` spells, as TOML writes it on one line."""
+        return self.parse(toml_value(text))
+
+    def _members(self, name: str, value: object) -> list[str]:
+        if type(value) is not list:
+            raise ValueError(f"{name}: expected a list of members, got {shown(value)}")
+        return [self._MEMBER.parse(member) for member in value]
+
+
 class Classes:
     """A list of classes of jobs."""
 

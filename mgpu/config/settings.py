@@ -12,9 +12,11 @@ from mgpu.config.kinds import (
     Duration,
     Flag,
     Integer,
+    Members,
     Memory,
     Number,
     Path,
+    Projects,
     Text,
     TimeZone,
     Weights,
@@ -30,6 +32,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "scheduling": "How long jobs run and how they are switched.",
     "priority": "How the factors of a job's rank weigh; docs/scheduling.md has the formula.",
     "fairshare": "What users may have beside each other. 1 is the usual weight.",
+    "projects": "What jobs may name with `--project`.",
     "gpus": "Which GPUs there are and how much of them is given out.",
     "limits": "What one user may ask of the daemon.",
     "queue": "What `mgpu_queue` shows.",
@@ -173,7 +176,23 @@ SETTINGS: Final = (
     ),
     Setting("fairshare.users", Weights(), {}, "Weights of users."),
     Setting("fairshare.groups", Weights(), {}, "Weights of groups; of several the largest holds."),
-    Setting("fairshare.projects", Weights(), {}, "Weights of projects."),
+    Setting("fairshare.projects", Weights(), {}, "Weights of projects that have members."),
+    Setting(
+        "projects.known_projects",
+        Projects(),
+        [],
+        "The projects that there are, besides those with members. Empty: any may be named.",
+    ),
+    Setting(
+        "projects.require_project", Flag(), default=False, help="Whether each job must name one."
+    ),
+    Setting(
+        "projects.members",
+        Members(),
+        {},
+        "Who may name a project: users, and groups behind `@`. One that is not listed is anybody's "
+        "to name; it has no weight, and nothing can be reserved for it.",
+    ),
     Setting(
         "scheduling.start_retries",
         Integer(0, 100),
@@ -236,6 +255,12 @@ SETTINGS: Final = (
         Integer(1, 10_000_000),
         1000,
         "Jobs of one user that may wait.",
+    ),
+    Setting(
+        "limits.kept_per_user",
+        Memory(zero=False),
+        128,
+        "Scripts, environments and command lines of the active jobs of one user, together.",
     ),
     Setting(
         "limits.running_per_user",

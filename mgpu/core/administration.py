@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from mgpu.core.orders import Kept, RemoveQuota, Reserve, SetQuota, Unreserve
+from mgpu.core.projects import check_claim
 from mgpu.core.reservations import Chosen, assign
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
@@ -31,6 +32,8 @@ _NUMBERS: Final = "reservation"
 def reserve(world: World, order: Reserve, now: Now) -> Judged:
     """Make a reservation, unless the machine has too few GPUs for it beside the others."""
     _check_gpus(world, order)
+    for project in order.projects:
+        check_claim(world.policy, project, "projects")
     kept = world.records.all(Reservation)
     if len(kept) >= MOST_RESERVATIONS:
         raise MgpuError(
@@ -180,9 +183,17 @@ def _overlap(one: Reservation, other: Reservation) -> bool:
 
 
 def set_quota(world: World, order: SetQuota, now: Now) -> Judged:
-    """Change bounds; those that are not named stay as they are."""
+    """Change bounds; those that are not named stay as they are.
+
+    A quota without any bound exempts from the default: that must be said, as None for a bound.
+    """
+    if not order.bounds:
+        raise MgpuError("BadRequest", "names no bound", hint="give one; none lifts it")
     known = world.records.get(Quota, order.subject)
     quota = replace(known or Quota(order.subject), **order.bounds)  # type: ignore[arg-type]
+    if "period" in order.bounds and quota.gpu_hours is None:
+        hint = "give --gpu-hours too"
+        raise MgpuError("BadRequest", "a period is one of GPU-hours", path="period", hint=hint)
     same = known is not None and known.gpu_hours is not None and known.period == quota.period
     if not same:  # the first period of GPU-hours begins with its bound
         quota = replace(quota, since=now.wall)

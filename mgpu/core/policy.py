@@ -60,6 +60,9 @@ class Policy:
     weights: Mapping[str, float] = field(default_factory=dict)
     max_running_per_user: int = 0  # 0: no bound
     priority_groups: frozenset[str] = frozenset()  # whose members may pass max_user_priority
+    known_projects: frozenset[str] = frozenset()  # that jobs may name; empty: any
+    require_project: bool = False
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)  # as in ``weights``
     classes: Mapping[str, QosClass] = field(default_factory=lambda: {"": QosClass("normal")})
     on_time_limit: str = "requeue"  # or "cancel", "extend-when-idle"
     placement: str = "pack"  # or "spread", "sequential", "random"

@@ -55,7 +55,8 @@ def share(world: World, uid: int, wall: float, extra: float = 0.0) -> float:
 def weight(policy: Policy, user: str, groups: tuple[str, ...], project: str) -> float:
     """How much a user may have beside others: own weight times group's times project's."""
     of_group = max((policy.weights.get(f"group:{name}", 1.0) for name in groups), default=1.0)
-    of_project = policy.weights.get(f"project:{project}", 1.0)
+    known = project in policy.members  # else anybody could name it
+    of_project = policy.weights.get(f"project:{project}", 1.0) if known else 1.0
     return policy.weights.get(f"user:{user}", 1.0) * of_group * of_project
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mgpu.core import arrays, circles, deadline, dependency, quotas
+from mgpu.core import arrays, circles, deadline, dependency, projects, quotas
 from mgpu.core.feasible import check_feasible
 from mgpu.core.requests import (
     Cancel,
@@ -72,6 +72,7 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     groups = wish.groups or world.groups_of(wish.uid)
     _check_priority(world, wish.priority, groups, admin=wish.admin, path="spec.priority")
     _check_class(world, wish.spec.qos, groups)
+    projects.check(world.policy, wish.spec.project, wish.user, groups)
     check_feasible(world, wish.spec)
     deadline.check(world, wish.spec, wish.begin, now)
     _check_pending(world, wish)

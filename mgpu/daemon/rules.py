@@ -55,6 +55,9 @@ def policy(settings: Settings) -> Policy:
         weight_fairshare=settings["priority.fairshare"],
         weights=_weights(settings),
         classes=_classes(settings),
+        known_projects=frozenset(settings["projects.known_projects"]),
+        require_project=settings["projects.require_project"],
+        members=_members(settings),
         priority_groups=frozenset({settings["access.priority_group"]} - {""}),
     )
 
@@ -69,6 +72,16 @@ def _weights(settings: Settings) -> dict[str, float]:
         f"{kind}:{name}": number
         for kind in ("user", "group", "project")
         for name, number in settings[f"fairshare.{kind}s"].items()
+    }
+
+
+def _members(settings: Settings) -> dict[str, frozenset[str]]:
+    """Who may name a project, as fair share names people: ``@lab`` in the file is a group."""
+    return {
+        project: frozenset(
+            f"group:{name[1:]}" if name.startswith("@") else f"user:{name}" for name in names
+        )
+        for project, names in settings["projects.members"].items()
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.lib.daemon import Daemon
@@ -65,9 +66,14 @@ def test_groups_are_those_of_the_system(
     waits_for(daemon, theirs, "Reservation")
 
 
-def test_projects_are_what_jobs_name(daemon: Daemon, bob: User, carol: User) -> None:
+def test_projects_are_for_their_members(
+    make_daemon: Callable[..., Daemon], alice: User, bob: User, carol: User
+) -> None:
+    daemon = make_daemon({"projects": {"members": {"vision": ["bob"]}}})
     reserve(daemon, carol, "--project", "vision", "--gpus", "2", "--duration", "1h")
     other = daemon.submit(bob, *LONG)
+    refused = daemon.srun(alice, "--project", "vision", *LONG)
+    assert "the project vision is for its members" in refused.stderr.replace('"', "")
     own = daemon.submit(bob, "--project", "vision", *LONG)
     daemon.wait_state(own, "RUNNING")
     waits_for(daemon, other, "Reservation")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ ORDERS: list[Map] = [
     {"op": "quota_set", "subject": "user:ada", "running_gpus": 1},
     {"op": "quota_remove", "subject": "user:ada"},
 ]
+
+
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig]) -> Rig:
+    """Two projects have members."""
+    members = {"x": ["u1001"], "vision": ["u1002", "@lab"]}
+    return make_rig(limits__request_burst=100_000, projects__members=members)
 
 
 def a_reservation(key: str = "k", **fields: Any) -> Map:

@@ -96,6 +96,8 @@ def set_(socket: str | None, config: str | None, **options: Any) -> None:
                    [options["group"]] * bool(options["group"]))  # fmt: skip
     names = ("running_gpus", "running_jobs", "gpu_memory", "queued_jobs", "gpu_seconds")
     given = {name: options[name] for name in names if options[name] is not None}
+    if not given and options["period"] is None:
+        raise click.UsageError("nothing to set: give a bound, as --running-gpus 4; none lifts it")
     lift = [name for name, value in given.items() if value == _NONE]
     bounds = {name: value for name, value in given.items() if value != _NONE}
     fields = {"subject": subject, "lift": lift, "period": options["period"], **bounds}

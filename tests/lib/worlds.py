@@ -133,7 +133,7 @@ _bounds = st.fixed_dictionaries(
         "gpu_hours": st.none() | st.sampled_from([0.05, 0.2]),
         "period": st.just(600),
     },
-)
+).filter(lambda some: some.get("gpu_hours") or (some and "period" not in some))
 quotas = st.builds(SetQuota, st.just(0), st.sampled_from(SUBJECTS), _bounds)
 _gpus = st.sampled_from([{"count": 1}, {"count": 2}, {"gpus": UUIDS[:1]}, {"gpus": UUIDS[1:]}])
 reservations = st.builds(

@@ -30,7 +30,7 @@ bounds = st.fixed_dictionaries(
         "gpu_memory": st.integers(0, 60),
         "queued_jobs": st.integers(0, 4),
     },
-)
+).filter(bool)
 specs = st.builds(
     lambda gpus, mem, exclusive, project: JobSpec(
         1, "n", "c", "/", gpus, mem, exclusive, project=project

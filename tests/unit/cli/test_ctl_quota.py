@@ -55,6 +55,7 @@ def test_set(
         (["--running-gpus", "1"], "say whose quota"),
         (["--user", "ada", "--default-user"], "say whose quota"),
         (["--user", "eve"], "this machine has no user 'eve'"),
+        (["--user", "ada"], "nothing to set: give a bound"),
         (["--user", "ada", "--running-gpus", "-1"], '"-1" is no number'),
         (["--user", "ada", "--gpu-hours", "nan"], '"nan" are no hours'),
         (["--user", "ada", "--gpu-memory", "much"], '"much" is not a size'),

@@ -316,3 +316,20 @@ def test_the_tally_forgets_who_has_nothing() -> None:
 
 def test_memory_of_an_exclusive_job_is_the_whole_gpu() -> None:
     assert memory_of(a_spec(1, 4, exclusive=True), [16]) == 16
+
+
+@pytest.mark.parametrize("nothing", [{}, {"period": HOUR}])
+def test_an_order_without_a_bound_exempts_nobody(nothing: dict[str, float | None]) -> None:
+    desk = Desk(8)
+    bound(desk, "default:user", running_gpus=1)
+    with pytest.raises(MgpuError):
+        bound(desk, "user:u1000", **nothing)
+    assert [who for who, _ in quotas.bounds(desk.world, ADA, ())] == ["user:u1000"]
+    assert desk.world.records.get(Quota, "user:u1000") is None
+
+
+def test_a_bound_that_is_lifted_by_name_exempts_from_the_default() -> None:
+    desk = Desk(8)
+    bound(desk, "default:user", running_gpus=0)
+    bound(desk, "user:u1000", running_gpus=None)
+    assert blocked(desk) == ""

@@ -7,15 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, replace
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from mgpu.model.gpu import Gpu, Inventory, Process, Reading
+from mgpu.gpus.page import Call
+from mgpu.model.gpu import NOTHING_READ, Gpu, Inventory, Process, Reading
 from mgpu.model.time import Now
 
 #: Processes of one GPU that are reported, the largest first.
 MAX_PROCESSES: Final = 32
 
+#: An answer later than this (seconds) is a hang.
+ANSWER_LIMIT: Final = 10.0
+
 Leaders = Mapping[int, int]
+
+
+class Failure(NamedTuple):
+    """How a monitor ended: ``hung``, ``died``, or ``replaced`` as the driver's library was.
+
+    ``call`` is what it was asking then, if anything.
+    """
+
+    kind: str
+    call: Call | None = None
 
 
 class Monitor(Protocol):
@@ -41,14 +55,36 @@ class Monitor(Protocol):
         """Whether it has died or hangs: what it said last is no longer known to be true."""
         ...
 
+    def forgive(self, uuid: str) -> None:
+        """Forget the fault of a GPU: somebody has repaired it."""
+        ...
+
     def close(self) -> None:
         """End it; one that cannot be ended is left behind."""
         ...
 
+    def failure(self) -> Failure:
+        """Why it had expired; to be asked when it is closed."""
+        ...
+
+
+def nothing_known(gpu: Gpu, note: str) -> Gpu:
+    """A GPU that cannot be asked, because of ``note``: that it is there is all that is known."""
+    return replace(
+        gpu,
+        available=False,
+        note=note,
+        used=0,
+        outside=0,
+        processes=(),
+        measured=(),
+        reading=NOTHING_READ,
+    )
+
 
 def unavailable(inventory: Inventory, note: str) -> Inventory:
     """The same GPUs, none of which may be used, because of ``note``."""
-    gpus = tuple(replace(gpu, available=False, note=note) for gpu in inventory.gpus)
+    gpus = tuple(nothing_known(gpu, note) for gpu in inventory.gpus)
     return inventory._replace(gpus=gpus)
 
 
@@ -65,32 +101,40 @@ def outside_memory(used: int, processes: list[Process]) -> int:
 
 
 def largest(processes: list[Process]) -> tuple[Process, ...]:
-    """The processes that are reported, in a fixed order."""
-    ordered = sorted(processes, key=lambda process: (-process.memory, process.pid))
-    return tuple(ordered[:MAX_PROCESSES])
+    """The processes that are reported, in a fixed order: of each job at least the largest."""
+    ordered = sorted(processes, key=_by_size)
+    jobs = {process.job: process for process in reversed(ordered) if process.job}
+    firsts = {process.pid for process in jobs.values()}
+    chosen = sorted(ordered, key=lambda process: process.pid not in firsts)[:MAX_PROCESSES]
+    return tuple(sorted(chosen, key=_by_size))
 
 
-def pack(inventory: Inventory) -> list[object]:
-    """The inventory as plain lists, for a message."""
-    gpus = [list(astuple(gpu)) for gpu in inventory.gpus]
-    topology = [list(row) for row in inventory.topology]
-    return [inventory.backend, gpus, topology, inventory.driver, inventory.taken]
+def _by_size(process: Process) -> tuple[int, int]:
+    return -process.memory, process.pid
 
 
-def unpack(packed: tuple[str, list[list[object]], list[list[int]], str, float]) -> Inventory:
-    """The inventory that :func:`pack` made plain."""
-    backend, gpus, topology, driver, taken = packed
-    matrix = tuple(map(tuple, topology))
-    return Inventory(backend, tuple(_gpu(*fields) for fields in gpus), matrix, driver, taken)
+def measured(processes: list[Process]) -> tuple[tuple[int, int], ...]:
+    """What each job uses, as (job, MiB), but for jobs of which the driver does not tell all."""
+    sums: dict[int, int] = {}
+    for process in processes:
+        if process.job:
+            sums[process.job] = sums.get(process.job, 0) + process.memory
+    untold = {process.job for process in processes if process.memory < 0}
+    return tuple(sorted((job, total) for job, total in sums.items() if job not in untold))
 
 
-def _gpu(*fields: object) -> Gpu:
-    gpu = Gpu(*fields)  # type: ignore[arg-type]
+def pack(gpu: Gpu) -> list[object]:
+    """A GPU as plain lists, for a message."""
+    return list(astuple(gpu))
+
+
+def unpack(packed: list[object]) -> Gpu:
+    """The GPU that :func:`pack` made plain."""
+    gpu = Gpu(*packed)  # type: ignore[arg-type]
     major, minor = gpu.capability
-    processes = tuple(Process(*process) for process in gpu.processes)
     return replace(
         gpu,
-        processes=processes,
+        processes=tuple(Process(*process) for process in gpu.processes),
         capability=(major, minor),
         measured=tuple((job, memory) for job, memory in gpu.measured),
         reading=Reading(*gpu.reading),

@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mgpu.gpus.base import Leaders, Monitor, unpack
+from mgpu.gpus import page, probes
+from mgpu.gpus.base import ANSWER_LIMIT, Failure, Leaders, Monitor, nothing_known, pack, unpack
+from mgpu.gpus.memory import Memory
 from mgpu.gpus.monitor import HEARTBEAT
-from mgpu.gpus.simulated import SimulatedMonitor, inventory_of
-from mgpu.model.gpu import Inventory
+from mgpu.gpus.simulated import SimulatedMonitor
+from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.time import Now
 from mgpu.protocol import link
 
 #: A driver that is not kept loaded takes this long to answer for the first time.
 START_LIMIT: Final = 60.0
-#: An answer later than this is a hang.
-ANSWER_LIMIT: Final = 10.0
 #: A process that is killed is gone by then, unless it hangs in the driver.
 DEATH_LIMIT: Final = 0.2
 
 _abandoned: list[subprocess.Popen[bytes]] = []
 
 
-def open_monitor(settings: Mapping[str, Any], now: Now) -> Monitor:
-    """The monitor that the settings ask for."""
+def open_monitor(settings: Mapping[str, Any], now: Now, memory: Memory | None = None) -> Monitor:
+    """The monitor that the settings ask for. ``memory`` is what its predecessors have left."""
+    memory = memory or Memory()
     if settings["gpus.backend"] == "simulated":
-        return SimulatedMonitor(inventory_of(settings["gpus.simulated"]))
-    return MonitorLink(settings, now)
+        return SimulatedMonitor(settings, now, memory)
+    return MonitorLink(settings, now, memory)
 
 
 class MonitorLink:
     """See :class:`mgpu.gpus.base.Monitor`. Starts the process; never waits for it."""
 
-    def __init__(self, settings: Mapping[str, Any], now: Now) -> None:
+    def __init__(self, settings: Mapping[str, Any], now: Now, memory: Memory) -> None:
         self._interval: int = settings["gpus.poll_interval"]
+        self._memory = memory
+        self._coming: list[Gpu] = []
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        shared = page.create()
         with theirs:
-            self._process = _start(theirs.fileno())
+            self._process = _start(theirs.fileno(), shared)
+        self._page = page.Page(shared)
+        os.close(shared)
         self._socket.setblocking(False)
         self._deadline: float | None = now.boot + START_LIMIT
         self._patience = START_LIMIT
         self._asked = False
         self._gone = self._final = False
-        self._send(_setup(settings))
+        self._failure = Failure("hung")
+        self._send(_setup(settings, memory))
 
     @property
     def pid(self) -> int:
@@ -69,12 +77,13 @@ class MonitorLink:
         """The newest inventory that has come since the last call, or None."""
         newest = None
         while (message := self._next()) is not None:
-            newest = unpack(message["inventory"])
-            if message["final"]:
-                self._finish()
-            self._asked, self._patience = False, ANSWER_LIMIT
-            quiet = self._interval * HEARTBEAT + ANSWER_LIMIT
-            self._deadline = None if self._final else now.boot + quiet
+            if message["op"] == "gpu":
+                self._coming.append(unpack(message["gpu"]))
+            elif message["op"] == "replaced":
+                self._failure = Failure("replaced")
+                self._gone = True
+            else:
+                newest = self._inventory(message, now)
         return newest
 
     def deadline(self) -> float | None:
@@ -85,15 +94,43 @@ class MonitorLink:
         """Whether it has died or hangs: what it said last is no longer known to be true."""
         return self._gone or (self._deadline is not None and now.boot >= self._deadline)
 
+    def forgive(self, uuid: str) -> None:
+        """Forget the fault of a GPU: somebody has repaired it."""
+        if not (self._final or self._gone):
+            self._send({"op": "forgive", "uuid": uuid})
+
     def close(self) -> None:
         """End it, and wait but a moment: in a driver call it may not even die."""
         self._socket.close()
-        self._gone = True
-        self._process.kill()
+        by_itself, self._gone = self._gone, True
+        if not by_itself:
+            self._process.kill()
         try:
-            self._process.wait(DEATH_LIMIT)
+            code = self._process.wait(DEATH_LIMIT)
         except subprocess.TimeoutExpired:
+            self._process.kill()
             _abandoned.append(self._process)
+            code = -signal.SIGKILL
+        if by_itself and self._failure.kind == "hung" and code != -signal.SIGALRM:
+            self._failure = Failure("died")
+
+    def failure(self) -> Failure:
+        """Why it had expired; to be asked when it is closed."""
+        return self._failure._replace(call=self._page.read())
+
+    def _inventory(self, message: Mapping[str, Any], now: Now) -> Inventory:
+        gpus, self._coming = tuple(self._coming), []
+        topology = tuple(map(tuple, message["topology"]))
+        if message["final"]:
+            self._finish()
+        else:
+            self._memory.gpus = gpus
+            self._memory.slots = dict(message["slots"])
+            self._memory.skipped = dict(message["skipped"])
+        self._asked, self._patience = False, ANSWER_LIMIT
+        quiet = self._interval * HEARTBEAT + ANSWER_LIMIT
+        self._deadline = None if self._final else now.boot + quiet
+        return Inventory(message["backend"], gpus, topology, message["driver"], message["taken"])
 
     def _finish(self) -> None:
         """It has said its last word and is about to end: have done with it."""
@@ -122,22 +159,23 @@ class MonitorLink:
             self._gone = True
 
 
-def _setup(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _setup(settings: Mapping[str, Any], memory: Memory) -> dict[str, Any]:
     return {
         "op": "setup",
         "backend": settings["gpus.backend"],
         "simulated": settings["gpus.simulated"],
         "interval": settings["gpus.poll_interval"],
         "cgroup": settings["paths.cgroup"],
+        "limits": [START_LIMIT, ANSWER_LIMIT, probes.PAUSE],
+        "known": [pack(nothing_known(gpu, "")) for gpu in memory.gpus if gpu.bus],
+        "slots": list(memory.slots.items()),
+        "skipped": list(memory.skipped.items()),
     }
 
 
-def _start(fd: int) -> subprocess.Popen[bytes]:
+def _start(fd: int, shared: int) -> subprocess.Popen[bytes]:
     _reap()
-    path = [folder for folder in sys.path if folder.startswith("/")]
-    code = f"import sys; sys.path[:] = {path!r}; from mgpu.gpus.monitor import main; main({fd})"
-    command = [sys.executable, "-I", "-S", "-c", code]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[fd], cwd="/")
+    return probes.start("monitor", "main", fd, shared)
 
 
 def _reap() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import pynvml
 
+from mgpu.gpus.driver import Driver
 from mgpu.model.gpu import Link
 
 #: The nearest thing above two GPUs (nvml.h, nvmlGpuTopologyLevel_t): the same board, one PCIe
@@ -21,11 +22,13 @@ _LEVELS: Final = {
 }
 
 
-def links(buses: Sequence[str]) -> dict[tuple[str, str], Link]:
-    """The link of each pair of GPUs with these PCI addresses."""
-    known = {bus: _of(bus, buses) for bus in buses}
+def links(driver: Driver, buses: Mapping[str, int]) -> dict[tuple[str, str], Link]:
+    """The link of each pair of GPUs with these PCI addresses; the values are their numbers."""
+    known = {}
+    for bus, driver.slot in buses.items():
+        known[bus] = _of(driver, bus, buses)
     return {
-        (one, other): _link(known[one], known[other])
+        (one, other): _link(driver, known[one], known[other])
         for one in buses
         for other in buses
         if one != other
@@ -41,37 +44,40 @@ class _Ends(NamedTuple):
     switches: frozenset[str] = frozenset()
 
 
-def _of(bus: str, buses: Sequence[str]) -> _Ends:
+def _of(driver: Driver, bus: str, buses: Collection[str]) -> _Ends:
     try:
-        handle = pynvml.nvmlDeviceGetHandleByPciBusId(bus.encode())
+        handle = driver("nvmlDeviceGetHandleByPciBusId", bus.encode())
     except pynvml.NVMLError:
         return _Ends(bus, None)
-    ends = [end for n in range(pynvml.NVML_NVLINK_MAX_LINKS) if (end := _end(handle, n, buses))]
+    numbers = range(pynvml.NVML_NVLINK_MAX_LINKS)
+    ends = [end for number in numbers if (end := _end(driver, handle, number, buses))]
     switches = frozenset(end for end, is_switch in ends if is_switch)
     return _Ends(bus, handle, frozenset(end for end, is_switch in ends if not is_switch), switches)
 
 
-def _end(handle: Any, number: int, buses: Sequence[str]) -> tuple[str, bool] | None:
+def _end(
+    driver: Driver, handle: Any, number: int, buses: Collection[str]
+) -> tuple[str, bool] | None:
     """What is at the end of one NVLink and whether it is a switch; None where nothing is."""
     try:
-        if pynvml.nvmlDeviceGetNvLinkState(handle, number) != pynvml.NVML_FEATURE_ENABLED:
+        if driver("nvmlDeviceGetNvLinkState", handle, number) != pynvml.NVML_FEATURE_ENABLED:
             return None
-        bus = pynvml.nvmlDeviceGetNvLinkRemotePciInfo(handle, number).busId
+        bus = driver("nvmlDeviceGetNvLinkRemotePciInfo", handle, number).busId
     except pynvml.NVMLError:
         return None
     name = bus.decode() if isinstance(bus, bytes) else bus
     try:
-        kind = pynvml.nvmlDeviceGetNvLinkRemoteDeviceType(handle, number)
+        kind = driver("nvmlDeviceGetNvLinkRemoteDeviceType", handle, number)
     except pynvml.NVMLError:
         return name, name not in buses
     return name, kind == pynvml.NVML_NVLINK_DEVICE_TYPE_SWITCH
 
 
-def _link(one: _Ends, other: _Ends) -> Link:
+def _link(driver: Driver, one: _Ends, other: _Ends) -> Link:
     if other.bus in one.gpus or one.bus in other.gpus or one.switches & other.switches:
         return Link.NVLINK
     try:
-        level = pynvml.nvmlDeviceGetTopologyCommonAncestor(one.handle, other.handle)
+        level = driver("nvmlDeviceGetTopologyCommonAncestor", one.handle, other.handle)
     except pynvml.NVMLError:
         return Link.SYSTEM
     return _LEVELS.get(level, Link.SYSTEM)

@@ -5,51 +5,153 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
+from typing import Final, NamedTuple
 
 from mgpu.gpus.base import Leaders
 from mgpu.model.gpu import Process
 
-_MAX_DEPTH = 100
+_MAX_DEPTH: Final = 100
+#: Room for one stat or cgroup file.
+_BYTES: Final = 1 << 14
+_HERTZ: Final = os.sysconf("SC_CLK_TCK")
+
+
+class _Stat(NamedTuple):
+    """A process now; it is the same one as long as ``ticks`` are."""
+
+    uid: int
+    ticks: int
+    parent: int
+    session: int
+
+
+class _Known(NamedTuple):
+    """What was found out about a process, and how often the leaders had changed by then."""
+
+    ticks: int
+    job: int
+    era: int
 
 
 class Owners:
-    """Knows jobs by their control group (below ``cgroup``) and by their first process."""
+    """Knows jobs by their control group (``cgroup``) and by their first process.
 
-    def __init__(self, cgroup: str, leaders: Leaders) -> None:
-        self._group = re.compile(rf"/{re.escape(cgroup)}/(\d+)\.\d+(?:/|$)", re.MULTILINE)
-        self._leaders = leaders
+    A process that once belonged to a job does so as long as it lives, whoever its parent is by
+    then: only its identity is looked at again.
+    """
+
+    def __init__(self, cgroup: str, leaders: Leaders | None = None) -> None:
+        self._group = _pattern(cgroup, _read("/proc/self/mountinfo"))
+        self._leaders = leaders or {}
+        self._era = 0
+        self._known: dict[int, _Known] = {}
+        self._seen: dict[int, tuple[int, int, int]] = {}
+
+    def look(self, leaders: Leaders) -> None:
+        """Begin a round. ``leaders`` maps the first process of each running job to the job."""
+        self._forget()
+        if leaders != self._leaders:
+            self._leaders = leaders
+            self._era += 1
 
     def process(self, pid: int, memory: int) -> Process:
-        """``pid`` with its uid and its job."""
-        try:
-            uid = os.stat(f"/proc/{pid}").st_uid
-        except OSError:
-            return Process(pid, memory, -1, self._leaders.get(pid, 0))
-        return Process(pid, memory, uid, self._job(pid))
+        """``pid`` with its user, its job and its birth."""
+        uid, job, ticks = self._seen.get(pid) or self._look_at(pid)
+        return Process(pid, memory, uid, job, ticks, _born(ticks) if ticks else 0.0)
 
-    def _job(self, pid: int) -> int:
-        found = self._group.search(_read(pid, "cgroup"))
+    def _look_at(self, pid: int) -> tuple[int, int, int]:
+        stat = _stat(pid)
+        if stat is None:
+            found = (-1, self._leaders.get(pid, 0), 0)
+        else:
+            found = (stat.uid, self._job(pid, stat), stat.ticks)
+        self._seen[pid] = found
+        return found
+
+    def _job(self, pid: int, stat: _Stat) -> int:
+        known = self._known.get(pid)
+        if (
+            known is not None
+            and known.ticks == stat.ticks
+            and (known.job or known.era == self._era)
+        ):
+            return known.job
+        job = self._find(pid, stat)
+        self._known[pid] = _Known(stat.ticks, job, self._era)
+        return job
+
+    def _find(self, pid: int, stat: _Stat) -> int:
+        found = self._group.search(_read(f"/proc/{pid}/cgroup"))
         if found:
             return int(found[1])
-        return next((self._leaders[p] for p in _line_of(pid) if p in self._leaders), 0)
+        return next((self._leaders[p] for p in _line_of(pid, stat) if p in self._leaders), 0)
+
+    def _forget(self) -> None:
+        """Keep, of those not seen in the last round, only living ones of jobs."""
+        for pid in self._known.keys() - self._seen.keys():
+            stat = _stat(pid) if self._known[pid].job else None
+            if stat is None or stat.ticks != self._known[pid].ticks:
+                del self._known[pid]
+        self._seen.clear()
 
 
-def _line_of(pid: int) -> Iterator[int]:
+def _pattern(cgroup: str, mountinfo: str) -> re.Pattern[str]:
+    """Finds the job in a cgroup file: nobody but root can make a group at that place."""
+    root = "/"
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        if right.startswith("cgroup2 "):
+            root = left.split()[3]
+            break
+    place = re.escape(os.path.join(root, cgroup))
+    return re.compile(rf"^0::{place}/(\d+)\.\d+(?:/|$)", re.MULTILINE)
+
+
+def _line_of(pid: int, stat: _Stat) -> Iterator[int]:
     """``pid``, its session's leader, its parent and so on up to the first process."""
+    at: _Stat | None = stat
     for _ in range(_MAX_DEPTH):
         if pid <= 1:
             return
-        fields = _read(pid, "stat").rpartition(")")[2].split()
         yield pid
-        if len(fields) < 4:
+        if at is None:
             return
-        yield int(fields[3])
-        pid = int(fields[1])
+        yield at.session
+        pid = at.parent
+        at = _stat(pid)
 
 
-def _read(pid: int, name: str) -> str:
+def _stat(pid: int) -> _Stat | None:
+    """What /proc says of ``pid``, None when it is gone."""
     try:
-        with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="replace") as file:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        uid = os.fstat(fd).st_uid
+        fields = os.read(fd, _BYTES).rpartition(b")")[2].split()
+        return _Stat(uid, int(fields[19]), int(fields[1]), int(fields[3]))
+    except (OSError, IndexError, ValueError):
+        return None
+    finally:
+        os.close(fd)
+
+
+def _born(ticks: int) -> float:
+    """The Unix time of a birth."""
+    return _boot_time() + ticks / _HERTZ
+
+
+@cache
+def _boot_time() -> int:
+    found = re.search(r"^btime (\d+)$", _read("/proc/stat"), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return ""

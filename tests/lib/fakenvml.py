@@ -13,15 +13,19 @@ SOURCE = Path(__file__).with_name("fakenvml.c")
 FLAGS = ["-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread"]
 
 #: Numbers of NVML's errors, for the state file.
-UNINITIALIZED, NO_DRIVER, GPU_IS_LOST, UNKNOWN = 1, 9, 15, 999
+NOT_SUPPORTED, NO_DRIVER, FUNCTION_NOT_FOUND, GPU_IS_LOST = 3, 9, 13, 15
+RESET_REQUIRED, VERSION_MISMATCH, UNKNOWN = 16, 18, 999
+
+#: MiB of each GPU that the driver keeps for itself.
+RESERVED = 512
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, name: str = "libnvidia-ml.so.1") -> Path:
     """Compile the library into ``folder``; skips the test where there is no compiler."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
-    library = folder / "libnvidia-ml.so.1"
+    library = folder / name
     soname = "-Wl,-soname,libnvidia-ml.so.1"
     subprocess.run([compiler, *FLAGS, soname, "-o", library, SOURCE], check=True)
     return library
@@ -49,9 +53,46 @@ class FakeDriver:
         }
 
 
-def gpu(uuid: str, total: int, used: int = 0, error: int = 0, name: str = "NVIDIA H200") -> str:
-    """The line of one GPU."""
-    return f"gpu {uuid} {total} {used} 0 40 {error} {name}"
+def gpu(
+    uuid: str,
+    total: int,
+    used: int = 0,
+    error: int = 0,
+    name: str = "NVIDIA H200",
+    utilization: int = 0,
+) -> str:
+    """The line of one GPU. It has 40 degrees, and 70 W and 4 W for each percent of utilization."""
+    return f"gpu {uuid} {total} {used} {utilization} 40 {error} {name}"
+
+
+def process(index: int, pid: int, memory: int) -> str:
+    """The line of a process; ``memory`` is -1 where the driver does not tell."""
+    return f"proc {index} {pid} {memory}"
+
+
+def fail(function: str, index: int, code: int) -> str:
+    """The line by which ``nvml<function>`` fails about one GPU (-1: it is about none)."""
+    return f"fail nvml{function} {index} {code}"
+
+
+def hang(function: str, index: int) -> str:
+    """The line by which ``nvml<function>`` does not return."""
+    return f"hang nvml{function} {index}"
+
+
+def xid(serial: int, index: int, number: int) -> str:
+    """The line of an Xid, which is told once; serials grow."""
+    return f"event {serial} {index} 8 {number}"
+
+
+def health(index: int, *, remap: int = -1, ecc: int = -1, action: int = -1) -> str:
+    """The line of what a GPU says about itself: rows not remapped, ECC errors, what to do."""
+    return f"health {index} {remap} {ecc} {action}"
+
+
+def instance(index: int, uuid: str, number: int, total: int, used: int, name: str) -> str:
+    """The line of a MIG instance, of one slice of seven."""
+    return f"mig {index} {uuid} {number} {total} {used} 1 1 {name}"
 
 
 def capability(index: int, major: int, minor: int) -> str:

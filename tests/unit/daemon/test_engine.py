@@ -222,6 +222,7 @@ def test_gpus_that_are_gone_hold_their_jobs_and_start_none(rig: Rig) -> None:
     job = rig.submit()
     rig.supervisor(job).runs()
     monitor = rig.scheduler._monitor
+    monitor.stop()  # from here on, the test plays it
     inventory = monitor._last
     monitor._publish(inventory._replace(gpus=inventory.gpus[:1]))
     rig.settle()

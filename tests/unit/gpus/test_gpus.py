@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-
 import pytest
 
-from mgpu.gpus.base import MAX_PROCESSES, largest, outside_memory, pack, unpack
-from mgpu.gpus.owners import Owners
+from mgpu.gpus.base import MAX_PROCESSES, largest, measured, outside_memory, pack, unpack
 from mgpu.gpus.simulated import inventory_of
-from mgpu.model.gpu import Gpu, Inventory, Process
+from mgpu.model.gpu import Gpu, Process
 from mgpu.protocol import link
 
 
@@ -41,66 +36,41 @@ def test_the_largest_processes_are_reported() -> None:
     assert [one.memory for one in largest(many)] == list(range(99, 99 - MAX_PROCESSES, -1))
 
 
-def test_the_largest_machine_fits_into_one_message() -> None:
-    everything = tuple(Process(2**31, 2**20, 2**31, 2**31) for _ in range(MAX_PROCESSES))
-    gpus = tuple(
-        Gpu("GPU-" + "x" * 36, n, "N" * 60, 2**20, 2**20, True, "y" * 80, 2**20, everything)
-        for n in range(32)
+def test_of_each_job_a_process_is_reported() -> None:
+    many = [process(memory, pid=memory) for memory in range(100, 200)]
+    small = [process(1, job=7, pid=1), process(2, job=7, pid=2), process(-1, job=8, pid=3)]
+    reported = largest(many + small)
+    assert len(reported) == MAX_PROCESSES
+    assert [one.pid for one in reported][-3:] == [200 - MAX_PROCESSES + 2, 2, 3]
+
+
+MEASURED: list[tuple[list[Process], tuple[tuple[int, int], ...]]] = [
+    ([], ()),
+    ([process(500)], ()),
+    ([process(400, job=2), process(5, job=1), process(100, job=2)], ((1, 5), (2, 500))),
+    ([process(400, job=2), process(5, job=1), process(-1, job=2)], ((1, 5),)),
+]
+
+
+@pytest.mark.parametrize(("processes", "expected"), MEASURED)
+def test_what_jobs_use_is_summed(
+    processes: list[Process], expected: tuple[tuple[int, int], ...]
+) -> None:
+    assert measured(processes) == expected
+
+
+def test_the_fullest_gpu_fits_into_one_message() -> None:
+    everything = tuple(
+        Process(2**31, 2**20, 2**31, 2**31, 2**62, 2e9) for _ in range(MAX_PROCESSES)
     )
-    inventory = Inventory("nvml", gpus)
-    message = link.encode({"op": "inventory", "inventory": pack(inventory), "final": False})
-    assert unpack(link.decode(message)["inventory"]) == inventory
+    gpu = Gpu(
+        *("GPU-" + "x" * 36, 1, "N" * 60, 2**20, 2**20, True, "y" * 80, 2**20, everything),
+        measured=tuple((2**31 + job, 2**20) for job in range(1000)),
+        fault="z" * 80,
+    )
+    assert unpack(link.decode(link.encode({"op": "gpu", "gpu": pack(gpu)}))["gpu"]) == gpu
 
 
 def test_use_that_is_simulated_is_not_more_than_there_is() -> None:
     (one,) = inventory_of([{"name": "A", "memory": 100, "count": 1, "used": 500}]).gpus
     assert (one.total, one.used, one.outside) == (100, 100, 100)
-
-
-@pytest.fixture
-def child() -> Iterator[tuple[int, int]]:
-    """A session leader and a child of it, as (pid, pid)."""
-    read, write = os.pipe()
-    leader = os.fork()
-    if not leader:
-        os.setsid()
-        inner = os.fork()
-        if inner:
-            os.write(write, b"%d\n" % inner)
-        signal.pause()
-    text = os.read(read, 20)
-    yield leader, int(text)
-    os.killpg(leader, signal.SIGKILL)
-    os.waitpid(leader, 0)
-    os.close(read)
-    os.close(write)
-
-
-def test_a_process_belongs_to_the_job_of_its_ancestor(child: tuple[int, int]) -> None:
-    leader, inner = child
-    owners = Owners("mgpu", {leader: 42})
-    assert owners.process(inner, 5) == Process(inner, 5, os.getuid(), 42)
-    assert owners.process(leader, 5).job == 42
-    assert owners.process(os.getpid(), 5).job == 0
-
-
-def test_a_process_that_is_gone_belongs_to_nobody() -> None:
-    assert Owners("mgpu", {}).process(2**22 + 1, 5) == Process(2**22 + 1, 5, -1, 0)
-
-
-GROUPS = [
-    ("0::/mgpu/42.3\n", 42),
-    ("0::/mgpu/42.3/inner\n", 42),
-    ("1:name=systemd:/user.slice\n0::/mgpu.slice/mgpu/7.1\n", 7),
-    ("0::/mgpu2/42.3\n", 0),
-    ("0::/mgpu/x42.3\n", 0),
-    ("0::/user.slice\n", 0),
-]
-
-
-@pytest.mark.parametrize(("text", "job"), GROUPS)
-def test_a_process_belongs_to_the_job_of_its_control_group(
-    text: str, job: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mgpu.gpus.owners._read", lambda _, name: text if name == "cgroup" else "")
-    assert Owners("mgpu", {}).process(os.getpid(), 5).job == job

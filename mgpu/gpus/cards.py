@@ -1,0 +1,125 @@
+"""What the driver tells of one GPU, and of the instances that a GPU in MIG mode is cut into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import pynvml
+
+from mgpu.gpus.base import largest, measured, outside_memory
+from mgpu.gpus.driver import ABSENT, Driver
+from mgpu.gpus.owners import Owners
+from mgpu.model.gpu import Gpu, Process, Reading
+
+_MIB: Final = 1 << 20
+_PROCESSES: Final = (
+    ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"),
+    ("nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v2"),
+)
+
+
+class Card(NamedTuple):
+    """A GPU as it is plugged in: what does not change about it."""
+
+    handle: Any
+    gpu: Gpu
+
+
+def identify(driver: Driver, slot: int, known: Gpu | None) -> Card:
+    """The GPU with this number; ``known`` is what was found out about it before."""
+    handle = driver("nvmlDeviceGetHandleByIndex", slot)
+    uuid = _text(driver("nvmlDeviceGetUUID", handle))
+    bus = _text(driver("nvmlDeviceGetPciInfo_v3", handle).busId)
+    if known is not None and (known.uuid, known.bus) == (uuid, bus):
+        return Card(handle, known)
+    name = _text(driver("nvmlDeviceGetName", handle))
+    major, minor = driver.maybe((0, 0), "nvmlDeviceGetCudaComputeCapability", handle)
+    node = driver.maybe(-1, "nvmlDeviceGetMinorNumber", handle)
+    gpu = Gpu(uuid, 0, name, 0, capability=(major, minor), bus=bus, minor=node)
+    return Card(handle, gpu)
+
+
+def measure(driver: Driver, card: Card, owners: Owners) -> list[Gpu]:
+    """The GPU as it is now; in MIG mode its instances, each a GPU of its own."""
+    if (
+        driver.maybe((0, 0), "nvmlDeviceGetMigMode", card.handle)[0]
+        != pynvml.NVML_DEVICE_MIG_ENABLE
+    ):
+        whole = _use(driver, card, owners)
+        return [replace(whole, reading=_reading(driver, card.handle))]
+    return [_use(driver, part, owners) for part in _instances(driver, card)]
+
+
+def _instances(driver: Driver, card: Card) -> Iterator[Card]:
+    for number in range(driver("nvmlDeviceGetMaxMigDeviceCount", card.handle)):
+        try:
+            handle = driver("nvmlDeviceGetMigDeviceHandleByIndex", card.handle, number)
+        except pynvml.NVMLError_NotFound:
+            continue
+        uuid = _text(driver("nvmlDeviceGetUUID", handle))
+        name = _instance_name(driver, handle)
+        yield Card(handle, replace(card.gpu, uuid=uuid, name=name, card=card.gpu.uuid))
+
+
+def _instance_name(driver: Driver, handle: Any) -> str:
+    """With the profile in it, which drivers before 470 leave out."""
+    name = _text(driver("nvmlDeviceGetName", handle))
+    if " MIG " in name:
+        return name
+    shape = driver("nvmlDeviceGetAttributes_v2", handle)
+    whole, part = shape.gpuInstanceSliceCount, shape.computeInstanceSliceCount
+    compute = "" if part == whole else f"{part}c."
+    return f"{name} MIG {compute}{whole}g.{-(-shape.memorySizeMB // 1024)}gb"
+
+
+def _use(driver: Driver, card: Card, owners: Owners) -> Gpu:
+    total, used = _memory(driver, card.handle)
+    processes = _processes(driver, card.handle, owners)
+    return replace(
+        card.gpu,
+        total=total,
+        used=used,
+        outside=outside_memory(used, processes),
+        processes=largest(processes),
+        measured=measured(processes),
+    )
+
+
+def _memory(driver: Driver, handle: Any) -> tuple[int, int]:
+    """What programs can have and what they have, without what the driver keeps for itself."""
+    try:
+        info = driver("nvmlDeviceGetMemoryInfo", handle, version=pynvml.nvmlMemory_v2)
+        return (info.total - info.reserved) // _MIB, -(-info.used // _MIB)
+    except ABSENT:
+        info = driver("nvmlDeviceGetMemoryInfo", handle)
+        return info.total // _MIB, -(-info.used // _MIB)
+
+
+def _processes(driver: Driver, handle: Any, owners: Owners) -> list[Process]:
+    found: dict[int, int] = {}
+    for functions in _PROCESSES:
+        for entry in driver.first(*functions, of=handle) or ():
+            found[entry.pid] = max(found.get(entry.pid, -1), _mib(entry.usedGpuMemory))
+    return [owners.process(pid, memory) for pid, memory in found.items()]
+
+
+def _mib(size: int | None) -> int:
+    return -1 if size is None else -(-size // _MIB)
+
+
+def _reading(driver: Driver, handle: Any) -> Reading:
+    rates = driver.maybe(None, "nvmlDeviceGetUtilizationRates", handle)
+    degrees = driver.maybe(-1, "nvmlDeviceGetTemperature", handle, pynvml.NVML_TEMPERATURE_GPU)
+    power = driver.maybe(None, "nvmlDeviceGetPowerUsage", handle)
+    limit = driver.maybe(None, "nvmlDeviceGetEnforcedPowerLimit", handle)
+    return Reading(-1 if rates is None else rates.gpu, degrees, _watts(power), _watts(limit))
+
+
+def _watts(milliwatts: int | None) -> int:
+    return -1 if milliwatts is None else round(milliwatts / 1000)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -7,7 +7,6 @@ storing fails, memory is thrown away and loaded again, so that it never holds wh
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,8 +25,9 @@ from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
 from mgpu.daemon import dependencies, notices
+from mgpu.daemon.payloads import Payloads
 from mgpu.model.errors import MgpuError
-from mgpu.model.events import Erased, Event, Recorded, Split, Submitted
+from mgpu.model.events import Event, Recorded
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Recurring
@@ -87,8 +87,8 @@ class Engine:
     """The world, its store, and the turn that keeps them the same.
 
     ``act`` is called with the effects of a stored turn, ``on_ended`` with each job that ended.
-    ``timed`` does some work at the cost of a uid. ``rebooted`` tells that what is stored was
-    written before the machine was started again.
+    ``timed`` does some work at the cost of a uid, which may have ``most_kept`` bytes of payloads.
+    ``rebooted`` tells that what is stored was written before the machine was started again.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Engine:
         boot_id: str = "",
         limits: Callable[[], dict[tuple[int, int], int]] = dict,
         timed: Timed = lambda _uid, work: work(),
+        most_kept: int = 0,
     ) -> None:
         self._store = store
         self._policy = policy
@@ -108,6 +109,7 @@ class Engine:
         self._observed = observed
         self._limits = limits
         self._timed = timed
+        self._most_kept = most_kept
         self._on_ended = on_ended
         self._boot_id = boot_id
         self._inventory = Inventory("none", ())
@@ -121,7 +123,7 @@ class Engine:
 
     def _load(self) -> World:
         loaded = self._store.load()
-        self._specs = Counter(job.spec.spec_id for job in loaded.jobs)
+        self._payloads = Payloads(loaded, self._store.payload_sizes(), self._most_kept)
         world = World(
             self._policy,
             self._inventory,
@@ -238,20 +240,25 @@ class Engine:
 
     def _decide(self, turn: _Turn, ask: Ask, now: Now) -> Any:
         request = ask.request
+        self._payloads.check(ask.uid, len(ask.payload))
         if isinstance(request, Submit):  # a submission's spec is known by its first job
             spec = replace(request.spec, spec_id=self.world.next_id)
             request = replace(request, spec=spec)
         decision = decide(self.world, request, now)
         self._apply(turn, decision.events)
         if isinstance(request, Submit):
-            turn.payloads[request.spec.spec_id] = ask.payload
+            self._keep(turn, ask, request.spec.spec_id)
         for event in decision.events:  # a recurring job's is kept as long as itself
             if isinstance(event, Recorded) and isinstance(event.record, Recurring) and ask.payload:
-                turn.payloads[event.record.spec.spec_id] = ask.payload
+                self._keep(turn, ask, event.record.spec.spec_id)
         reply = body_of(decision.reply)
         if ask.key:
             turn.answers[(ask.uid, ask.key)] = reply
         return reply
+
+    def _keep(self, turn: _Turn, ask: Ask, spec_id: int) -> None:
+        turn.payloads[spec_id] = ask.payload
+        self._payloads.keep(spec_id, ask.uid, len(ask.payload))
 
     def _remembered(self, turn: _Turn, ask: Ask) -> Any:
         """What a submission with this key was answered before."""
@@ -276,32 +283,11 @@ class Engine:
                 payloads=turn.payloads,
                 answers=[(uid, key, reply) for (uid, key), reply in turn.answers.items()],
                 meta={"boot_id": self._boot_id} if new_boot else {},
-                drop_payloads=self._unused(turn.events, changed, ended),
+                drop_payloads=self._payloads.unused(turn.events, changed, ended),
             )
         )
         self._new_boot = self._new_boot and not new_boot
         return ended
-
-    def _unused(
-        self, events: Sequence[Event], changed: Sequence[Job], ended: Sequence[Job]
-    ) -> list[int]:
-        """The specs whose last active job has ended: their environment need not be kept."""
-        for event in events:
-            if isinstance(event, Submitted):
-                self._specs[event.spec.spec_id] += event.count
-        children = {event.child for event in events if isinstance(event, Split)}
-        self._specs.update(job.spec.spec_id for job in changed if job.id in children)
-        self._specs.subtract(job.spec.spec_id for job in ended)
-        gone = [-int(e.key) for e in events if isinstance(e, Erased) and e.kind == "Recurring"]
-        over = {job.spec.spec_id for job in ended}.union(gone)
-        unused = [s for s in over if not self._specs[s] and not self._recurs(s)]
-        for spec_id in unused:
-            del self._specs[spec_id]
-        return unused
-
-    def _recurs(self, spec_id: int) -> bool:
-        """Whether a recurring job needs the spec for its next run."""
-        return spec_id < 0 and self.world.records.get(Recurring, -spec_id) is not None
 
     def _finish(self, turn: _Turn, ended: list[Job], now: Now) -> None:
         """The turn is stored: answer, tell, act."""

@@ -76,6 +76,7 @@ class Scheduler:
             boot,
             self._attempts.limits,
             Meter(charges, clock.now).timed,
+            settings["limits.kept_per_user"] << 20,
         )
         self._recovery = Recovery(self._engine, dirs, self._attempts, boot)
         self._accounts = Accounts(self._ask_account)

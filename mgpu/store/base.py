@@ -137,6 +137,10 @@ class Store(Protocol):
         """The launch payload of a spec; raises :class:`StoreCorrupt` where there is none."""
         ...
 
+    def payload_sizes(self) -> dict[int, int]:
+        """The bytes of each launch payload that is kept, by spec."""
+        ...
+
     def answer(self, uid: int, key: str) -> dict[str, Any] | None:
         """What the request ``key`` of ``uid`` was answered, if that is still known."""
         ...

@@ -52,6 +52,10 @@ class MemoryStore:
             raise corrupt(f"payloads row {spec_id}", "missing")
         return self._payloads[spec_id]
 
+    def payload_sizes(self) -> dict[int, int]:
+        """The bytes of each launch payload that is kept, by spec."""
+        return {spec_id: len(payload) for spec_id, payload in self._payloads.items()}
+
     def answer(self, uid: int, key: str) -> dict[str, Any] | None:
         """What the request ``key`` of ``uid`` was answered, if that is still known."""
         return self._answers.get(uid, {}).get(key)

@@ -110,6 +110,11 @@ class SqliteStore:
         payload: bytes = body
         return payload
 
+    def payload_sizes(self) -> dict[int, int]:
+        """The bytes of each launch payload that is kept, by spec."""
+        with _errors():
+            return dict(self._db.execute("SELECT spec, length(body) FROM payloads").fetchall())
+
     def answer(self, uid: int, key: str) -> dict[str, Any] | None:
         """What the request ``key`` of ``uid`` was answered, if that is still known."""
         body = self._value("SELECT body FROM answers WHERE uid = ? AND key = ?", uid, key)

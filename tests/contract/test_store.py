@@ -180,9 +180,11 @@ def test_meta_values_come_back(store: Store) -> None:
 def test_a_payload_is_kept_until_it_is_dropped(store: Store) -> None:
     submit(store, job(1))
     assert store.payload(1) == b"payload"
+    assert store.payload_sizes() == {1: 7}
     store.commit(Batch(AT, [CancelRequested(NOW, 1, 1001)], [ended(1, 20.0)], drop_payloads=[1]))
     with pytest.raises(StoreCorrupt, match="payloads row 1"):
         store.payload(1)
+    assert store.payload_sizes() == {}
 
 
 def test_an_answer_is_found_by_uid_and_key(store: Store) -> None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 COMMANDS: Commands = {
     "reserve": ("Keep GPUs for some people.", "mgpu.cli.ctl_reserve", "reserve"),
     "quota": ("Bound what users, groups and projects use.", "mgpu.cli.ctl_quota", "quota"),
+    "drain": ("Start nothing new on GPUs.", "mgpu.cli.ctl_gpu", "drain"),
+    "resume": ("Give drained GPUs out again.", "mgpu.cli.ctl_gpu", "resume"),
+    "set-gpus": ("Start new jobs on some GPUs alone.", "mgpu.cli.ctl_gpu", "set_gpus"),
+    "show-gpus": ("Show which GPUs are used.", "mgpu.cli.ctl_gpu", "show_gpus"),
+    "gpu": ("See and judge who uses GPUs without mgpu.", "mgpu.cli.ctl_gpu", "gpu"),
+    "doctor": ("Look for what is not as it should be.", "mgpu.cli.ctl_doctor", "doctor"),
     "simulate": ("Compare policies on a workload.", "mgpu.cli.ctl_simulate", "simulate"),
 }
 

@@ -73,6 +73,7 @@ class Policy:
     outsiders: str = "avoid"  # or "ignore", "report", "kill"
     outsider_grace: float = 60.0  # before one is killed
     min_uid: int = 1000  # processes of accounts below are not killed
+    isolation: str = "detect"  # or "variables", "enforce"
     devices: frozenset[int] | None = None  # indices of the GPUs that may be used; None: all
 
     over_memory: str = "report"  # or "kill": jobs that use more than they asked for

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mgpu.core import reservations
+from mgpu.core.placement import Room
 from mgpu.core.schedule import outlook
 from mgpu.core.world import World
 from mgpu.model.gpu import Gpu, Link, Process
@@ -24,7 +25,9 @@ def info(world: World, version: str, now: Now) -> Row:
     return {
         "backend": world.backend,
         "version": version,
+        "now": now.wall,
         "driver": world.inventory.driver,
+        "isolation": world.policy.isolation,
         "age": max(0.0, now.boot - taken) if taken else None,
         "gpus": [_gpu(world, gpu, now) for gpu in world.gpus.values()],
         "topology": [[Link(link).name for link in row] for row in world.topology],
@@ -75,7 +78,7 @@ def _gpu(world: World, gpu: Gpu, now: Now) -> Row:
         "used": gpu.used,
         "outside": gpu.outside,
         "reserved": world.ledger.reserved(gpu.uuid),
-        "free": 0 if room.alone else max(0, room.free),
+        "free": max(0, room.free) if _takes_more(room) else 0,
         **gpu.reading._asdict(),
         "available": gpu.available,
         "state": gpu.state,
@@ -84,6 +87,10 @@ def _gpu(world: World, gpu: Gpu, now: Now) -> Row:
         "outsiders": list(_outsiders(world, gpu)),
         "reservations": _reservations(world, gpu, now),
     }
+
+
+def _takes_more(room: Room) -> bool:
+    return room.available and not room.cleaning and not room.alone
 
 
 def _holder(gpu: Gpu, job: Job, now: Now) -> list[Any]:
@@ -106,7 +113,8 @@ def _outsiders(world: World, gpu: Gpu) -> Iterator[Row]:
     holders = {job.id for job in world.ledger.on(gpu.uuid)}
     for process in gpu.processes:
         if process.job not in holders:
-            yield _outsider(process, ignored=(process.pid, process.ticks) in ignored)
+            outsider = _outsider(process, ignored=(process.pid, process.ticks) in ignored)
+            yield {**outsider, "over": process.job not in world.placed}
 
 
 def _outsider(process: Process, *, ignored: bool) -> Row:

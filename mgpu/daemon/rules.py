@@ -54,6 +54,7 @@ def policy(settings: Settings) -> Policy:
         weight_size=settings["priority.size"],
         weight_fairshare=settings["priority.fairshare"],
         weights=_weights(settings),
+        isolation=settings["gpus.isolation"],
         classes=_classes(settings),
         known_projects=frozenset(settings["projects.known_projects"]),
         require_project=settings["projects.require_project"],

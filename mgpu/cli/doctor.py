@@ -1,0 +1,115 @@
+"""What is looked at on a machine, and what each thing found means. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+OK: Final = "ok"
+WARN: Final = "warn"
+FAIL: Final = "FAIL"
+
+_ISOLATION: Final = {
+    "variables": (WARN, "environment variables alone name a job's GPUs"),
+    "detect": (OK, "jobs that use other GPUs are found out, and not hindered"),
+    "enforce": (OK, "the kernel lets a job open the nodes of its own GPUs alone"),
+}
+_STRONGER: Final = 'gpus.isolation = "enforce" has the kernel keep jobs to their GPUs'
+_CLOSE: Final = "set NVreg_DeviceFileMode=0660 and NVreg_DeviceFileGID of the nvidia module"
+_LOGIND: Final = ("/etc/systemd/logind.conf", "/etc/systemd/logind.conf.d")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; ``remedy`` is empty where all is well."""
+
+    level: str
+    what: str
+    text: str
+    remedy: str = ""
+
+
+def of_daemon(info: Mapping[str, Any]) -> Iterator[Finding]:
+    """What the daemon says of itself and its GPUs; the body of an ``info`` answer."""
+    yield Finding(OK, "daemon", f"version {info['version']} answers")
+    yield _of_backend(info)
+    for gpu in info["gpus"]:
+        name = f"gpu{gpu['index']}"
+        if gpu["available"]:
+            yield Finding(OK, name, gpu["name"])
+        else:
+            yield Finding(WARN, name, gpu["note"], "mgpu_ctl show-gpus tells more")
+    level, text = _ISOLATION.get(info["isolation"], (WARN, "not known"))
+    yield Finding(level, "isolation", f"{info['isolation']}: {text}", _STRONGER * (level == WARN))
+
+
+def _of_backend(info: Mapping[str, Any]) -> Finding:
+    if info["backend"] == "simulated":
+        remedy = 'gpus.backend = "nvml" uses those of NVIDIA\'s driver'
+        return Finding(WARN, "GPUs", "they are simulated: jobs get no real one", remedy)
+    if not info["gpus"]:
+        return Finding(FAIL, "GPUs", "none was found", "see whether nvidia-smi finds any")
+    driver = info.get("driver") or "of an unknown version"
+    return Finding(OK, "GPUs", f"{len(info['gpus'])}, driver {driver}")
+
+
+def of_nodes(folder: Path = Path("/dev")) -> Iterator[Finding]:
+    """Who may open the GPUs without mgpu."""
+    for node in sorted(folder.glob("nvidia[0-9]*")):
+        mode = stat.S_IMODE(node.stat().st_mode)
+        if mode & 0o006:
+            text = f"mode {mode:04o}: every user can use the GPU without mgpu"
+            yield Finding(WARN, str(node), text, _CLOSE)
+        else:
+            yield Finding(OK, str(node), f"mode {mode:04o}")
+
+
+def of_cgroups(mountinfo: str) -> Finding:
+    """Whether all processes of a job can be found and killed at once."""
+    kinds = re.findall(r" - (cgroup2?) ", mountinfo)
+    if "cgroup2" in kinds:
+        return Finding(OK, "cgroups", "version 2 is mounted: nothing of a job is missed")
+    remedy = "boot with systemd.unified_cgroup_hierarchy=1, or mount cgroup2"
+    text = "version 2 is not mounted: jobs are followed by the subreaper flag alone"
+    return Finding(WARN, "cgroups", text, remedy)
+
+
+def of_logind(root: Path = Path("/")) -> Finding:
+    """Whether a logout takes shared memory from jobs (logind.conf(5), RemoveIPC)."""
+    if not (root / "run/systemd/system").is_dir():
+        return Finding(OK, "RemoveIPC", "systemd does not run")
+    main, drop_ins = (root / name.lstrip("/") for name in _LOGIND)
+    value = "yes"
+    for file in (main, *sorted(drop_ins.glob("*.conf"))):
+        if file.is_file():
+            found = re.findall(r"(?m)^\s*RemoveIPC\s*=\s*(\w+)", file.read_text(errors="replace"))
+            value = found[-1] if found else value
+    if value.lower() in ("no", "false", "off", "0"):
+        return Finding(OK, "RemoveIPC", "no")
+    text = "yes: at a user's last logout the shared memory of their jobs is removed"
+    return Finding(WARN, "RemoveIPC", text, "set RemoveIPC=no in /etc/systemd/logind.conf")
+
+
+def of_paths(*paths: str) -> Iterator[Finding]:
+    """Whether somebody else than root could change what root runs or believes."""
+    for path in paths:
+        weak = [folder for folder in _ways(path) if _is_weak(folder)]
+        if weak:
+            text = f"others than root can write {weak[0]}"
+            yield Finding(FAIL, path, text, f"chown root {weak[0]} && chmod go-w {weak[0]}")
+        elif os.path.exists(path):
+            yield Finding(OK, path, "only root can write it")
+
+
+def _ways(path: str) -> list[str]:
+    real = os.path.realpath(path)
+    return [real, *map(str, Path(real).parents)] if os.path.exists(real) else []
+
+
+def _is_weak(path: str) -> bool:
+    status = os.stat(path)
+    loose = 0 if status.st_mode & stat.S_ISVTX else 0o022
+    return status.st_uid != 0 or bool(status.st_mode & loose)

@@ -1,0 +1,124 @@
+"""mgpu_ctl doctor: what is looked at, what it means, and what people see."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mgpu.cli import base, ctl_doctor, doctor
+from mgpu.cli.doctor import FAIL, OK, WARN, Finding
+from tests.lib.fake_server import FakeServer
+from tests.lib.golden import Golden
+from tests.unit.cli.conftest import Run
+
+Capture = pytest.CaptureFixture[str]
+WELL: dict[str, Any] = {
+    "version": "0.1.0",
+    "backend": "nvml",
+    "driver": "580.65.06",
+    "isolation": "detect",
+    "gpus": [
+        {"index": 0, "name": "NVIDIA H200", "available": True, "note": ""},
+        {"index": 1, "name": "NVIDIA H200", "available": False, "note": "drained: \x1b[2Jfan"},
+    ],
+}
+
+
+def levels(findings: list[Finding]) -> dict[str, str]:
+    return {finding.what: finding.level for finding in findings}
+
+
+def test_a_daemon_that_is_well() -> None:
+    found = levels(list(doctor.of_daemon(WELL)))
+    assert found == {"daemon": OK, "GPUs": OK, "gpu0": OK, "gpu1": WARN, "isolation": OK}
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "level"),
+    [
+        ({"gpus": []}, "GPUs", FAIL),
+        ({"backend": "simulated"}, "GPUs", WARN),
+        ({"isolation": "variables"}, "isolation", WARN),
+        ({"isolation": "enforce"}, "isolation", OK),
+    ],
+)
+def test_what_a_daemon_lacks(change: dict[str, Any], what: str, level: str) -> None:
+    found = {finding.what: finding for finding in doctor.of_daemon(WELL | change)}
+    assert found[what].level == level
+    assert bool(found[what].remedy) == (level != OK)
+
+
+def test_nodes_that_everybody_can_open(tmp_path: Path) -> None:
+    for name, mode in (("nvidia0", 0o666), ("nvidia1", 0o660), ("nvidiactl", 0o666)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    found = levels(list(doctor.of_nodes(tmp_path)))
+    assert found == {f"{tmp_path}/nvidia0": WARN, f"{tmp_path}/nvidia1": OK}
+
+
+def test_cgroups() -> None:
+    old = "31 23 0:27 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n"
+    new = "41 23 0:37 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+    assert doctor.of_cgroups(old).level == WARN
+    assert doctor.of_cgroups(old + new).level == OK
+
+
+@pytest.mark.parametrize(
+    ("main", "drop_in", "level"),
+    [
+        (None, None, WARN),
+        ("#RemoveIPC=no\n", None, WARN),
+        ("[Login]\nRemoveIPC=no\n", None, OK),
+        ("RemoveIPC=no\n", "RemoveIPC=yes\n", WARN),
+        (None, "RemoveIPC = off\n", OK),
+    ],
+)
+def test_what_logind_does_at_a_logout(
+    tmp_path: Path, main: str | None, drop_in: str | None, level: str
+) -> None:
+    assert doctor.of_logind(tmp_path).level == OK, "systemd does not run"
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    (tmp_path / "etc/systemd/logind.conf.d").mkdir(parents=True)
+    if main is not None:
+        (tmp_path / "etc/systemd/logind.conf").write_text(main)
+    if drop_in is not None:
+        (tmp_path / "etc/systemd/logind.conf.d/ipc.conf").write_text(drop_in)
+    assert doctor.of_logind(tmp_path).level == level
+
+
+def test_paths_that_others_can_write(tmp_path: Path) -> None:
+    weak = tmp_path / "weak"
+    weak.mkdir()
+    weak.chmod(0o777)
+    (found,) = doctor.of_paths(str(weak))
+    assert (found.level, found.remedy) == (FAIL, f"chown root {weak} && chmod go-w {weak}")
+    assert list(doctor.of_paths(str(tmp_path / "missing"))) == []
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of which nothing is known but its daemon."""
+    monkeypatch.setattr(ctl_doctor, "_machine", lambda *_: [])
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_people_see(run: Run, server: FakeServer, capsys: Capture, golden: Golden) -> None:
+    server.answer = lambda _: [{"ok": WELL}]
+    assert run(ctl_doctor.doctor) == 0
+    golden.check("cli/ctl_doctor.txt", capsys.readouterr().out)
+    assert run(ctl_doctor.doctor, "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0] == {
+        "level": "ok",
+        "what": "daemon",
+        "text": "version 0.1.0 answers",
+        "remedy": "",
+    }
+
+
+@pytest.mark.usefixtures("bare")
+def test_no_daemon_is_a_finding(tmp_path: Path, capsys: Capture) -> None:
+    assert base.status_of(ctl_doctor.doctor, ["--socket", f"{tmp_path}/none"]) == 1
+    assert capsys.readouterr().out.startswith("FAIL  daemon  ")

@@ -16,7 +16,7 @@ from mgpu.privileged import accounts, log, order, startup, strays, syscalls, tre
 from mgpu.privileged.birth import Spare
 from mgpu.privileged.loop import Deadlines, Loop
 from mgpu.privileged.refusal import Refusal
-from mgpu.privileged.remains import Remains, kill_adopted
+from mgpu.privileged.remains import Remains
 from mgpu.privileged.scheduler import Scheduler, command
 from mgpu.privileged.systemd import Manager
 from mgpu.privileged.workers import Workers
@@ -52,6 +52,10 @@ class Launcher:
         self.spare = Spare(site, self.deadlines)
         self.remains = Remains(self.loop, site, self._nothing_left)
         self.workers = Workers(self.loop, self.deadlines, site.rules, self._say)
+        # Without cgroups: what dead supervisors have left, and whether there may be something.
+        self.orphans = tree.ProcessTree(self._known)
+        self.orphaned = False
+        self._first_children = tree.children()
         self.stopping = False
         self.status: int | None = None
         self.loop.on(site.signals, self._on_signal)
@@ -188,18 +192,30 @@ class Launcher:
         """Kill everything of an attempt; answer when nothing is left."""
         name = f"{job}.{attempt}"
         if self.site.groups is None:
-            self._kill_tree((job, attempt))
-        if self.remains.clear(name, kill=True):
+            self.kills.add(name)
+            self._kill_supervisor((job, attempt))
+            self._clear_orphans()
+        elif self.remains.clear(name, kill=True):
             self._say({"op": "killed", "job": job, "attempt": attempt})
         else:
             self.kills.add(name)
 
-    def _kill_tree(self, key: tuple[int, int]) -> None:
-        """Without cgroups: what a living supervisor of ours has, and what dead ones have left."""
+    def _kill_supervisor(self, key: tuple[int, int]) -> None:
+        """Only the parent of what is left of an attempt knows when nothing is: become it."""
         for pid, child in self.children.items():
             if child == key:
-                tree.ProcessTree(pid).kill()
-        kill_adopted(self._known())
+                os.kill(pid, signal.SIGKILL)
+
+    def _clear_orphans(self) -> None:
+        """Without cgroups: kill what dead supervisors have left, and answer once nothing is."""
+        self.orphaned = not self.orphans.empty()
+        if self.orphaned:
+            self.orphans.kill()
+            return
+        supervised = {f"{job}.{attempt}" for job, attempt in self.children.values()}
+        for name in self.kills - supervised:
+            self.remains.clear(name, kill=True)
+            self._nothing_left(name)
 
     def _nothing_left(self, name: str) -> None:
         if name in self.kills:
@@ -216,12 +232,12 @@ class Launcher:
         else:
             log.error("A supervisor failed", "supervisor-failed", **ids, status=code)
         self._say({"op": "gone", "job": job, "attempt": attempt})
-        if self.site.groups is None and code != 0:
-            kill_adopted(self._known())
+        self.orphaned |= code != 0
         self.remains.clear(f"{job}.{attempt}", kill=True)
 
     def _known(self) -> set[int]:
-        return {*self.children, self.scheduler.pid, self.spare.pid}
+        ours = {*self.children, self.scheduler.pid, self.spare.pid}
+        return ours | self.workers.pids() | self._first_children
 
     def _refill(self) -> None:
         try:
@@ -241,19 +257,19 @@ class Launcher:
         self._reap()
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        ended = tree.reap()
+        self._first_children -= ended.keys()
+        for pid, status in ended.items():
             if pid == self.scheduler.pid:
                 self._scheduler_ended(status)
             elif pid in self.children:
                 self._supervisor_ended(pid, status)
             elif pid == self.spare.pid:
                 self.spare.lost()
+        if len(ended) == tree.MOST_REAPED:
+            self.deadlines.set("reap", 0.0)
+        if self.site.groups is None and (self.orphaned or self.kills):
+            self._clear_orphans()
 
     def _stop(self) -> None:
         """End the scheduler, then ourselves; supervisors and jobs go on."""
@@ -271,7 +287,9 @@ class Launcher:
 
     def _on_timer(self, _events: int) -> None:
         for name in self.deadlines.passed():
-            if name == "spare":
+            if name == "reap":
+                self._reap()
+            elif name == "spare":
                 self._refill()
             elif name == "scheduler":
                 self._start_scheduler()

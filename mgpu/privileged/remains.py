@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from mgpu.privileged import identity, log, script, tree
+from mgpu.privileged import identity, log, script
 from mgpu.privileged.loop import CHANGED
 
 TYPE_CHECKING = False
@@ -102,13 +102,3 @@ class Remains:
         finally:
             os.close(fd)
         return False
-
-
-def kill_adopted(known: set[int]) -> None:
-    """SIGKILL what dead supervisors left to this process, where there are no cgroups."""
-    me = os.getpid()
-    family = tree.parents()
-    orphans = {pid for pid, parent in family.items() if parent == me and pid not in known}
-    for pid in orphans:
-        orphans = orphans | tree.descendants(pid, family)
-    tree.send(9, orphans, lambda: set(tree.parents()))

@@ -39,20 +39,8 @@ class Supervisor:
 
     __slots__ = (
         *("about_to_execute", "announced", "attempt", "begun", "cause", "channel", "child"),
-        "deadlines",
-        *(
-            "killed",
-            "loop",
-            "order",
-            "over",
-            "patient",
-            "pipe",
-            "refusal",
-            "report",
-            "site",
-            "started",
-        ),
-        *("stage", "status", "ticks", "tree"),
+        *("deadlines", "killed", "loop", "order", "over", "patient", "pipe", "refusal", "report"),
+        *("site", "stage", "started", "status", "ticks", "tree"),
     )
 
     def __init__(self, order: Order, site: Site) -> None:
@@ -85,7 +73,7 @@ class Supervisor:
         fence_fd, script_fd = self._make_fence(group), self._make_script()
         self.stage = "fork"
         pipe = self._fork(group, payload, script_fd, fence_fd)
-        family = tree.CgroupTree(group) if group else tree.ProcessTree(os.getpid())
+        family = tree.CgroupTree(group) if group else tree.ProcessTree()
         self.pipe, self.tree = pipe, family
         self.ticks = tree.ticks(self.child)
         self.stage = "supervisor"
@@ -200,16 +188,15 @@ class Supervisor:
     def _on_signal(self, _events: int) -> None:
         """A child of ours ended: the job's leader, or something that the job orphaned."""
         syscalls.read_signals(self.site.signals)
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid == self.child:
-                self.status = status
-                self._on_pipe(0)
+        self._reap()
+
+    def _reap(self) -> None:
+        ended = tree.reap()
+        if self.child in ended:
+            self.status = ended[self.child]
+            self._on_pipe(0)
+        if len(ended) == tree.MOST_REAPED:
+            self.deadlines.set("reap", 0.0)
 
     def _on_timer(self, _events: int) -> None:
         for name in self.deadlines.passed():
@@ -224,6 +211,8 @@ class Supervisor:
                 self.stop("cancel", self.order.grace)
             elif name == "kill":
                 self.kill()
+            elif name == "reap":
+                self._reap()
             elif name == "keep":
                 self.keep(durable=True)
 

@@ -1,9 +1,11 @@
 """Everything that descends from a job: to be signalled, killed, and waited for until it is empty.
 
 ``CgroupTree`` where the attempt has a cgroup, else ``ProcessTree``, which rests on the subreaper
-flag of the supervisor: whatever the job orphans becomes the supervisor's child. Zombies count as
-dead. A signal goes through a pidfd whose process was seen to belong to the tree *after* it was
-opened, so a stranger that got the pid of a dead member is never hit.
+flag: whatever the job orphans becomes a child of the supervisor, or of the launcher when that is
+dead. Zombies have no descendants and cannot be killed: they count until they have been waited for,
+and no longer. A signal goes through a pidfd whose process was seen to belong to the tree *after* it
+was opened, so a stranger that got the pid of a dead member is never hit; a child of the caller
+needs none, since it keeps its pid until the caller waits for it.
 """
 
 from __future__ import annotations
@@ -11,15 +13,20 @@ from __future__ import annotations
 import os
 import signal
 
+from mgpu.privileged import clock
 from mgpu.privileged.cgroup import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_MAX_ROUNDS = 50
-#: Fields of /proc/PID/stat after the command's ``)``: state, parent, start time.
-_STATE, _PARENT, _TICKS = 0, 1, 19
+#: How long one ``kill`` may take, and how long of it goes to new children in one go.
+_KILL_SECONDS = 0.25
+_CHASE_SECONDS = 0.02
+#: Children that are waited for in one go.
+MOST_REAPED = 1000
+#: Fields of /proc/PID/stat after the command's ``)``: state, parent, threads, start time.
+_STATE, _PARENT, _THREADS, _TICKS = 0, 1, 17, 19
 
 
 class CgroupTree:
@@ -52,38 +59,60 @@ class CgroupTree:
 
 
 class ProcessTree:
-    """The tree is what descends from the process ``root`` (itself not included)."""
+    """The tree is what descends from this process, a subreaper, but for its ``spared`` children."""
 
-    __slots__ = ("_root",)
+    __slots__ = ("_spared",)
 
-    def __init__(self, root: int) -> None:
-        self._root = root
+    def __init__(self, spared: Callable[[], set[int]] | None = None) -> None:
+        self._spared = spared or set[int]
 
     def fileno(self) -> int:
         """A descriptor with POLLPRI when the tree becomes empty, or -1."""
         return -1
 
     def empty(self) -> bool:
-        """Whether nothing of it lives."""
-        return not self.members()
+        """Whether nothing of it lives or waits to be waited for.
+
+        A walk through /proc misses what forks and exits all the time. But whatever lives has an
+        ancestor that is a child of this process, and children are never missed.
+        """
+        spared = self._spared()
+        return not children() - spared if spared else childless()
 
     def look(self) -> None:
         """Nothing to note: the end of a child is a signal."""
 
     def members(self) -> set[int]:
         """The living processes of the tree."""
-        return descendants(self._root, parents())
+        spared = self._spared()
+        family = {pid: parent for pid, parent in parents().items() if pid not in spared}
+        return descendants(os.getpid(), family)
 
     def kill(self) -> None:
-        """SIGKILL all of it: first stop everything, so that nothing forks meanwhile."""
+        """SIGKILL all of it that can be found; again at the end of each child until it is empty.
+
+        First everything is stopped, so that nothing forks meanwhile.
+        """
+        end = clock.boot() + _KILL_SECONDS
         stopped: set[int] = set()
-        for _ in range(_MAX_ROUNDS):
+        while clock.boot() < end:
+            self._chase(signal.SIGSTOP)
             fresh = self.members() - stopped
             if not fresh:
                 break
             send(signal.SIGSTOP, fresh, self.members)
             stopped |= fresh
         send(signal.SIGKILL, self.members(), self.members)
+        self._chase(signal.SIGKILL)
+
+    def _chase(self, signum: int) -> None:
+        """Signal the children, and those that come meanwhile: much faster than a walk."""
+        end = clock.boot() + _CHASE_SECONDS
+        struck = self._spared()
+        while (fresh := children() - struck) and clock.boot() < end:
+            for pid in sorted(fresh, reverse=True):  # the newest are the likeliest to live
+                _strike(pid, signum)
+            struck |= fresh
 
 
 Tree = CgroupTree | ProcessTree
@@ -129,12 +158,55 @@ def handles(pid: int, signum: int) -> bool:
     return bool(bits >> (signum - 1) & 1)
 
 
-def parents() -> dict[int, int]:
-    """The parent of each living process; zombies are left out."""
+def childless() -> bool:
+    """Whether this process has no child, living or dead: the kernel's own word."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
+
+
+def children() -> set[int]:
+    """The children of this process, which has one thread, until it has waited for them.
+
+    None is missed: while it reads, others are added at the end, and only it can take one away.
+    """
+    try:
+        with open("/proc/thread-self/children", "rb") as file:
+            return {int(pid) for pid in file.read().split()}
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        me = os.getpid()
+        return {pid for pid, parent in parents(zombies=True).items() if parent == me}
+
+
+def reap() -> dict[int, int]:
+    """Wait for the children that have ended: the status of each.
+
+    After ``MOST_REAPED`` there may be more: if they ended faster than this can wait for them, it
+    would never return.
+    """
+    ended: dict[int, int] = {}
+    while len(ended) < MOST_REAPED:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if pid == 0:
+            break
+        ended[pid] = status
+    return ended
+
+
+def parents(*, zombies: bool = False) -> dict[int, int]:
+    """The parent of each living process, or also of each that nobody has waited for yet.
+
+    A process whose first thread has ended looks like a zombie, but lives if it has others.
+    """
     found = {}
     for entry in os.listdir("/proc"):
         fields = _stat(entry) if entry.isdigit() else None
-        if fields and fields[_STATE] != b"Z":
+        if fields and (zombies or fields[_STATE] != b"Z" or int(fields[_THREADS]) > 1):
             found[int(entry)] = int(fields[_PARENT])
     return found
 
@@ -171,6 +243,21 @@ def _stat(pid: str) -> list[bytes] | None:
         return None
     finally:
         os.close(fd)
+
+
+def _strike(pid: int, signum: int) -> None:
+    """Signal a child of this process and its process group.
+
+    A fork does not succeed while a signal to the group is on its way, so nothing gets out of it
+    by forking. Such a group holds nothing but the job: nobody enters a session from outside.
+    """
+    try:
+        os.kill(pid, signum)
+        group = os.getpgid(pid)
+        if group > 1 and group != os.getpgrp():
+            os.killpg(group, signum)
+    except OSError:
+        return
 
 
 def _pidfd(pid: int) -> int:

@@ -58,6 +58,10 @@ class Workers:
         self._loop.on(near, lambda _events: self._answered(uid))
         self._deadlines.set(("account", uid), ANSWER_SECONDS)
 
+    def pids(self) -> set[int]:
+        """The workers that have not answered yet."""
+        return {pid for pid, _ in self._busy.values()}
+
     def _work(self, uid: int, pipe: int) -> None:
         try:
             syscalls.keep_only([pipe])

@@ -13,7 +13,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from tests.lib import processes
+from tests.lib import comet, processes
 from tests.lib.fake_scheduler import FakeScheduler, Run
 from tests.lib.users import User
 from tests.lib.waiting import eventually, never
@@ -114,14 +114,27 @@ def test_a_cancel_leaves_nothing(scheduler: FakeScheduler, alice: User, shell: s
     assert not processes.of_user(alice.uid)
 
 
-def test_a_fork_bomb_is_cleared(grouped: FakeScheduler, alice: User) -> None:
+def test_a_fork_bomb_is_cleared(scheduler: FakeScheduler, alice: User) -> None:
     payload = {"rlimits": [[6, 400, 400]]}  # RLIMIT_NPROC
-    run = grouped.start(1, alice, ["bash", "-c", "b() { b | b & }; b; sleep 600"], payload=payload)
+    run = scheduler.start(
+        1, alice, ["bash", "-c", "b() { b | b & }; b; sleep 600"], payload=payload
+    )
     run.until("running")
     eventually(lambda: len(processes.of_user(alice.uid)), until=lambda count: count > 100)
     run.stop(grace=0)
     assert run.end()["cause"] == "cancel"
     assert not processes.of_user(alice.uid)
+
+
+@pytest.mark.parametrize("mode", ["", "setsid"])
+def test_no_end_is_told_while_something_forks_and_exits(
+    scheduler: FakeScheduler, alice: User, mode: str
+) -> None:
+    """No walk through /proc finds it; whoever has its lock knows that it lives."""
+    program, lock = comet.build(scheduler.runtime), alice.home / "comet.lock"
+    run = start(scheduler, alice, f"exec 9> {lock}; flock 9; {program} 60 {mode}; exit 3")
+    assert run.until("ended")["code"] == 3
+    assert not comet.is_locked(lock)
 
 
 def test_term_comes_first_and_the_code_is_the_jobs(scheduler: FakeScheduler, alice: User) -> None:
@@ -170,7 +183,7 @@ def test_a_cancel_before_the_program_runs(scheduler: FakeScheduler, alice: User)
 
 
 def test_the_limit_ends_the_tree(scheduler: FakeScheduler, alice: User) -> None:
-    run = start(scheduler, alice, "trap 'exit 9' TERM; sleep 600 & wait", limit=1)
+    run = start(scheduler, alice, "trap 'exit 9' TERM; sleep 600 & while :; do wait; done", limit=1)
     ended = run.end()
     assert (ended["code"], ended["cause"]) == (9, "timelimit")
     assert 0.9 < ended["wall"] - ended["started_wall"] < 2.5

@@ -17,7 +17,7 @@ import msgpack
 import pytest
 
 from mgpu.protocol import link
-from tests.lib import processes
+from tests.lib import comet, processes
 from tests.lib.fake_scheduler import FakeScheduler, Run
 from tests.lib.users import User, run_as
 from tests.lib.waiting import eventually, never
@@ -168,6 +168,23 @@ def test_a_supervisor_killed_at_any_moment(
     eventually(lambda: not processes.of_user(alice.uid), what="nothing is left")
     assert (scheduler.folder(1) / "exit").exists() == (moment == "exit")
     assert lock_is_free(scheduler)
+
+
+def test_nothing_is_called_killed_that_forks_and_exits(
+    scheduler: FakeScheduler, alice: User
+) -> None:
+    """The supervisor of one attempt is dead, that of the other does not answer."""
+    program, locks = comet.build(scheduler.runtime), [alice.home / name for name in ("one", "two")]
+    for job, lock in enumerate(locks, 1):
+        shell = f"exec 9> {lock}; flock 9; {program} 60 setsid; echo; sleep 600"
+        boss = supervisor_of(start(scheduler, alice, shell, job=job))
+        eventually(lambda lock=lock: lock.exists() and comet.is_locked(lock))  # type: ignore[misc]
+        os.kill(boss, signal.SIGKILL if job == 1 else signal.SIGSTOP)
+    for job, lock in enumerate(locks, 1):
+        scheduler.say({"op": "kill", "job": job, "attempt": 1})
+        assert scheduler.hear("killed")["job"] == job
+        assert not comet.is_locked(lock)
+    assert not processes.of_user(alice.uid)
 
 
 def test_a_supervisor_killed_after_a_restart_of_the_launcher(

@@ -6,63 +6,70 @@ from typing import Any, NoReturn
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit, run
-from mgpu.model.units import format_duration, format_memory, visible
+from mgpu.cli.base import CONTEXT, common_options, connect, run
 
-_HEADER = ("GPU", "NAME", "CC", "MEMORY", "RESERVED", "OUTSIDE", "FREE", "JOBS")
 _LINKS = {
     "NVLINK": "joined by NVLink",
     "SWITCH": "below the same PCIe switch",
     "NUMA": "at the same NUMA node",
     "SYSTEM": "only across the processors",
 }
-_RIGHT = frozenset({"MEMORY", "RESERVED", "OUTSIDE", "FREE"})
 
 
 @click.command("mgpu_info", context_settings=CONTEXT)
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
 @click.option("--topology", is_flag=True, help="How the GPUs reach each other.")
+@click.option(
+    "--watch",
+    "seconds",
+    is_flag=False,
+    flag_value=2,
+    type=click.IntRange(1, 3600),
+    metavar="[SECONDS]",
+    help="Show it again every so many seconds. [default: 2]",
+)
 @common_options
-def info(*, as_json: bool, topology: bool, socket: str | None, config: str | None) -> None:
-    """Show the GPUs: memory, what is reserved, what others use, and whose jobs are there.
+def info(*, seconds: int | None, socket: str | None, config: str | None, **how: bool) -> None:
+    """Show the GPUs, who holds them, and what comes next.
 
-    RESERVED is held for jobs of mgpu, OUTSIDE used by processes that mgpu did not start, FREE
-    what a job with --mem can still get. CC is the compute capability.
+    RESERVED is held for jobs of mgpu, USED is in use by whomever, FREE is what a job with --mem
+    can still get. UTIL is the part of the last moments in which anything ran.
+
+    STATE is available; cleaning (its last job is not gone yet); dirty (something of it stays);
+    drained or restricted (by an administrator); fault (of the hardware); or no answer.
     """
+    from mgpu.cli import watch
+
     with connect(socket, config) as client:
-        machine = client.request("info").body
+
+        def draw(width: int) -> list[str]:
+            return _lines(client.request("info").body, width, **how)
+
+        if seconds is None:
+            watch.show(draw)
+        else:
+            watch.watch(draw, seconds)
+
+
+def _lines(machine: dict[str, Any], width: int, *, as_json: bool, topology: bool) -> list[str]:
     if as_json:
-        _write_json(machine)
-    elif topology:
-        emit("\n".join(_topology(machine)))
-    else:
-        emit("\n".join([*_table(machine["gpus"]), *_notes(machine)]))
+        import json
+
+        return [json.dumps(machine, indent=1)]
+    if topology:
+        return _topology(machine)
+    from mgpu.cli.info_screen import screen
+
+    return screen(machine, _user, width)
 
 
-def _table(gpus: list[dict[str, Any]]) -> list[str]:
-    lines = [_HEADER, *map(_cells, gpus)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [_line(line, widths) for line in lines]
+def _user(uid: int) -> str:
+    import pwd
 
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    padded = [
-        cell.rjust(width) if name in _RIGHT else cell.ljust(width)
-        for cell, width, name in zip(cells, widths, _HEADER, strict=True)
-    ]
-    return "  ".join(padded).rstrip()
-
-
-def _cells(gpu: dict[str, Any]) -> tuple[str, ...]:
-    sizes = (format_memory(gpu[key]) for key in ("total", "reserved", "outside", "free"))
-    holders = "; ".join(map(_holder, gpu["jobs"]))
-    note = "" if gpu["available"] else f"not available: {gpu['note']}"
-    jobs = "; ".join(filter(None, (visible(note), holders)))
-    return (_name(gpu), visible(gpu["name"]), gpu.get("capability") or "-", *sizes, jobs or "-")
-
-
-def _name(gpu: dict[str, Any]) -> str:
-    return f"gpu{gpu['index']}"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _topology(machine: dict[str, Any]) -> list[str]:
@@ -70,7 +77,7 @@ def _topology(machine: dict[str, Any]) -> list[str]:
     matrix = machine.get("topology")
     if not matrix:
         return ["It is not known how the GPUs reach each other."]
-    names = [_name(gpu) for gpu in machine["gpus"]]
+    names = [f"gpu{gpu['index']}" for gpu in machine["gpus"]]
     width = max(len(word) for word in (*names, *_LINKS))
     rows = [("", *names)]
     rows += [
@@ -80,40 +87,6 @@ def _topology(machine: dict[str, Any]) -> list[str]:
     lines = ["  ".join(cell.ljust(width) for cell in row).rstrip() for row in rows]
     used = {word for row in matrix for word in row}
     return [*lines, *(f"{word}: {text}" for word, text in _LINKS.items() if word in used)]
-
-
-def _holder(row: list[Any]) -> str:
-    job, user, gpu_mem, elapsed, state = row
-    share = "alone" if gpu_mem is None else format_memory(gpu_mem)
-    ending = " ending" if state == "COMPLETING" else ""
-    return f"{job} {visible(user)} {share} {format_duration(elapsed or 0)}{ending}"
-
-
-def _notes(machine: dict[str, Any]) -> list[str]:
-    notes = [f"{machine['running']} running, {machine['pending']} waiting"]
-    notes += _host(machine.get("host") or {})
-    if not machine["gpus"]:
-        notes.append("No GPU was found: only jobs with --gpus 0 can run.")
-    if machine["backend"] == "simulated":
-        notes.append("These GPUs are simulated: jobs get the variables, and no real GPU.")
-    return notes
-
-
-def _host(host: dict[str, int]) -> list[str]:
-    """What jobs that named any have of the machine itself."""
-    parts = []
-    if host.get("cpus_reserved"):
-        parts.append(f"{host['cpus_reserved']} of {host['cpus']} CPUs")
-    if host.get("memory_reserved"):
-        sizes = [format_memory(host[key]) for key in ("memory_reserved", "memory")]
-        parts.append(f"{sizes[0]} of {sizes[1]} host memory")
-    return [f"reserved for jobs: {', '.join(parts)}"] if parts else []
-
-
-def _write_json(machine: dict[str, Any]) -> None:
-    import json
-
-    emit(json.dumps(machine, indent=1))
 
 
 def main() -> NoReturn:

@@ -106,7 +106,7 @@ class GpuView:
     that a MIG instance is a part of.
 
     ``outsiders`` are the processes that belong to no job on it: ``pid``, ``uid``, ``memory``,
-    ``since`` (Unix time), ``job`` (0, or one that has other GPUs or is over), ``ignored``.
+    ``since`` (Unix time), ``job`` (0, or one that has other GPUs or is ``over``), ``ignored``.
     ``reservations`` are (id, seconds until it begins, seconds until it ends).
     """
 

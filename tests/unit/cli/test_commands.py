@@ -13,6 +13,7 @@ import pytest
 from mgpu.cli import base, columns
 from mgpu.cli.cancel import cancel
 from mgpu.cli.ctl import ctl
+from mgpu.cli.ctl_gpu import drain, gpu, resume, set_gpus, show_gpus
 from mgpu.cli.ctl_quota import quota
 from mgpu.cli.ctl_reserve import reserve
 from mgpu.cli.info import info
@@ -26,6 +27,9 @@ from tests.unit.cli.conftest import Run, job, listing
 Capture = pytest.CaptureFixture[str]
 ALL = {"srun": srun, "queue": queue, "cancel": cancel, "info": info, "group": group, "ctl": ctl}
 ALL |= {f"ctl_reserve_{word}": command for word, command in reserve.commands.items()}
+ALL |= {f"ctl_gpu_{word}": command for word, command in gpu.commands.items()}
+ALL |= {"ctl_drain": drain, "ctl_resume": resume}
+ALL |= {"ctl_set_gpus": set_gpus, "ctl_show_gpus": show_gpus}
 ALL |= {f"ctl_quota_{word}": command for word, command in quota.commands.items()}
 
 
@@ -58,62 +62,6 @@ def test_cancel_as_administrator(
     with FakeServer(tmp_path / name, lambda _: [done]) as server:
         assert base.status_of(cancel, [*args, "3"]) == 0
     assert server.requests == [{"op": "cancel", "jobs": [3]}]
-
-
-GPU = {"index": 0, "uuid": "GPU-1", "name": "NVIDIA A100", "total": 40960, "outside": 0}
-GPU |= {"reserved": 0, "free": 40960, "available": True, "note": "", "jobs": []}
-GPU |= {"capability": "8.0"}
-MACHINE = {
-    "backend": "simulated",
-    "version": "0.1.0",
-    "gpus": [
-        GPU,
-        GPU
-        | {
-            "index": 1,
-            "name": "evil\x1b[2J",
-            "reserved": 8000,
-            "outside": 1024,
-            "free": 31936,
-            "jobs": [[7, "alice", 8000, 3723.5, "RUNNING"], [8, "bob", None, 5, "COMPLETING"]],
-        },
-        GPU
-        | {"index": 10, "free": 0, "available": False, "note": "lost (Xid 79)", "capability": ""},
-    ],
-    "topology": [
-        ["SELF", "NVLINK", "SYSTEM"],
-        ["NVLINK", "SELF", "SYSTEM"],
-        ["SYSTEM", "SYSTEM", "SELF"],
-    ],
-    "host": {"cpus": 64, "cpus_reserved": 8, "memory": 515000, "memory_reserved": 0},
-    "pending": 4,
-    "running": 2,
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "args"), [("table", []), ("json", ["--json"]), ("topology", ["--topology"])]
-)
-def test_info(
-    name: str, args: list[str], run: Run, server: FakeServer, golden: Golden, capsys: Capture
-) -> None:
-    server.answer = lambda _: [{"ok": MACHINE}]
-    assert run(info, *args) == 0
-    golden.check(f"cli/info_{name}.txt", capsys.readouterr().out)
-
-
-def test_info_without_gpus(run: Run, server: FakeServer, golden: Golden, capsys: Capture) -> None:
-    server.answer = lambda _: [{"ok": MACHINE | {"gpus": [], "backend": "nvml"}}]
-    assert run(info) == 0
-    golden.check("cli/info_none.txt", capsys.readouterr().out)
-
-
-def test_a_topology_that_is_not_known_is_said_to_be(
-    run: Run, server: FakeServer, capsys: Capture
-) -> None:
-    server.answer = lambda _: [{"ok": MACHINE | {"topology": []}}]
-    assert run(info, "--topology") == 0
-    assert capsys.readouterr().out == "It is not known how the GPUs reach each other.\n"
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -98,19 +98,23 @@ def test_readings_and_the_driver_are_told_with_their_age() -> None:
 
 def test_processes_that_are_not_of_its_jobs_are_told() -> None:
     desk = a_desk()
+    desk.submit(a_spec(0))
+    desk.run()
     desk.apply(Recorded(desk.now, 0, Ignored(5, 77, 0)))
     processes = (
         Process(5, 300, 0, 0, 77, 1.6e9),
         Process(6, -1, -1, 0),
         Process(7, 8000, 1000, 1),
         Process(8, 40, 1000, 99),
+        Process(9, 20, 1000, 2),
     )
     see(desk, replace(a_gpu(0), processes=processes), a_gpu(1))
     told = shown(desk)["outsiders"]
     assert [tuple(one.values()) for one in told] == [
-        (5, 0, 300, 1.6e9, 0, True),
-        (6, None, None, None, 0, False),
-        (8, 1000, 40, None, 99, False),
+        (5, 0, 300, 1.6e9, 0, True, True),
+        (6, None, None, None, 0, False, True),
+        (8, 1000, 40, None, 99, False, True),
+        (9, 1000, 20, None, 2, False, False),
     ]
 
 
@@ -137,6 +141,7 @@ def test_the_state_of_a_gpu_is_one_word() -> None:
     assert [gpu["state"] for gpu in info(desk)["gpus"]] == [
         *("available", "drained", "fault", "unknown", "fault", "dirty", "cleaning", "restricted"),
     ]
+    assert [bool(gpu["free"]) for gpu in info(desk)["gpus"]] == [True, *[False] * 7]
 
 
 def test_the_first_in_line_is_told_with_what_it_gets_and_when() -> None:

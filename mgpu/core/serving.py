@@ -16,9 +16,8 @@ from mgpu.core.orders import (
 )
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
-from mgpu.model.events import Erased, Event, Noted, Recorded
+from mgpu.model.events import Erased, Event, Recorded
 from mgpu.model.gpu import Gpu, Process
-from mgpu.model.job import Running
 from mgpu.model.records import Drain, Excused, Ignored, Restriction
 from mgpu.model.time import Now
 from mgpu.model.units import quoted
@@ -27,6 +26,8 @@ Judged = tuple[list[Event], Kept]
 
 #: What lifts a restriction.
 ALL: Final = "all"
+#: A GPU with so many processes may have others, which are not listed.
+MOST_LISTED: Final = 32
 _RANGE: Final = r"(?ai)(?:gpu)?(\d{1,4})(?:-(?:gpu)?(\d{1,4}))?"
 
 
@@ -180,18 +181,18 @@ def _judge_fault(world: World, gpu: Gpu, now: Now) -> Iterator[Event]:
     if not gpu.fault or drained:
         return
     yield Recorded(now, 0, Drain(gpu.uuid, gpu.fault, 0, now.wall, fault=True))
-    told = f"gpu{gpu.index} reported {gpu.fault}: the GPU is drained"
-    for job in world.ledger.on(gpu.uuid):
-        if isinstance(job.phase, Running):
-            yield Noted(now, job.id, job.attempt, told)
 
 
 def _forget_gone(world: World, now: Now) -> Iterator[Event]:
     """Processes that have left every GPU. What is not seen now says nothing of them."""
     ignored, gpus = world.records.all(Ignored), world.inventory.gpus
-    if not ignored or not gpus or not all(gpu.available for gpu in gpus):
+    if not ignored or not gpus or not all(map(_shows_all, gpus)):
         return
     there = {(process.pid, process.ticks) for gpu in gpus for process in gpu.processes}
     for one in ignored:
         if (one.pid, one.ticks) not in there:
             yield Erased(now, 0, Ignored.__name__, one.key)
+
+
+def _shows_all(gpu: Gpu) -> bool:
+    return gpu.available and len(gpu.processes) < MOST_LISTED

@@ -72,7 +72,7 @@ class Dispatcher:
         self.rules = rules
         self._started = started
         self.waiters = Waiters()
-        self.simulate: handle_gpus.Tell = lambda _uuid, _change, _now: None
+        self.simulate: handle_gpus.Tell = lambda _index, _facts, _now: None
 
     def handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         """Answer one request of ``conn``, now or when it is done."""

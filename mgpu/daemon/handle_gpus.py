@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
     from mgpu.daemon.dispatch import Dispatcher
 
-#: Has a simulated GPU (UUID) show ``used``, ``fault`` or ``hang`` from now on.
-Tell = Callable[[str, dict[str, Any], Now], None]
+#: Has a simulated GPU (by index) be as some facts say from now on.
+Tell = Callable[[int, dict[str, Any], Now], None]
 
 
 def list_gpus(desk: Dispatcher, conn: Connection, _request: gpus.ListGpus, now: Now) -> None:
@@ -86,9 +86,8 @@ def simulate(desk: Dispatcher, conn: Connection, request: gpus.Simulate, now: No
         hint = 'only those of gpus.backend = "simulated" can be told what to do'
         raise MgpuError("Refused", text, path="gpu", hint=hint)
     uuids = serving.find(world, [request.gpu])
-    given = {"used": request.used, "fault": request.fault, "hang": request.hang}
     for uuid in uuids:
-        desk.simulate(uuid, {key: value for key, value in given.items() if value is not None}, now)
+        desk.simulate(world.gpus[uuid].index, request.facts(), now)
     desk.done(conn, names.GPU_SIMULATE, ",".join(serving.label(world, u) for u in uuids), now)
 
 
@@ -105,7 +104,7 @@ def _gpu(world: World, gpu: Gpu) -> dict[str, Any]:
         "card": gpu.card,
         "name": gpu.name,
         "available": gpu.available,
-        "cleaning": gpu.cleaning,
+        "state": gpu.state,
         "note": gpu.note,
         "allowed": world.may_use(gpu),
         "fault": gpu.fault,

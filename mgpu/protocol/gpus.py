@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from mgpu.model.units import MAX_MEMORY
 from mgpu.protocol import names
-from mgpu.protocol.fields import INT64_MAX, Fields, as_text, refuse
+from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse
 
 _WORD = 128
 _WORDS = 1024
 _REASON = 200
+_PROCESSES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,21 @@ class Unignore:
 class Simulate:
     """Let something happen to a simulated GPU; what is None stays as it is.
 
-    ``used`` is what others seem to use, in MiB; ``fault`` is empty where there is none any more.
+    ``used`` is what others seem to use, in MiB (-1: as configured), ``processes`` are those that
+    use it as (pid, MiB); ``fault`` is empty where there is none any more.
     """
 
     gpu: str
     used: int | None
+    processes: tuple[tuple[int, int], ...] | None
+    utilization: int | None
     fault: str | None
     hang: bool | None
+
+    def facts(self) -> dict[str, Any]:
+        """What changes."""
+        facts = asdict(self)
+        return {name: facts[name] for name in facts if name != "gpu" and facts[name] is not None}
 
 
 Gpus = ListGpus | ListProcesses | Drain | Resume | Restrict | Ignore | Unignore | Simulate
@@ -86,10 +96,19 @@ def _drain(fields: Fields) -> Drain:
 def _simulate(fields: Fields) -> Simulate:
     return Simulate(
         fields.text("gpu", _WORD),
-        fields.maybe_integer("used", 0, MAX_MEMORY),
+        fields.maybe_integer("used", -1, MAX_MEMORY),
+        None if fields.absent("processes") else fields.items("processes", _PROCESSES, _process),
+        fields.maybe_integer("utilization", -1, 100),
         None if fields.absent("fault") else fields.text("fault", _REASON),
         None if fields.absent("hang") else fields.boolean("hang", default=False),
     )
+
+
+def _process(value: object, path: str) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        refuse(path, "expected a pid and a number of MiB")
+    pid = as_integer(value[0], f"{path}[0]", 1, INT64_MAX)
+    return pid, as_integer(value[1], f"{path}[1]", 0, MAX_MEMORY)
 
 
 def _gpus(fields: Fields) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from mgpu.core.orders import (
     ResumeGpus,
 )
 from mgpu.core.policy import Policy
-from mgpu.core.serving import find
+from mgpu.core.serving import MOST_LISTED, find
+from mgpu.gpus.base import MAX_PROCESSES
 from mgpu.model.errors import MgpuError
 from mgpu.model.gpu import Gpu, Inventory, Process
 from mgpu.model.records import Drain, Excused, Ignored, Outsider, Record, Restriction
@@ -198,6 +199,16 @@ def test_processes_that_cannot_be_ignored(order: Order, code: str, message: str)
     desk = a_desk(occupied(Process(44, 700, 1001, 0, 9), Process(46, 1, 1001, 7, 9)))
     error = refused(desk, order)
     assert (error.code, error.path, error.message) == (code, "pid", message)
+
+
+def test_a_process_that_is_not_listed_among_many_is_not_forgotten() -> None:
+    many = [Process(100 + number, 900, 1001, 0, 9) for number in range(MOST_LISTED)]
+    desk = a_desk(occupied(Process(44, 700, 1001, 0, 9)))
+    desk.ask(IgnoreProcess(CAROL, 44))
+    look(desk, occupied(*many))
+    desk.run()
+    assert kept(desk, Ignored)
+    assert MOST_LISTED <= MAX_PROCESSES
 
 
 def test_an_ignored_process_that_is_gone_is_forgotten() -> None:

@@ -89,7 +89,8 @@ def test_every_order_is_a_line_in_the_log(rig: Rig, capfd: pytest.CaptureFixture
         ({"op": "gpu_ignore", "pid": 0}, "pid: 0 is out of range"),
         ({"op": "gpu_ignore", "pid": 9}, "pid: no GPU is used by a process 9"),
         ({"op": "gpu_simulate", "gpu": "9"}, 'gpus: there is no GPU "gpu9"'),
-        ({"op": "gpu_simulate", "gpu": "0", "used": -1}, "used: -1 is out of range"),
+        ({"op": "gpu_simulate", "gpu": "0", "processes": [[7]]}, "processes[0]: expected a pid"),
+        ({"op": "gpu_simulate", "gpu": "0", "used": -2}, "used: -2 is out of range"),
     ],
 )
 def test_orders_that_make_no_sense(rig: Rig, order: Map, message: str) -> None:

@@ -37,7 +37,7 @@ def _stored(world: World, job: Job) -> str:
 
 
 def _joined(world: World, job: Job, idle: str) -> str:
-    texts = [*_faults(world, job), usage.note(world, job), idle]
+    texts = [*_faults(world, job), *_strays(world, job), usage.note(world, job), idle]
     return "; ".join(filter(None, texts))
 
 
@@ -47,3 +47,13 @@ def _faults(world: World, job: Job) -> Iterator[str]:
         drain = world.records.get(Drain, uuid)
         if gpu is not None and drain is not None and drain.fault:
             yield f"gpu{gpu.index} reported {drain.reason}: the GPU is drained"
+
+
+def _strays(world: World, job: Job) -> Iterator[str]:
+    """The GPUs that a job uses and was not given, where such is looked for."""
+    if world.policy.isolation == "variables":
+        return
+    for gpu in world.gpus.values():
+        users = {number for number, _ in gpu.measured} | {one.job for one in gpu.processes}
+        if job.id in users and gpu.uuid not in job.gpus:
+            yield f"uses gpu{gpu.index}, which it was not given"

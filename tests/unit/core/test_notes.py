@@ -1,0 +1,52 @@
+"""What the owner of a running job is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mgpu.core.policy import Policy
+from mgpu.model.gpu import Gpu, Inventory, Process
+from mgpu.testing.builders import Desk, a_gpu, a_spec
+
+FIRST, SECOND = a_gpu(0), a_gpu(1)
+TOLD = "uses gpu1, which it was not given"
+
+
+def a_job_that_uses(second: Gpu, isolation: str = "detect") -> Desk:
+    """Job 1 has gpu0; the second GPU is seen like this."""
+    desk = Desk(24576, 24576, policy=Policy(isolation=isolation))
+    desk.submit(a_spec())
+    desk.run()
+    desk.launched(1)
+    look(desk, second)
+    return desk
+
+
+def look(desk: Desk, second: Gpu) -> None:
+    desk.world.set_inventory(Inventory("nvml", (FIRST, second)))
+    desk.run()
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        replace(SECOND, measured=((1, 3000),)),
+        replace(SECOND, processes=(Process(4001, -1, 1000, 1, 77),)),
+    ],
+    ids=["with its memory", "without"],
+)
+@pytest.mark.parametrize(
+    ("isolation", "note"), [("detect", TOLD), ("enforce", TOLD), ("variables", "")]
+)
+def test_a_job_that_uses_another_gpu_is_found_out(second: Gpu, isolation: str, note: str) -> None:
+    desk = a_job_that_uses(second, isolation)
+    assert desk.job(1).note == note
+    look(desk, SECOND)
+    assert desk.job(1).note == ""
+
+
+def test_processes_of_others_are_none_of_its() -> None:
+    desk = a_job_that_uses(replace(SECOND, processes=(Process(9, 500, 1000, 0, 77),)))
+    assert desk.job(1).note == ""

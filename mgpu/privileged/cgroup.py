@@ -78,9 +78,10 @@ class Groups:
     def lock(self) -> int | None:
         """Take the folder for as long as the descriptor is open; None if another daemon has it.
 
-        It is a descriptor of its own: supervisors keep ``fd``, and would keep a lock on it.
+        The lock is on a file that root alone can open: the folder itself, anybody could lock. And
+        supervisors keep ``fd``, so they would keep a lock on it.
         """
-        fd = os.open(self.path, _FOLDER)
+        fd = os.open(_KILL, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self.fd)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

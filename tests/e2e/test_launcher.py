@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib import processes
+from tests.lib import cgroups, processes
 from tests.lib.fake_scheduler import FakeScheduler
-from tests.lib.users import User, find, run_as
+from tests.lib.users import User, as_user, find, run_as
 from tests.lib.waiting import eventually, never
 
 
@@ -30,6 +30,21 @@ def idle(users: object) -> Iterator[FakeScheduler]:
     found = FakeScheduler()
     yield found
     found.close()
+
+
+#: Locks each of the paths that it can open, and says which.
+LOCKS = """
+import fcntl, os, sys
+held = []
+for path in sys.argv[1:]:
+    try:
+        fcntl.flock(os.open(path, os.O_RDONLY | os.O_NONBLOCK), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        continue
+    held.append(path)
+print(*held, flush=True)
+sys.stdin.read()
+"""
 
 
 def refused(scheduler: FakeScheduler, timeout: float = 5.0) -> str:
@@ -126,6 +141,25 @@ def test_a_second_daemon_is_refused(scheduler: FakeScheduler) -> None:
             second.close()
     scheduler.say({"op": "account", "uid": 4242})
     assert "no account" in scheduler.hear("account")["problem"]
+
+
+def test_no_lock_of_a_user_keeps_it_from_starting(idle: FakeScheduler, alice: User) -> None:
+    """Whatever a user can open of its folders has been locked by one."""
+    root = cgroups.v2_root()
+    assert root is not None
+    group = root / idle.name
+    group.mkdir(mode=0o755)  # as systemd makes one
+    idle.launch()
+    idle.stop()
+    folders = [idle.runtime, idle.runtime / "scripts", idle.state, group]
+    paths = [str(path) for folder in folders for path in (folder, *folder.iterdir())]
+    program = as_user(alice, ["/usr/bin/python3", "-I", "-c", LOCKS, *paths])
+    with subprocess.Popen(
+        program, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as locks:
+        assert locks.stdout is not None
+        assert {str(group), str(idle.runtime)} <= set(locks.stdout.readline().split())
+        idle.launch()
 
 
 def test_supervisors_hold_no_lock(scheduler: FakeScheduler, alice: User) -> None:

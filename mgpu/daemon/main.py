@@ -97,6 +97,9 @@ class Scheduler:
             clock.now,
         )
         self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
+        self._dispatcher.simulate = self._monitor.tell
+        self._dispatcher.repaired = self._monitor.forgive
+        self._acted: list[Effect] = []
 
     def run(self) -> None:
         """Serve until stopped. What is stored stays; what runs goes on."""
@@ -164,8 +167,11 @@ class Scheduler:
 
     def _act(self, effects: list[Effect], now: Now) -> None:
         self._actor.act(self._engine.world, effects, now)
-        if any(not isinstance(effect, KillProcess) for effect in effects):
-            self._monitor.look(now)  # these are asked for at each look: no reason for another one
+        # What is asked for at each look, or again and again in vain, is no reason for another one.
+        telling = [effect for effect in effects if not isinstance(effect, KillProcess)]
+        if telling and telling != self._acted:
+            self._monitor.look(now)
+        self._acted = telling
 
     def _leaders(self) -> dict[int, int]:
         """The first process of each running job, for the monitor."""

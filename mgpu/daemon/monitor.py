@@ -46,6 +46,7 @@ class Watch:
         self._restart_at: float | None = None
         self._news_at: float | None = None
         self._crash: Call | None = None
+        self._told: dict[int, int] = {}
 
     def start(self, now: Now) -> None:
         """Open the monitor that is configured."""
@@ -54,12 +55,14 @@ class Watch:
         self._fd = self._monitor.fileno()
         if self._fd is not None:
             self._loop.watch(self._fd, lambda _mask, at: self._hear(at))
+        self._told = {}
         self._hear(now)
 
     def look(self, now: Now) -> None:
-        """Jobs have started or ended: ask for news now. They come in a later turn."""
+        """Something was done about jobs: ask for news now. They come in a later turn."""
         if self._monitor is not None:
-            self._monitor.request(now, self._leaders())
+            self._told = self._leaders()
+            self._monitor.request(now, self._told)
             if self._fd is None:
                 self._news_at = now.boot
 
@@ -91,15 +94,22 @@ class Watch:
         """Boot times at which :meth:`expire` has something to do."""
         yield self._restart_at
         yield self._news_at
-        yield self._monitor.deadline() if self._monitor is not None else None
+        if self._monitor is not None:
+            yield self._monitor.deadline()
+            yield None if self._told == self._leaders() else 0.0
 
     def expire(self, now: Now) -> None:
-        """Replace a monitor that hangs or has died; meanwhile no GPU is given out."""
+        """Replace a monitor that hangs or has died; meanwhile no GPU is given out.
+
+        One that does not know of a job that runs, or knows of one that does not, is told.
+        """
         if self._restart_at is not None and now.boot >= self._restart_at:
             self.start(now)
         if self._news_at is not None and now.boot >= self._news_at:
             self._news_at = None
             self._hear(now)
+        if self._told != self._leaders():
+            self.look(now)
         if self._monitor is not None and self._monitor.expired(now):
             monitor = self._monitor
             self.stop()

@@ -196,7 +196,7 @@ def test_what_is_kept_for_jobs_is_closed(daemon: Daemon, alice: User, bob: User)
     scripts = daemon.runtime / "scripts"
     assert modes(scripts) == {
         ".": ("root", 0o711),
-        f"{job}.1": (alice.name, 0o600),
+        f"{job}.1": ("root", 0o640),  # of the group no rights: they are those of its access list
     }
     for path in (daemon.state, scripts / f"{job}.1"):
         assert run_as(bob, ["cat", str(path)]).returncode == 1

@@ -241,11 +241,52 @@ def test_scripts(
     eventually(lambda: os.listdir(folder), until=lambda left: left == [])
 
 
-def test_a_script_is_the_users_alone(scheduler: FakeScheduler, alice: User, place: Path) -> None:
-    log = place / "log"
-    payload = {"script": b'#!/bin/sh\nstat -c "%u %a" "$0"\n', "output": os.fsencode(log)}
-    assert scheduler.start(1, alice, payload=payload).end()["code"] == 0
-    assert log.read_text().splitlines()[1] == f"{alice.uid} 600"
+#: All that could make more of its own script than something to read; then it reads it.
+SCRIPT = b"""#!/bin/bash
+echo more >> "$0"; truncate -s 0 "$0"; chmod 700 "$0"; chown "$(id -u)" "$0"
+rm -f "$0"; mv "$0" "$0.old"; echo new > "$0.new"; ln "$0" "$0.link"
+cat "$0"
+exec sleep 600
+"""
+
+
+def test_a_script_is_its_users_to_read(
+    scheduler: FakeScheduler, alice: User, bob: User, place: Path
+) -> None:
+    """It is nobody's to change, and nothing to anybody else, not even to who shares the group."""
+    log, copy = place / "log", scheduler.runtime / "scripts/1.1"
+    run = scheduler.start(1, alice, payload={"script": SCRIPT, "output": os.fsencode(log)})
+    eventually(lambda: log.exists() and log.read_bytes().endswith(SCRIPT), what="it has been read")
+    assert (copy.stat().st_uid, copy.read_bytes()) == (0, SCRIPT)
+    assert os.listdir(copy.parent) == ["1.1"]
+    for writes in (False, True):
+        assert not opens(bob.uid, alice.gid, copy, writes=writes)
+    assert opens(alice.uid, bob.gid, copy)
+    assert not opens(alice.uid, alice.gid, copy, writes=True)
+    run.stop()
+    run.end()
+
+
+def opens(uid: int, gid: int, path: Path, *, writes: bool = False) -> bool:
+    """Whether the kernel lets these ids open the file."""
+    ids = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--"]
+    program = f": {'>>' if writes else '<'} {path}"
+    return subprocess.run([*ids, "sh", "-c", program], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def test_a_script_without_access_control_lists(users: object, alice: User) -> None:
+    """A ramfs has none: the start is refused, with what to do."""
+    scheduler = FakeScheduler()
+    subprocess.run(["mount", "-t", "ramfs", "ramfs", scheduler.runtime], check=True)
+    scheduler.runtime.chmod(0o755)
+    try:
+        scheduler.launch()
+        refused = scheduler.start(1, alice, payload={"script": b"true"}).refusal()
+    finally:
+        scheduler.close()
+        subprocess.run(["umount", "-l", scheduler.runtime], check=True)
+    assert (refused["stage"], refused["errno"]) == ("prepare", errno.ENOTSUP)
+    assert "paths.runtime_dir" in refused["detail"]
 
 
 def test_a_script_against_the_promise(scheduler: FakeScheduler, alice: User) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from mgpu.core.order import band
 from mgpu.core.outlook import Ask, Outlook, Reservation
 from mgpu.core.placement import Host, Need, Room, choose, fits, need_of, would_fit
 from mgpu.core.policy import Policy, effective_limit
@@ -32,22 +33,26 @@ def waits_for_jobs(rooms: list[Room], need: Need) -> bool:
     return sum(would_fit(room, need) for room in rooms) >= need.gpus
 
 
-def holdings(world: World, now: Now) -> list[Holding]:
-    """The jobs that hold GPUs, or CPUs and memory of the machine."""
-    placed = world.placed.values()
+def holdings(world: World, now: Now, waiting: Job) -> list[Holding]:
+    """The jobs that hold GPUs, or CPUs and memory of the machine, as one that waits sees them.
+
+    What they were granted beyond their limits is taken back for it, unless they outrank it.
+    """
+    placed, rank = world.placed.values(), band(world, waiting)
     held = [job for job in placed if job.gpus or job.spec.cpus or job.spec.host_mem]
-    return [holding(job, world.policy, now) for job in held]
+    return [holding(job, world.policy, now, extended=band(world, job) > rank) for job in held]
 
 
-def holding(job: Job, policy: Policy, now: Now) -> Holding:
-    """What one job holds, and until when at the latest."""
+def holding(job: Job, policy: Policy, now: Now, *, extended: bool = True) -> Holding:
+    """What one job holds, and until when at the latest; ``extended``: with its extension."""
     phase = job.phase
     limit = effective_limit(job.spec, policy)
     begun = now.boot
     end = now.boot  # one that is being stopped, or is past its limit, can end at any moment
     if isinstance(phase, Starting | Running):
         begun = (phase.decided if isinstance(phase, Starting) else phase.started).boot
-        end = max(now.boot, begun + limit + job.extension) if limit else math.inf
+        limit += job.extension if limit and extended else 0
+        end = max(now.boot, begun + limit) if limit else math.inf
     return Holding(end, begun, job.id, need_of(job.spec), job.gpus)
 
 

@@ -266,7 +266,7 @@ class _Pass:
         if not waits_for_jobs(self.outlook.rooms, ask.need):
             return
         self._tried = True
-        held = [*holdings(self.world, self.now), *self._fresh]
+        held = [*holdings(self.world, self.now, job), *self._fresh]
         found = reserve(job, ask, self.outlook, held)
         if found is None or found.at > self.now.boot:
             gone = preemption.choose(self.world, self.now, job, ask, self.outlook)

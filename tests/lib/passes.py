@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from mgpu.core.foresight import waits_for_jobs
+from mgpu.core.order import band
 from mgpu.core.placement import need_of
 from mgpu.core.reservations import latest_end
 from mgpu.core.schedule import Plan, ask_of, bar_of_owner, find_gpus
@@ -45,11 +47,17 @@ def is_barred(world: World, now: Now, job: Job) -> bool:
 
 def _fits_at(world: World, now: Now, job: Job, boot: float) -> bool:
     """Whether what will be over by then leaves enough for a job."""
-    placed = world.placed.values()
-    staying = [one for one in placed if latest_end(one, world.policy, now) > boot]
+    placed, policy = world.placed.values(), world.policy
+    seen = [one if outranks(world, one, job) else replace(one, extension=0) for one in placed]
+    staying = [one for one in seen if latest_end(one, policy, now) > boot]
     open_to = [uuid for uuid in world.gpus if _takes(world, uuid, job, staying)]
     cpus = sum(one.spec.cpus for one in staying) + job.spec.cpus
-    return len(open_to) >= job.spec.gpus and cpus <= (world.policy.cpus or math.inf)
+    return len(open_to) >= job.spec.gpus and cpus <= (policy.cpus or math.inf)
+
+
+def outranks(world: World, one: Job, other: Job) -> bool:
+    """Whether the first may go on beyond its limit though the other waits."""
+    return band(world, one) > band(world, other)
 
 
 def _takes(world: World, uuid: str, job: Job, staying: list[Job]) -> bool:
@@ -91,10 +99,18 @@ def kept(known: Promise | None, world: World, now: Now, plan: Plan, judge: Judge
 
 
 def _holds(known: Promise, world: World, now: Now, judge: Judge) -> bool:
-    """Whether it is about a job that still stands where it stood, for what it stood for."""
+    """Whether it is about a job that still stands where it stood, for what it stood for.
+
+    Jobs of a higher priority may go on beyond their limits, whoever waits.
+    """
     job, queue = world.jobs.get(known.job), world.queue
     if job is None or not isinstance(job.phase, Pending) or is_barred(world, now, job):
         return False
     apart = job.id in queue.parked or job in queue.later or job in queue.delayed
     passed = any(its < known.place for _, _, its in judge.started)
-    return not (apart or passed) and (job.tasks, place(world, job)) == (known.tasks, known.place)
+    extended = [one for one in world.placed.values() if one.extension]
+    outranked = any(outranks(world, one, job) for one in extended)
+    return not (apart or passed or outranked) and (job.tasks, place(world, job)) == (
+        known.tasks,
+        known.place,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from mgpu.core.extension import LEAD, SLICE, extensions, next_change
 from mgpu.core.policy import Policy, QosClass
 from mgpu.core.requests import Cancel
-from mgpu.core.schedule import next_deadline, schedule
+from mgpu.core.schedule import next_deadline, outlook, schedule
 from mgpu.model import states
 from mgpu.model.events import Preempted
 from mgpu.model.job import JobSpec, Stopping
@@ -244,6 +244,19 @@ def test_it_goes_on_when_only_those_wait_who_rank_lower() -> None:
     desk.submit(a_spec(), priority=-1)
     desk.wait(600 - LEAD)
     assert extended(desk) == [SLICE]
+
+
+def test_it_does_not_put_off_who_waits_for_more_than_its_gpus() -> None:
+    desk = a_desk(1000, 1000, policy=SLICED)
+    running(desk, a_spec())
+    desk.wait(100)
+    running(desk, a_spec())
+    desk.submit(a_spec(2))
+    desk.wait(500 - LEAD)
+    assert extended(desk) == [SLICE]
+    held = outlook(desk.world, desk.now).reservation
+    assert held is not None
+    assert held.at == desk.now.boot + LEAD + 100
 
 
 def test_its_own_limit_stays() -> None:

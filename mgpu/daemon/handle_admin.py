@@ -15,6 +15,7 @@ from mgpu.daemon.engine import Ask
 from mgpu.model.errors import MgpuError
 from mgpu.model.records import Quota, Reservation
 from mgpu.model.time import Now
+from mgpu.model.units import format_duration
 from mgpu.protocol import names, orders
 from mgpu.system import cron
 
@@ -114,6 +115,9 @@ def _order(world: World, request: orders.Reserve, uid: int, zone: str, now: Now)
         duration = int(request.end - (now.wall if start is None else start))
         if duration < 1:
             raise MgpuError("BadRequest", "it would end before it begins", path="end")
+        if duration > orders.LONGEST:
+            most = format_duration(orders.LONGEST)
+            raise MgpuError("BadRequest", f"it would last longer than {most}", path="end")
     _check_cron(request.cron, zone)
     return core.Reserve(
         uid,

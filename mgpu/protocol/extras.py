@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from mgpu.model.sweep import Axis, Sweep
 from mgpu.model.units import MAX_MEMORY
-from mgpu.protocol.fields import Fields, as_integer, as_text, refuse
+from mgpu.protocol.fields import LATEST, Fields, as_integer, as_text, refuse
 
 _NAME = 64
 _TEXT = 4096
 _GPUS = 1024
-_LATEST = 2**40
 _CPUS = 1 << 16
 _RETRIES = 1000
 _TASKS = 100_000
@@ -61,8 +60,8 @@ def parse_extras(fields: Fields) -> Extras:
         min_capability=_capability(fields),
         cpus=fields.integer("cpus", 0, _CPUS, default=0),
         host_mem=fields.integer("host_mem", 0, MAX_MEMORY, default=0),
-        begin=float(fields.integer("begin", 0, _LATEST, default=0)),
-        deadline=fields.maybe_integer("deadline", 0, _LATEST),
+        begin=float(fields.integer("begin", 0, LATEST, default=0)),
+        deadline=fields.maybe_integer("deadline", 0, LATEST),
         hold=fields.boolean("hold", default=False),
         dependency=fields.text("dependency", _TEXT, default=""),
         kill_on_invalid_dep=fields.boolean("kill_on_invalid_dep", default=True),

@@ -19,6 +19,9 @@ _MISSING: Final = object()
 _SHOWN = 40
 _NAME = 4200
 INT64_MAX = (1 << 63) - 1
+#: The last Unix time that a request may name: a calendar ends with the year 9999, and a repeated
+#: reservation is looked up some years ahead.
+LATEST: Final = 2**37
 
 
 class Fields:

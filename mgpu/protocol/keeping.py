@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
-from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, refuse
+from mgpu.protocol.fields import INT64_MAX, LATEST, Fields, as_integer, refuse
 
 MOST = 5000
-_LATEST = 2**40
 HOW = ("pause", "resume", "remove")
 
 
@@ -50,7 +49,7 @@ def parse_hold(fields: Fields) -> Hold:
 
 def parse_release(fields: Fields) -> Release:
     """A release."""
-    return Release(_names(fields), float(fields.integer("begin", 0, _LATEST, default=0)))
+    return Release(_names(fields), float(fields.integer("begin", 0, LATEST, default=0)))
 
 
 def parse_crons(_fields: Fields) -> Crons:

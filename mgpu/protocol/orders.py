@@ -8,14 +8,13 @@ from typing import Final
 
 from mgpu.model.units import MAX_MEMORY, MAX_SECONDS, quoted
 from mgpu.protocol import names
-from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse
+from mgpu.protocol.fields import INT64_MAX, LATEST, Fields, as_integer, as_text, refuse
 
 _NAME = 64
 _NAMES = 100
 _GPUS = 1024
-_LATEST = 2**40
 _CRON = 256
-_LONGEST = 366 * 86400
+LONGEST: Final = 366 * 86400
 _SHORTEST_PERIOD = 3600
 _SUBJECT: Final = r"(user|group):[^\s:]{1,64}|project:.{1,64}|default:(user|project)"
 
@@ -95,9 +94,9 @@ def parse_reserve(fields: Fields) -> Reserve:
     request = Reserve(
         key=fields.text("key", names.MAX_KEY),
         name=fields.text("name", _NAME, default=""),
-        start=fields.maybe_integer("start", 0, _LATEST),
-        end=fields.maybe_integer("end", 0, _LATEST),
-        duration=fields.maybe_integer("duration", 1, _LONGEST),
+        start=fields.maybe_integer("start", 0, LATEST),
+        end=fields.maybe_integer("end", 0, LATEST),
+        duration=fields.maybe_integer("duration", 1, LONGEST),
         count=fields.integer("count", 0, _GPUS, default=0),
         gpus=fields.items("gpus", _GPUS, lambda item, path: as_integer(item, path, 0, _GPUS)),
         users=_names(fields, "for_users"),
@@ -121,7 +120,7 @@ def parse_quota_set(fields: Fields) -> QuotaSet:
     found = {name: fields.maybe_integer(name, 0, most) for name, most in BOUNDS.items()}
     bounds = {name: value for name, value in found.items() if value is not None}
     lift = fields.items("lift", len(BOUNDS), _bound)
-    period = fields.maybe_integer("period", _SHORTEST_PERIOD, _LONGEST)
+    period = fields.maybe_integer("period", _SHORTEST_PERIOD, LONGEST)
     return QuotaSet(_subject(fields), bounds, lift, period)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from mgpu.model.records import Quota, Reservation
 from mgpu.protocol import names
+from mgpu.protocol.fields import LATEST
 from mgpu.system.log import log
 from tests.unit.daemon.outside import Map
 from tests.unit.daemon.rig import ALICE, BOB, Client, Rig, a_submit
@@ -260,3 +261,19 @@ def test_over_the_queue_s_bound_a_submission_is_refused(rig: Rig) -> None:
         "group lab: 0 of at most 1 queued jobs wait; 2 more are too many",
     )
     assert "ok" in rig.client(BOB).one(a_submit("b", count=2))
+
+
+def test_dates_are_those_of_a_calendar(rig: Rig) -> None:
+    admin = rig.client(0, admin=True)
+    for start in (LATEST, 1_700_000_000):
+        order = a_reservation(f"k{start}", start=start, cron="0 0 29 2 *", for_users=["ada"])
+        assert "ok" in admin.one(order), start
+    error = admin.one(a_reservation("late", start=LATEST + 1))["error"]
+    assert (error["code"], error["path"]) == ("BadRequest", "start")
+    assert "ok" in admin.one({"op": "reservations"})
+
+
+def test_a_reservation_with_an_end_is_not_longer_than_others(rig: Rig) -> None:
+    order = {"op": "reserve", "key": "k", "count": 1, "end": 1_700_000_000 + 367 * DAY}
+    error = rig.client(0, admin=True).one(order)["error"]
+    assert (error["code"], error["path"]) == ("BadRequest", "end")

@@ -11,8 +11,12 @@ from mgpu.model.units import quoted
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _WORDS = "s|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?"
 _RELATIVE = rf"(?a)now(?:\+(\d{{1,9}})({_WORDS})?)?"
-_DAY = r"(?a)(?:(\d{4})-(\d\d)-(\d\d)|(today|tomorrow))?"
-_CLOCK = r"(?:(\d{1,2}):(\d\d)(?::(\d\d))?)?"
+_DAY = (
+    r"(?a)(?:(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"|(?P<m>\d\d)(?P<slash>/?)(?P<d>\d\d)(?P=slash)(?P<y>\d\d)|(?P<word>today|tomorrow))?"
+)
+_NAMED = {"midnight": 0, "noon": 12, "fika": 15, "teatime": 16}
+_CLOCK = rf"(?P<clock>\d{{1,2}}:\d\d(?::\d\d)?(?: ?[ap]m)?|\d{{1,2}} ?[ap]m|{'|'.join(_NAMED)})?"
 
 
 def zone_named(name: str) -> ZoneInfo | None:
@@ -26,8 +30,9 @@ def zone_named(name: str) -> ZoneInfo | None:
 def moment(text: str, zone: ZoneInfo | None, now: float) -> int:
     """The Unix time of ``now``, ``now+2h``, ``16:00``, ``tomorrow 9:00`` or ``2026-12-24T18:00``.
 
-    A number after ``now+`` is in seconds when bare; a time of day alone is the next one to come,
-    a day alone its midnight. Raises ValueError for anything else.
+    These and the others of sbatch: ``4pm``, ``noon``, ``midnight``, ``12/24/26``. A number after
+    ``now+`` is in seconds when bare; a time of day alone is the next one to come, a day alone its
+    midnight. Raises ValueError for anything else.
     """
     plain = text.strip().lower()
     relative = re.fullmatch(_RELATIVE, plain)
@@ -36,14 +41,13 @@ def moment(text: str, zone: ZoneInfo | None, now: float) -> int:
     parts = re.fullmatch(rf"{_DAY}[t ]?{_CLOCK}", plain)
     if parts is None or not plain:
         raise ValueError(_unclear(text))
-    clock = [int(part or 0) for part in parts.groups()[4:]]
     today = datetime.fromtimestamp(now, zone).date()
     try:
-        at = _at(_day(parts, today), clock, zone)
+        day, clock = _day(parts, today), _clock(parts["clock"] or "midnight")
+        at = _at(day or today, clock, zone)
     except ValueError:
         raise ValueError(_unclear(text)) from None
-    bare = parts[1] is None and parts[4] is None
-    return at if not bare or at > now else _at(today + timedelta(days=1), clock, zone)
+    return at if day or at > now else _at(today + timedelta(days=1), clock, zone)
 
 
 def written(wall: float, zone: ZoneInfo | None) -> str:
@@ -51,17 +55,32 @@ def written(wall: float, zone: ZoneInfo | None) -> str:
     return datetime.fromtimestamp(wall, zone).strftime("%Y-%m-%d %H:%M")
 
 
-def _day(parts: re.Match[str], today: date) -> date:
-    if parts[1] is not None:
-        return date(int(parts[1]), int(parts[2]), int(parts[3]))
-    return today + timedelta(days=parts[4] == "tomorrow")
+def _day(parts: re.Match[str], today: date) -> date | None:
+    """The day that is named, if one is."""
+    if parts["year"] is not None:
+        return date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
+    if parts["m"] is not None:
+        return date(2000 + int(parts["y"]), int(parts["m"]), int(parts["d"]))
+    return today + timedelta(days=parts["word"] == "tomorrow") if parts["word"] else None
 
 
-def _at(day: date, clock: list[int], zone: ZoneInfo | None) -> int:
-    hour, minute, second = clock
-    return int(datetime.combine(day, time(hour, minute, second), tzinfo=zone).timestamp())
+def _clock(text: str) -> time:
+    """The time of day of ``16:00``, ``4pm`` or ``noon``."""
+    if text in _NAMED:
+        return time(_NAMED[text])
+    half = text[-2:] if text.endswith("m") else ""
+    hour, minute, second = [*map(int, text.removesuffix(half).split(":")), 0, 0][:3]
+    if not half:
+        return time(hour, minute, second)
+    if not 1 <= hour <= 12:
+        raise ValueError(text)
+    return time(hour % 12 + 12 * (half == "pm"), minute, second)
+
+
+def _at(day: date, clock: time, zone: ZoneInfo | None) -> int:
+    return int(datetime.combine(day, clock, tzinfo=zone).timestamp())
 
 
 def _unclear(text: str) -> str:
-    forms = "write now+2h, 16:00, tomorrow 9:00 or 2026-12-24T18:00"
+    forms = "write now+2h, 16:00, 4pm, tomorrow 9:00 or 2026-12-24T18:00"
     return f"{quoted(text)} is not a time; {forms}"

@@ -76,6 +76,14 @@ def indices(text: str) -> list[int]:
     return [int(word) for word in found]
 
 
+def filled(text: str) -> str:
+    """``text``, which is not empty: an empty word mostly is a variable that is not set."""
+    if not text.strip():
+        raise ValueError("it is empty; leave the option away where it is not meant")
+    return text
+
+
+FILLED = Parsed("text", filled)
 INDICES = Parsed("indices", indices)
 MEMORY = Parsed("size", units.parse_memory)
 DURATION = Parsed("duration", units.parse_duration)

@@ -52,8 +52,8 @@ class SubmitCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does."""
-        given = list(args)
-        rest = super().parse_args(ctx, args)
+        given = submit_priority.with_nice(args, self.params)
+        rest = super().parse_args(ctx, list(given))
         before = len(given) - len(ctx.params["command"] or ()) - 1
         ctx.meta[_AS_IS] = before >= 0 and given[before] == "--"
         return rest

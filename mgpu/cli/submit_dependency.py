@@ -6,12 +6,15 @@ from typing import Any
 
 import click
 
+from mgpu.cli.params import FILLED
+
 _MOST_RETRIES = 1000
 
 OPTIONS = (
     click.option(
         "-d",
         "--dependency",
+        type=FILLED,
         metavar="LIST",
         help="Start when these are over, as afterok:12:13,afterany:14 (all of them) or "
         "afterok:12?afterok:13 (one of them). Known are after, afterany, afterok, afternotok, "

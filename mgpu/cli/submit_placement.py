@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mgpu.cli.params import INDICES, MEMORY, Parsed
+from mgpu.cli.params import FILLED, INDICES, MEMORY, Parsed
 from mgpu.model.units import parse_capability, quoted
 
 _MOST_GPUS, _MOST_CPUS = 1024, 1 << 16
@@ -37,7 +37,8 @@ OPTIONS = (
                  help="As --gpus, in Slurm's other form."),
     click.option("--gpu-ids", type=INDICES, metavar="INDICES",
                  help="Only these GPUs, as 0,2: all of them, or --gpus of them."),
-    click.option("--gpu-type", metavar="TYPE", help="Only GPUs with this in their name, as a100."),
+    click.option("--gpu-type", type=FILLED, metavar="TYPE",
+                 help="Only GPUs with this in their name, as a100."),
     click.option("--min-gpu-memory", type=MEMORY, metavar="SIZE",
                  help="Only GPUs with at least so much memory in all."),
     click.option("--min-capability", type=Parsed("capability", parse_capability), metavar="X.Y",

@@ -6,7 +6,12 @@ from typing import Any
 
 import click
 
-OPTIONS = (click.option("-P", "--project", metavar="NAME", help="Project that it is counted for."),)
+from mgpu.cli.params import FILLED
+
+OPTIONS = (
+    click.option("-P", "--project", type=FILLED, metavar="NAME",
+                 help="Project that it is counted for."),
+)  # fmt: skip
 
 
 def extras(options: dict[str, Any]) -> dict[str, object]:

@@ -13,6 +13,7 @@ def tasks_of(extras: Extras) -> tuple[Tasks | None, int]:
     grid = extras.sweep
     if grid is not None:
         sweep.check(grid)
+        sweep.check_template(extras.name_template, grid)
     elif extras.name_template:
         raise _bad("name_template", "there are no parameters to put in; give some with --param")
     if not extras.array and grid is None:

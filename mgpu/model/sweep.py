@@ -68,5 +68,14 @@ def check(sweep: Sweep) -> None:
         raise _bad(f"{sweep.count} combinations; an array has at most {MAX_TASKS} tasks", "")
 
 
+def check_template(template: str, sweep: Sweep) -> None:
+    """Raise MgpuError where ``{word}`` in the template of a name is no parameter."""
+    for escaped, name in re.findall(r"(?a)(\{\{\w+\}\})|\{(\w+)\}", template):
+        if not escaped and name not in sweep.names:
+            known = f"known are {', '.join(sweep.names)}"
+            what = f"{{{name}}} is no parameter"
+            raise MgpuError("BadRequest", what, path="spec.name_template", hint=known)
+
+
 def _bad(what: str, hint: str) -> MgpuError:
     return MgpuError("BadRequest", what, path="spec.sweep", hint=hint)

@@ -64,6 +64,8 @@ def parse_spec(
     fields = Fields(value, path)
     payload = _payload(fields, limits)
     spec = _scheduling(fields, limits, payload)
+    if spec.gpus == 0 and (spec.gpu_mem is not None or spec.exclusive):
+        refuse(fields.at("gpus"), "asks for no GPU, and for memory of it or for it alone")
     fields.finish()
     return spec, pack(payload | {"name": spec.name, **_varied(spec.extras)})
 

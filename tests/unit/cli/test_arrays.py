@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,26 @@ def test_a_file_that_gives_no_parameters(
         file.write_text(text)
     assert run(srun, "--param-file", str(file), "--", "true") == 2
     assert problem in capsys.readouterr().err
+
+
+def test_a_file_without_an_end_is_not_read(run: Run, tmp_path: Path, capsys: Capture) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in ("/dev/zero", str(tmp_path / "fifo"), str(tmp_path)):
+        assert run(srun, "--param-file", path, "--", "true") == 2
+    assert capsys.readouterr().err.count("no regular file") == 2
+
+
+def test_a_file_that_is_too_large(run: Run, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "grid.csv"
+    file.write_text("a\n" + "1\n" * (1 << 19))
+    assert run(srun, "--param-file", str(file), "--", "true") == 2
+    assert "is larger than 1 MiB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("values", ["a\nb", "x" * 140_000])
+def test_values_that_are_no_line_of_csv(values: str, run: Run, capsys: Capture) -> None:
+    assert run(srun, "--param", f"k={values}", "--", "true") == 2
+    assert "Invalid value for '--param': \"k=" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["lr", "=1", ""])

@@ -32,6 +32,16 @@ NOW = datetime(2026, 1, 2, 15, 30, 20, tzinfo=UTC).timestamp()
         ("2026-12-24", "2026-12-24 00:00:00"),
         ("2026-12-24T18:00", "2026-12-24 18:00:00"),
         ("2026-12-24 18:00:01", "2026-12-24 18:00:01"),
+        ("4pm", "2026-01-02 16:00:00"),
+        ("12am", "2026-01-03 00:00:00"),
+        ("12:30 PM", "2026-01-03 12:30:00"),
+        ("noon", "2026-01-03 12:00:00"),
+        ("midnight", "2026-01-03 00:00:00"),
+        ("teatime", "2026-01-02 16:00:00"),
+        ("tomorrow noon", "2026-01-03 12:00:00"),
+        ("12/24/26", "2026-12-24 00:00:00"),
+        ("122426", "2026-12-24 00:00:00"),
+        ("12/24/26 6pm", "2026-12-24 18:00:00"),
     ],
 )
 def test_a_time(text: str, expected: str) -> None:
@@ -41,7 +51,10 @@ def test_a_time(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "soon", "25:00", "9", "2026-02-30", "now-1h", "now+1x", "today tomorrow", "\u0661:00"],
+    [
+        *("", "soon", "25:00", "9", "2026-02-30", "now-1h", "now+1x", "today tomorrow"),
+        *("\u0661:00", "0am", "13pm", "pm", "13/01/26", "12/2426", "noon noon", "9:5"),
+    ],
 )
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time; write now"):

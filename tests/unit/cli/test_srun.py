@@ -109,6 +109,14 @@ def test_defaults(run: Run, server: FakeServer, folder: Path) -> None:
         (["--signal", "SIGTERM@30"], "signal", [15, 30]),
         (["--signal", "12@120"], "signal", [12, 120]),
         (["--priority", "-5"], "priority", -5),
+        (["--nice"], "priority", -100),
+        (["--nice=-5"], "priority", 5),
+        (["--nice", "-5"], "priority", 5),
+        (["--nice=7"], "priority", -7),
+        (["--nice", "7", "-G", "2"], "priority", -7),
+        (["-J", "--nice"], "priority", 0),
+        (["--cron", "0 2 * * *"], "overlap", "skip"),
+        (["--cron", "0 2 * * *", "--cron-missed", "once"], "missed", "once"),
         (["--venv", "/v"], "activate", {"mode": "venv", "path": b"/v"}),
         (["--conda-env", "my env"], "activate", {"mode": "conda", "path": b"my env"}),
         (["--no-activate"], "activate", {"mode": "none", "path": b""}),
@@ -123,6 +131,12 @@ def test_options_end_at_the_command(run: Run, server: FakeServer) -> None:
     run(srun, "python", "-G", "3", "--gpus", "--", "x")
     assert spec(server)["argv"] == [b"python", b"-G", b"3", b"--gpus", b"--", b"x"]
     assert spec(server)["gpus"] == 1
+
+
+@pytest.mark.parametrize("words", [["sleep", "1"], ["nice", "--nice", "5"], ["a", "--nice"]])
+def test_nice_takes_no_word_of_the_command(words: list[str], run: Run, server: FakeServer) -> None:
+    assert run(srun, "-G", "0", "--nice", *words) == 0
+    assert (spec(server)["argv"], spec(server)["priority"]) == ([w.encode() for w in words], -100)
 
 
 @pytest.mark.parametrize("word", ["job.sh", "./job.sh"])
@@ -168,6 +182,16 @@ def test_what_cannot_be_read_is_a_command(word: str, run: Run, server: FakeServe
         (["--signal", "USR1@0", "true"], "the time is 1 to 65535 seconds"),
         (["--export", "a b", "true"], "export: 'a b' is not the name of a variable"),
         (["--config", "/none", "true"], "/none cannot be read"),
+        (["--cron", "", "true"], "Invalid value for '--cron': it is empty"),
+        (["--array", "", "true"], "it is empty; leave the option away"),
+        (["-d", " ", "true"], "it is empty"),
+        (["--gpu-type", "", "true"], "it is empty"),
+        (["--qos", "", "true"], "it is empty"),
+        (["--project", "", "true"], "it is empty"),
+        (["--cron-overlap", "skip", "true"], "--cron-overlap says nothing without --cron"),
+        (["--cron-missed", "once", "true"], "--cron-missed says nothing without --cron"),
+        (["--timezone", "UTC", "true"], "says nothing without --cron or --begin or --deadline"),
+        (["--nice=x", "true"], "'x' is not a valid integer range"),
         (["--partition", "x", "true"], "No such option"),
         (["-N", "1", "true"], "No such option"),
         (["--name", "\udcff", "true"], "not valid UTF-8"),

@@ -75,6 +75,8 @@ def test_a_sweep_shows_each_task_its_values(rig: Rig) -> None:
         ({"array": "0-4%2", "max_concurrent": 3}, "spec.max_concurrent",
          "3 and %2 say the same thing: give one of them"),
         ({"max_concurrent": 3}, "spec.max_concurrent", "only an array or a sweep has tasks"),
+        ({"sweep": GRID, "name_template": "t-{nope}-{{lr2}}"}, "spec.name_template",
+         "{nope} is no parameter"),
         ({"name_template": "{x}"}, "spec.name_template",
          "there are no parameters to put in; give some with --param"),
         ({"sweep": [*GRID, GRID[0]]}, "spec.sweep", "the parameter lr is given twice"),

@@ -148,6 +148,14 @@ def test_the_name_of_a_script() -> None:
             'spec.activate.path: "v" is not an absolute path',
         ),
         ({"activate": {"mode": "auto", "user": "x"}}, 'spec.activate: unknown field "user"'),
+        (
+            {"gpus": 0, "gpu_mem": 3072},
+            "spec.gpus: asks for no GPU, and for memory of it or for it alone",
+        ),
+        (
+            {"gpus": 0, "exclusive": True},
+            "spec.gpus: asks for no GPU, and for memory of it or for it alone",
+        ),
         ({"uid": 0}, 'spec: unknown field "uid"'),
         ({"user": "root"}, 'spec: unknown field "user"'),
         ({"user": ""}, 'spec: unknown field "user"'),

@@ -27,11 +27,13 @@ class Trace(NamedTuple):
 class Traces:
     """The jobs that are not known to have left, by GPU (UUID) and id.
 
-    ``taken`` is when the GPUs were last looked at (boot time).
+    ``taken`` is when the GPUs were last looked at (boot time). ``unseen``: a job has given GPUs
+    back of which nothing has been heard since.
     """
 
     def __init__(self) -> None:
         self.taken = 0.0
+        self.unseen = False
         self._left: dict[str, dict[int, Trace]] = {}
         self._base: dict[str, int] = {}
 
@@ -48,10 +50,11 @@ class Traces:
         """A job gives its GPUs back."""
         for uuid in job.gpus:
             self._left.setdefault(uuid, {})[job.id] = Trace(job.id, at)
+            self.unseen = True
 
     def look(self, inventory: Inventory, placed: Container[int], ledger: Ledger) -> None:
         """Compare with what is there; ``placed`` are the jobs that may be."""
-        self.taken = inventory.taken
+        self.taken, self.unseen = inventory.taken, False
         for gpu in inventory.gpus:
             if gpu.available:
                 self._look_at(gpu, placed, unused=not ledger.on(gpu.uuid))

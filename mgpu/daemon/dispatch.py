@@ -72,7 +72,8 @@ class Dispatcher:
         self.rules = rules
         self._started = started
         self.waiters = Waiters()
-        self.simulate: handle_gpus.Tell = lambda _index, _facts, _now: None
+        self.simulate: Callable[..., bool] = lambda *_, **__: False
+        self.repaired: Callable[[str, Now], None] = lambda *_: None
 
     def handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         """Answer one request of ``conn``, now or when it is done."""

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
     from mgpu.daemon.dispatch import Dispatcher
 
-#: Has a simulated GPU (by index) be as some facts say from now on.
-Tell = Callable[[int, dict[str, Any], Now], None]
-
 
 def list_gpus(desk: Dispatcher, conn: Connection, _request: gpus.ListGpus, now: Now) -> None:
     """Which GPUs are given out, and what is ordered about the others."""
@@ -59,8 +56,18 @@ def drain(desk: Dispatcher, conn: Connection, request: gpus.Drain, _now: Now) ->
 
 
 def resume(desk: Dispatcher, conn: Connection, request: gpus.Resume, _now: Now) -> None:
-    """Give drained GPUs out again."""
-    _order(desk, conn, names.GPU_RESUME, core.ResumeGpus(conn.uid, request.gpus))
+    """Give drained GPUs out again; what they reported before counts as repaired."""
+    world = desk.engine.world
+    named = set(serving.find(world, request.gpus))
+
+    def resumed(reply: dict[str, Any], now: Now) -> None:
+        for gpu in world.inventory.gpus:
+            if gpu.fault and {gpu.uuid, gpu.card} & named:
+                desk.repaired(gpu.uuid, now)
+        desk.ok(conn, reply, now)
+
+    order = core.ResumeGpus(conn.uid, request.gpus)
+    desk.change(conn, names.GPU_RESUME, Ask(order, resumed, conn.uid))
 
 
 def restrict(desk: Dispatcher, conn: Connection, request: gpus.Restrict, _now: Now) -> None:
@@ -87,7 +94,7 @@ def simulate(desk: Dispatcher, conn: Connection, request: gpus.Simulate, now: No
         raise MgpuError("Refused", text, path="gpu", hint=hint)
     uuids = serving.find(world, [request.gpu])
     for uuid in uuids:
-        desk.simulate(world.gpus[uuid].index, request.facts(), now)
+        desk.simulate(world.gpus[uuid].index, now, **request.facts())
     desk.done(conn, names.GPU_SIMULATE, ",".join(serving.label(world, u) for u in uuids), now)
 
 

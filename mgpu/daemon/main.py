@@ -168,8 +168,10 @@ class Scheduler:
     def _act(self, effects: list[Effect], now: Now) -> None:
         self._actor.act(self._engine.world, effects, now)
         # What is asked for at each look, or again and again in vain, is no reason for another one.
-        telling = [effect for effect in effects if not isinstance(effect, KillProcess)]
-        if telling and telling != self._acted:
+        telling: list[Effect] = [
+            effect for effect in effects if not isinstance(effect, KillProcess)
+        ]
+        if (telling and telling != self._acted) or self._engine.world.traces.unseen:
             self._monitor.look(now)
         self._acted = telling
 

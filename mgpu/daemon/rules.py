@@ -37,6 +37,7 @@ def policy(settings: Settings) -> Policy:
         outsiders=settings["gpus.outsiders"],
         outsider_grace=settings["gpus.outsider_grace"],
         min_uid=settings["access.min_uid"],
+        cleaning=True,
         cleaning_limit=settings["gpus.cleaning_limit"],
         cpus=settings["scheduling.cpus"] or host.cpus(),
         host_memory=settings["scheduling.host_memory"] or host.memory(),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mgpu.model.gpu import Process
-from mgpu.model.records import Drain, Restriction
+from mgpu.model.gpu import Inventory, Process
+from mgpu.model.records import Drain, Excused, Restriction
 from mgpu.protocol import names
 from mgpu.system.log import log
 from tests.unit.daemon.outside import Map
@@ -149,3 +150,83 @@ def test_everybody_sees_outsiders_and_no_command_of_theirs(rig: Rig) -> None:
         "pid": 44, "uid": 1005, "gpu": 0, "uuid": uuid, "memory": 700,
         "since": 1_600_000_000.5, "ignored": True,
     }  # fmt: skip
+
+
+# -- simulated GPUs --------------------------------------------------------------------------------
+
+
+def tell(rig: Rig, **facts: object) -> None:
+    order = {"op": "gpu_simulate", "gpu": "0"} | facts
+    assert rig.client(CAROL, admin=True).one(order) == {"ok": {"key": "gpu0"}}
+
+
+def test_a_simulated_gpu_fills_up_and_is_as_before(rig: Rig) -> None:
+    tell(rig, used=4000, processes=[[os.getpid(), 700]])
+    world = rig.scheduler._engine.world
+    gpu = next(iter(world.gpus.values()))
+    assert (gpu.used, gpu.outside) == (4700, 4700)
+    (row,) = rig.client(ALICE).one({"op": "gpu_processes"})["ok"]["processes"]
+    assert (row["pid"], row["uid"], row["memory"]) == (os.getpid(), os.getuid(), 700)
+    tell(rig, used=-1, processes=[])
+    assert next(iter(world.gpus.values())).used == 0
+
+
+def test_a_fault_that_was_repaired_drains_again_when_it_comes_back(rig: Rig) -> None:
+    for _ in range(2):
+        tell(rig, fault="Xid 48: double bit ECC error")
+        first = listed(rig)["gpus"][0]
+        assert (first["available"], first["drain"]["fault"]) == (False, True)
+        rig.client(CAROL, admin=True).one({"op": "gpu_resume", "gpus": ["0"]})
+        rig.settle()
+        first = listed(rig)["gpus"][0]
+        assert (first["available"], first["fault"]) == (True, "")
+    assert kept(rig, Excused) == []
+
+
+def test_a_simulated_gpu_hangs_until_it_is_well(rig: Rig) -> None:
+    tell(rig, hang=True)
+    rig.wait(11)
+    rig.wait(2)
+    assert [gpu["available"] for gpu in listed(rig)["gpus"]] == [False, True]
+    tell(rig, hang=False)
+    assert [gpu["available"] for gpu in listed(rig)["gpus"]] == [True, True]
+
+
+# -- after the end of a job ------------------------------------------------------------------------
+
+
+def test_a_gpu_is_given_out_again_when_it_was_looked_at_after_the_end(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (rig.submit(gpus=2) for _ in range(2))
+    rig.supervisor(first).runs()
+    world = rig.scheduler._engine.world
+    looked, seen = world.set_inventory, []
+
+    def look(inventory: Inventory) -> bool:
+        seen.append((inventory.taken, rig.active()[second].state))
+        return looked(inventory)
+
+    monkeypatch.setattr(world, "set_inventory", look)
+    rig.clock.forward(5)
+    ended = rig.clock.at.boot
+    rig.supervisor(first).ends()
+    (taken, state), *_ = seen
+    assert taken > ended
+    assert state == "PENDING"
+    assert rig.active()[second].state == "RUNNING"
+
+
+def test_a_gpu_that_its_job_has_not_left_is_dirty_until_it_has(rig: Rig) -> None:
+    first, second = (rig.submit(gpus=2) for _ in range(2))
+    rig.supervisor(first).runs()
+    tell(rig, used=3000)
+    rig.supervisor(first).ends()
+    assert listed(rig)["gpus"][0]["state"] == "cleaning"
+    rig.clock.forward(31)
+    tell(rig, used=3000)
+    row = listed(rig)["gpus"][0]
+    assert row["note"] == f"dirty: 3000 MiB in use after the end of job {first}"
+    assert rig.active()[second].state == "PENDING"
+    tell(rig, used=0)
+    assert rig.active()[second].state == "RUNNING"

@@ -11,7 +11,7 @@ import click
 
 from mgpu import __version__
 from mgpu.model.errors import MgpuError
-from mgpu.model.units import visible
+from mgpu.model.units import quoted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
@@ -142,24 +142,29 @@ def job_names(words: tuple[str, ...] | list[str], most: int = 100_000) -> list[N
         raise click.UsageError(f"{error.message}{hint}") from None
 
 
-def job_ids(words: tuple[str, ...] | list[str], most: int = 100_000) -> list[int]:
-    """The ids of ``3``, ``3,4`` and ``3-5``, in order, each once, at most ``most``."""
+def record_ids(words: tuple[str, ...] | list[str], what: str, most: int) -> list[int]:
+    """The ids of ``3``, ``3,4`` and ``3-5``, in order, each once, at most ``most``.
+
+    ``what`` they are, as ``reservation``, is for the errors.
+    """
     ids: dict[int, None] = {}
     for word in ",".join(words).split(","):
         if word:
-            ids.update(dict.fromkeys(_id_range(word, most)))
+            ids.update(dict.fromkeys(_id_range(word, what, most)))
         if len(ids) > most:
-            raise click.UsageError(f"more than {most} jobs are named")
+            raise click.UsageError(f"more than {most} {what}s are named")
+    if not ids:
+        raise click.UsageError(f"no {what} is named; write 3, 3,4 or 3-5")
     return list(ids)
 
 
-def _id_range(word: str, most: int) -> range:
+def _id_range(word: str, what: str, most: int) -> range:
     first, dash, last = word.partition("-")
     if not _is_id(first) or (dash and not _is_id(last)):
-        raise click.UsageError(f"{word!r} is not a job id; write 3, 3,4 or 3-5")
+        raise click.UsageError(f"{quoted(word)} is no {what}; write 3, 3,4 or 3-5")
     ids = range(int(first), int(last or first) + 1)
     if not 1 <= len(ids) <= most:
-        raise click.UsageError(f"{word!r} is not a range of 1 to {most} jobs")
+        raise click.UsageError(f"{quoted(word)} is not a range of 1 to {most} {what}s")
     return ids
 
 

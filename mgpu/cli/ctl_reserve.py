@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_ids
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, record_ids
 from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.params import DURATION, INDICES, WORDS
 from mgpu.model.units import format_duration, visible
@@ -112,7 +112,7 @@ def show(number: int, zone: str | None, socket: str | None, config: str | None) 
 def cancel(numbers: tuple[str, ...], socket: str | None, config: str | None) -> None:
     """Take reservations back, given as 3, 3,4 or 3-5, with all that is still to come of them."""
     with connect(socket, config, admin=True) as client:
-        for number in job_ids(numbers, 1000):
+        for number in record_ids(numbers, "reservation", 1000):
             client.request("unreserve", {"id": number})
             emit(f"Cancelled reservation {number}")
 

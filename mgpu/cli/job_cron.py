@@ -6,10 +6,14 @@ from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_ids
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, record_ids, table
 from mgpu.model.units import visible
 from mgpu.protocol import names
 
+_REFUSALS = {
+    names.UNKNOWN: "unknown, or not yours",
+    "admin": "paused by an administrator, who alone can resume it",
+}
 _TITLES = ("ID", "USER", "NAME", "CRON", "ZONE", "NEXT", "LAST_JOB", "LEFT_OUT", "NOTE")
 
 
@@ -31,36 +35,44 @@ def list_(socket: str | None, config: str | None, *, admin: bool, as_json: bool)
 
         emit(json.dumps({"recurring": rows}, indent=1))
         return 0
-    table = [_TITLES, *(_cells(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for cells in table:
-        emit("  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip())
+    emit("\n".join(table([_TITLES, *(_cells(row) for row in rows)])))
     return 0
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     from mgpu.cli.moments import written, zone_named
 
-    due = "paused" if row["paused"] else written(row["next"], zone_named(row["zone"]))
+    due = written(row["next"], zone_named(row["zone"]))
+    if row["paused"]:
+        due = "paused (admin)" if row["by_admin"] else "paused"
     names_ = (str(row["id"]), visible(row["user"]), visible(row["name"]), row["cron"])
     rest = (str(row["last"] or "-"), str(row["left_out"]), visible(row["note"]) or "-")
     return (*names_, row["zone"] or "-", due, *rest)
 
 
-def _changing(how: str, text: str) -> None:
+def _changing(how: str, done: str, text: str) -> None:
     @cron.command(how, context_settings=CONTEXT, help=text)
     @click.argument("ids", nargs=-1, required=True, metavar="IDS")
     @click.option("--admin", is_flag=True, help="As an administrator: anybody's.")
     @common_options
     def change(ids: tuple[str, ...], socket: str | None, config: str | None, *, admin: bool) -> int:
-        fields = {"numbers": job_ids(ids, 5000), "how": how}
+        fields = {"numbers": record_ids(ids, "recurring job", 5000), "how": how}
         with connect(socket, config, admin=admin) as client:
             told = client.request(names.CRON_CHANGE, fields).body["jobs"]
-        for number in [number for number, word in told if word == names.UNKNOWN]:
-            complain(f"recurring job {number}: unknown, or not yours")
-        return 1 if all(word == names.UNKNOWN for _, word in told) else 0
+        return _tell(told, done)
 
 
-_changing("pause", "Do not submit them until they are resumed.")
-_changing("resume", "Submit them again when they are due.")
-_changing("remove", "Forget them; runs that are queued or running go on.")
+def _tell(told: list[tuple[int, str]], done: str) -> int:
+    """Say what became of each; 1 if nothing was changed."""
+    for number, word in told:
+        if word in _REFUSALS:
+            complain(f"recurring job {number}: {_REFUSALS[word]}")
+    changed = [str(number) for number, word in told if word not in _REFUSALS]
+    if changed:
+        emit(f"{done} recurring job{'s' * (len(changed) > 1)} {', '.join(changed)}")
+    return int(not changed)
+
+
+_changing("pause", "Paused", "Do not submit them until they are resumed.")
+_changing("resume", "Resumed", "Submit them again when they are due.")
+_changing("remove", "Removed", "Forget them; runs that are queued or running go on.")

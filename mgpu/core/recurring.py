@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from mgpu.core import wishes
+from mgpu.core.holding import HELD_BY_ADMIN
 from mgpu.core.queue import LOOK_AT_WALL
 from mgpu.core.requests import ChangeRepeat, Repeat
 from mgpu.core.wishes import CHANGED, UNKNOWN, Outcomes
@@ -33,6 +34,13 @@ def repeat(world: World, wish: Repeat, now: Now) -> tuple[list[Event], Outcomes]
     if submit.tasks is not None or submit.needs is not None or submit.count != 1:
         raise MgpuError(
             "BadRequest", "a recurring job has no array and no dependency", path="spec.cron"
+        )
+    if submit.held or submit.begin or submit.spec.deadline is not None:
+        raise MgpuError(
+            "BadRequest",
+            "a recurring job has no hold, no begin and no deadline: its times are those of cron",
+            path="spec.cron",
+            hint="mgpu_job cron pause keeps its runs back",
         )
     wishes.submit(world, submit, now)
     mine = [one for one in world.records.all(Recurring) if one.uid == submit.uid]
@@ -63,23 +71,33 @@ def repeat(world: World, wish: Repeat, now: Now) -> tuple[list[Event], Outcomes]
 
 
 def change(world: World, wish: ChangeRepeat, now: Now) -> tuple[list[Event], Outcomes]:
-    """Pause, resume or remove recurring jobs. Runs that are queued or running go on."""
+    """Pause, resume or remove recurring jobs. Runs that are queued or running go on.
+
+    What somebody else than its owner pauses is paused by an administrator.
+    """
     events: list[Event] = []
     told = {}
     for number in dict.fromkeys(wish.numbers):
         one = world.records.get(Recurring, number)
-        if one is None or not (wish.may_any or one.uid == wish.uid):
-            told[number] = UNKNOWN
+        told[number] = _outcome(one, wish)
+        if one is None or told[number] != CHANGED:
             continue
-        told[number] = CHANGED
         if wish.how == "remove":
             events.append(Erased(now, wish.uid, Recurring.__name__, one.key))
         else:
             at = _next(world, one.cron, one.zone, now.wall)
-            events.append(
-                Recorded(now, wish.uid, replace(one, paused=wish.how == "pause", next=at))
-            )
+            paused = wish.how == "pause"
+            by_admin = paused and (one.by_admin or one.uid != wish.uid)
+            after = replace(one, paused=paused, next=at, by_admin=by_admin)
+            events.append(Recorded(now, wish.uid, after))
     return events, Outcomes(tuple(told.items()))
+
+
+def _outcome(one: Recurring | None, wish: ChangeRepeat) -> str:
+    if one is None or not (wish.may_any or one.uid == wish.uid):
+        return UNKNOWN
+    kept = wish.how == "resume" and one.by_admin and not wish.may_any
+    return HELD_BY_ADMIN if kept else CHANGED
 
 
 def settle(world: World, now: Now) -> list[Event]:

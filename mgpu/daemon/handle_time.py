@@ -59,6 +59,7 @@ def _row(one: Recurring) -> dict[str, Any]:
         "zone": one.zone,
         "next": one.next,
         "paused": one.paused,
+        "by_admin": one.by_admin,
         "overlap": one.overlap,
         "missed": one.missed,
         "last": one.active,

@@ -110,7 +110,8 @@ class Recurring:
     ``next`` is when that is. ``active`` is the job of the last run. ``overlap`` says what happens
     while that is active (``skip`` or ``queue``), ``missed`` what happens when runs fell into a
     stop of the service (``drop`` or ``once``). ``left_out`` counts runs that did not take place
-    and ``note`` says why the last of them did not.
+    and ``note`` says why the last of them did not. One that is ``paused`` ``by_admin`` is resumed
+    by administrators alone.
     """
 
     id: int
@@ -127,6 +128,7 @@ class Recurring:
     active: int = 0
     left_out: int = 0
     note: str = ""
+    by_admin: bool = False
 
     @property
     def key(self) -> str:

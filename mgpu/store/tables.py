@@ -264,6 +264,22 @@ def _whole_spec(value: Any) -> Any:
     return SPEC_CODEC.unpack(value, "record")
 
 
+_RECURRING_1: Final = (
+    *_UIDS,
+    ("user", text),
+    ("spec", _whole_spec),
+    ("priority", integer),
+    ("cron", text),
+    ("zone", text),
+    ("next", number),
+    ("paused", flag),
+    ("overlap", text),
+    ("missed", text),
+    ("active", integer),
+    ("left_out", integer),
+    ("note", text),
+)
+
 RECORDS: Final = (
     Kind(
         1,
@@ -323,25 +339,8 @@ RECORDS: Final = (
             ("since", number),
         ),
     ),
-    Kind(
-        5,
-        kept.Recurring,
-        (
-            *_UIDS,
-            ("user", text),
-            ("spec", _whole_spec),
-            ("priority", integer),
-            ("cron", text),
-            ("zone", text),
-            ("next", number),
-            ("paused", flag),
-            ("overlap", text),
-            ("missed", text),
-            ("active", integer),
-            ("left_out", integer),
-            ("note", text),
-        ),
-    ),
+    Kind(5, kept.Recurring, _RECURRING_1),
+    Kind(15, kept.Recurring, (*_RECURRING_1, ("by_admin", flag))),
     Kind(6, kept.Membership, (_UID, ("groups", texts))),
     Kind(
         7,

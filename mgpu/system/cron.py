@@ -6,12 +6,20 @@ out comes as much later as the clock was moved; one that occurs twice counts the
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from mgpu.model.units import quoted
 
 _FIELDS = 5
+#: What a field may be made of. croniter knows more: random (R) and hashed (H) times, which are
+#: others each time that somebody asks.
+_NAMES = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun"
+_FIELD = rf"(?ai)(?:[0-9*,/#?-]|{_NAMES}|l)+"
+_WORDS = frozenset(
+    {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
+)
 
 
 def check(cron: str, zone: str) -> None:
@@ -19,14 +27,19 @@ def check(cron: str, zone: str) -> None:
     from croniter import croniter
 
     check_zone(zone)
-    plain = cron.startswith("@") or len(cron.split()) == _FIELDS
-    if not plain or not croniter.is_valid(cron):
+    if not _is_plain(cron) or not croniter.is_valid(cron):
         form = "write minute, hour, day, month and weekday, as 0 9 * * 1-5"
         raise ValueError(f"{quoted(cron)} is no cron expression; {form}")
     try:
         next_run(cron, zone, 0.0)
     except ValueError:
         raise ValueError(f"{quoted(cron)} is never due") from None
+
+
+def _is_plain(cron: str) -> bool:
+    fields = cron.split()
+    known = all(re.fullmatch(_FIELD, field) for field in fields)
+    return cron in _WORDS or (len(fields) == _FIELDS and known)
 
 
 def check_zone(zone: str) -> None:

@@ -279,6 +279,26 @@ def test_paused_resumed_and_removed() -> None:
     assert desk.run() == {}
 
 
+def test_what_an_administrator_pauses_the_owner_cannot_resume() -> None:
+    desk = a_desk()
+    number = repeat(desk)
+    desk.ask(ChangeRepeat((number,), "pause", OTHER, may_any=True))
+    desk.ask(ChangeRepeat((number,), "pause", UID))
+    assert told(desk.ask(ChangeRepeat((number,), "resume", UID))) == {number: "admin"}
+    assert record(desk).paused
+    desk.ask(ChangeRepeat((number,), "resume", OTHER, may_any=True))
+    assert not record(desk).paused
+    desk.ask(ChangeRepeat((number,), "pause", UID))
+    assert told(desk.ask(ChangeRepeat((number,), "resume", UID))) == {number: "changed"}
+
+
+def test_the_owner_may_remove_what_an_administrator_paused() -> None:
+    desk = a_desk()
+    number = repeat(desk)
+    desk.ask(ChangeRepeat((number,), "pause", OTHER, may_any=True))
+    assert told(desk.ask(ChangeRepeat((number,), "remove", UID))) == {number: "changed"}
+
+
 def test_nobody_changes_recurring_jobs_of_somebody_else() -> None:
     desk = a_desk()
     number = repeat(desk)
@@ -296,3 +316,16 @@ def test_what_could_never_start_is_refused_at_once() -> None:
     tasks = parse_tasks("1-3")[0]
     with pytest.raises(MgpuError, match="no array and no dependency"):
         desk.ask(Repeat(Submit(UID, "u", a_spec(), tasks=tasks), "x", ""))
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Submit(UID, "u", a_spec(), held="user"),
+        Submit(UID, "u", a_spec(), begin=EPOCH + 1),
+        Submit(UID, "u", replace(a_spec(), deadline=EPOCH + 1e6)),
+    ],
+)
+def test_a_recurring_job_has_no_times_but_those_of_cron(wish: Submit) -> None:
+    with pytest.raises(MgpuError, match="no hold, no begin and no deadline"):
+        a_desk().ask(Repeat(wish, "x", ""))

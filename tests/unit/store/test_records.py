@@ -103,6 +103,10 @@ def test_a_spec_of_before_is_read(name: str) -> None:
     assert records.unpack_spec(before(f"spec-{name}"), "here") == SPECS[name]
 
 
+def test_a_recurring_job_of_before_is_read() -> None:
+    assert records.unpack_record(before("record-Recurring"), "here") == RECORDS["Recurring"]
+
+
 def test_numbers_of_kinds_are_unique() -> None:
     for kinds in TABLES:
         assert len({kind.number for kind in kinds}) == len(kinds)

@@ -95,7 +95,11 @@ def test_the_next_one_is_always_later(cron: str, zone: str, start: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "cron", ["0 9 * * 1-5", "@daily", "*/5 * * * *", "0 0 29 2 *", "0 9 * * MON"]
+    "cron",
+    [
+        *("0 9 * * 1-5", "@daily", "*/5 * * * *", "0 0 29 2 *", "0 9 * * MON"),
+        *("0 0 L * *", "0 0 * * 5#2", "0,30 8-18/2 ? jan-mar *"),
+    ],
 )
 def test_expressions(cron: str) -> None:
     check(cron, BERLIN)
@@ -109,6 +113,10 @@ def test_expressions(cron: str) -> None:
         ("* * * * * *", "is no cron expression"),
         ("61 * * * *", "is no cron expression"),
         ("@sometimes", "is no cron expression"),
+        ("R R * * *", "is no cron expression"),
+        ("0 r(2-4) * * *", "is no cron expression"),
+        ("H H * * *", "is no cron expression"),
+        ("@reboot", "is no cron expression"),
         ("0 0 31 2 *", "is never due"),
     ],
 )

@@ -106,4 +106,4 @@ def _load(
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="mgpud")

@@ -293,3 +293,32 @@ def test_mgpud_refuses_what_others_could_change(
     assert done.returncode not in (0, -9), done.stderr
     assert str(paths[what]) in done.stderr
     assert "chmod" in done.stderr or "belongs to" in done.stderr or "chown" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["mgpud", "mgpu_scheduler_server"])
+def test_nothing_where_root_stands_is_executed(
+    make_daemon: Callable[..., Daemon], alice: User, name: str
+) -> None:
+    """Check 35: modules of a user's folder, by the current folder and by every variable."""
+    daemon, marker = make_daemon(), Path("/run/executed")
+    marker.unlink(missing_ok=True)
+    place = alice.home / "modules"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for module in ("sitecustomize", "usercustomize", "re", "click", "msgpack", "mgpu"):
+        (place / f"{module}.py").write_text(f"open({str(marker)!r}, 'a').write({module!r})")
+    done = subprocess.run(
+        [BIN / name, "check", daemon.config_file],
+        cwd=place,
+        env={
+            "PATH": "/usr/bin:/bin",
+            **{key: str(place) for key in ("PYTHONUSERBASE", "HOME")},
+            "PYTHONPATH": ":.",
+            "PYTHONSTARTUP": str(place / "re.py"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{daemon.config_file}: good\n"), done.stderr
+    assert not marker.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from mgpu.core.explain import leaving_for, reason_of
 from mgpu.core.forecast import Expected, forecast
@@ -16,8 +17,13 @@ from mgpu.model.time import Now
 from mgpu.model.units import format_duration
 
 
-def why(world: World, job: Job, now: Now) -> list[str]:
-    """Sentences about a job, the most important first; durations from now on."""
+def why(
+    world: World, job: Job, now: Now, starts: Mapping[int, Expected] | None = None
+) -> list[str]:
+    """Sentences about a job, the most important first; durations from now on.
+
+    ``starts`` is a forecast that takes in the job, where there is one already.
+    """
     if not isinstance(job.phase, Pending):
         return [f"It does not wait: it is {job.state}."]
     reason, detail = reason_of(world, job, now)
@@ -28,7 +34,8 @@ def why(world: World, job: Job, now: Now) -> list[str]:
     lines += [_reserved(held, job, now)] if held is not None else []
     lines += _leaving(world, job)
     lines.append(_ranked(factors(world, job, now)))
-    lines.append(_starts(forecast(world, now, (job.id,)).get(job.id), now))
+    starts = forecast(world, now, (job.id,)) if starts is None else starts
+    lines.append(_starts(starts.get(job.id), now))
     return lines
 
 

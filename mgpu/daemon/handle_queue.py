@@ -49,7 +49,8 @@ def explain(desk: Dispatcher, conn: Connection, request: questions.Why, now: Now
     """Sentences about each job; none for one that is not active."""
     world = desk.engine.world
     jobs = _named(world, request.jobs)
-    rows = [[*_head(job), job.state, why(world, job, now)] for job in jobs]
+    expected = forecast(world, now, {job.id for job in jobs}) if jobs else {}
+    rows = [[*_head(job), job.state, why(world, job, now, expected)] for job in jobs]
     desk.ok(conn, {"rows": rows}, now)
 
 

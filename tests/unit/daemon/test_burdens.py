@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from mgpu.daemon import limits
+from mgpu.core import why
+from mgpu.core.forecast import forecast
+from mgpu.daemon import handle_queue, limits
 from tests.lib.wire import frame
 from tests.unit.daemon.outside import Map
 from tests.unit.daemon.rig import ALICE, BOB, Client, Rig, a_submit
@@ -82,6 +84,24 @@ def test_what_the_scheduler_does_for_a_request_is_charged_by_its_time(
     client = rig.client()
     assert "ok" in client.one(a_submit())
     assert client.ask(PING) == []
+
+
+def test_why_many_jobs_wait_takes_one_look_ahead(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[object] = []
+
+    def counted(*args: Any) -> Any:
+        looks.append(args)
+        return forecast(*args)
+
+    monkeypatch.setattr(handle_queue, "forecast", counted)
+    monkeypatch.setattr(why, "forecast", counted)
+    first = rig.submit(count=30, gpus=2, time_limit=60, requeue=False)
+    rig.supervisor(first).runs()
+    jobs, client = [*range(first, first + 30)], rig.client()
+    told = client.one({"op": "why", "jobs": jobs})["ok"]["rows"]
+    assert len(looks) == 1
+    alone = [client.one({"op": "why", "jobs": [job]})["ok"]["rows"][0] for job in jobs]
+    assert told == alone
 
 
 # -- what is kept ------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit
+from mgpu.cli.params import FILLED
+from mgpu.cli.submit_priority import MOST, NICE, lowered, with_nice
 from mgpu.model.target import Target, on_wire, parse_targets
 from mgpu.protocol import names
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _MOST = 5000
 _MOST_TASKS = 100_000
 _NONE = "none"
+_CHANGES = "give --priority, --nice, --dependency or --max-concurrent"
 _WORDS = {
     "started": "has started already",
     "ended": "has ended",
@@ -24,7 +27,15 @@ _WORDS = {
 }
 
 
-@click.command("update", context_settings=CONTEXT)
+class UpdateCommand(click.Command):
+    """Knows ``--nice`` without a number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does."""
+        return super().parse_args(ctx, with_nice(args, self.params, interspersed=True))
+
+
+@click.command("update", cls=UpdateCommand, context_settings=CONTEXT)
 @click.argument("ids", nargs=-1, required=True, metavar="IDS")
 @click.option(
     "--max-concurrent",
@@ -35,29 +46,40 @@ _WORDS = {
 @click.option(
     "-d",
     "--dependency",
+    type=FILLED,
     metavar="LIST",
     help="Wait for these instead, in the form of mgpu_srun --dependency; none: for nothing.",
 )
+@click.option("--priority", type=click.IntRange(-MOST, MOST), help="Higher goes first. Jobs that "
+              "wait get it; more than users may give needs --admin.")  # fmt: skip
+@NICE
 @click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")
 @common_options
 def update(
     ids: tuple[str, ...],
     max_concurrent: int | None,
     dependency: str | None,
+    priority: int | None,
+    nice: int | None,
     socket: str | None,
     config: str | None,
     *,
     admin: bool,
 ) -> int:
     """Change jobs that wait, or arrays: IDS as 42, 42_7, 42_[1-5], 3-9."""
-    if max_concurrent is None and dependency is None:
-        raise click.UsageError("nothing to change: give --max-concurrent or --dependency")
+    if nice is not None:
+        priority = lowered(priority or 0, nice)
+    if max_concurrent is None and dependency is None and priority is None:
+        raise click.UsageError(f"nothing to change: {_CHANGES}")
     wanted = parse_targets(ids, _MOST)
     if max_concurrent is not None and any(isinstance(name, Target) for name in wanted):
         raise click.UsageError("--max-concurrent bounds whole arrays: name them by their number")
     told: dict[int | str, str] = {}
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
         jobs = [on_wire(name) for name in wanted]
+        if priority is not None:
+            fields: dict[str, object] = {"jobs": jobs, "priority": priority}
+            told |= dict(client.request(names.PRIORITY, fields).body["jobs"])
         if dependency is not None:
             told |= _depend(client, jobs, dependency)
         if max_concurrent is not None:

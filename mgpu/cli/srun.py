@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mgpu.client import Client
 
 _AS_IS = "mgpu.as_is"
-_PRIORITY = 1000
 _MOST_NOTES = 10
 _SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
 
@@ -125,7 +124,7 @@ class SubmitCommand(click.Command):
 )
 @click.option(
     "--priority",
-    type=click.IntRange(-_PRIORITY, _PRIORITY),
+    type=click.IntRange(-submit_priority.MOST, submit_priority.MOST),
     default=0,
     show_default=True,
     help="Higher goes first.",
@@ -136,6 +135,7 @@ class SubmitCommand(click.Command):
 @_extra_options
 @click.option("-W", "--wait", is_flag=True, help="Wait for the end and return the job's code.")
 @click.option("--parsable", is_flag=True, help="Print the bare id.")
+@click.option("--admin", is_flag=True, help="As an administrator, who may give any priority.")
 @common_options
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
@@ -145,6 +145,8 @@ def srun(
     command: tuple[str, ...],
     socket: str | None,
     config: str | None,
+    *,
+    admin: bool,
     **options: Any,
 ) -> int:
     """Submit COMMAND, to run as you, here, when its GPUs are free.
@@ -159,7 +161,7 @@ def srun(
     what = "recurring job" if options["cron"] else "job"
     if options["cron"] and wait:
         raise click.UsageError("--wait and --cron cannot be used together")
-    with connect(socket, config) as client:
+    with connect(socket, config, admin=admin) as client:
         job = _submit(client, command, options, as_is=context.meta[_AS_IS])
         emit(str(job) if parsable else f"Submitted {what} {job}")
         return _wait(client, job) if wait else 0

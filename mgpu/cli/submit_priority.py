@@ -10,26 +10,37 @@ import click
 
 from mgpu.cli.params import FILLED
 
+MOST = 1000
 _NICE = "--nice"
 _NICER = "100"
 
+#: What ``mgpu_job update`` has as well.
+NICE = click.option(_NICE, type=click.IntRange(-MOST, MOST), default=None, metavar="[N]",
+                    help=f"Take N ({_NICER}) off the priority.")  # fmt: skip
 OPTIONS = (
     click.option("--qos", type=FILLED, metavar="CLASS",
                  help="Class of the job, as the machine is configured."),
-    click.option(_NICE, type=click.IntRange(-1000, 1000), default=0, metavar="[N]",
-                 help=f"Take N ({_NICER}) off the priority."),
+    NICE,
 )  # fmt: skip
 
 
-def with_nice(args: list[str], options: Iterable[click.Parameter]) -> list[str]:
+def lowered(priority: int, nice: int) -> int:
+    """The priority that is left, within what there is."""
+    return max(-MOST, min(MOST, priority - nice))
+
+
+def with_nice(
+    args: list[str], options: Iterable[click.Parameter], *, interspersed: bool = False
+) -> list[str]:
     """``args`` with ``--nice=100`` for a bare ``--nice``, as far as they are options.
 
-    click would take the word behind it, often the command, for its value.
+    click would take the word behind it, often the command, for its value. Options end at the
+    first other word unless they are ``interspersed``.
     """
     flags = {name for one in options if getattr(one, "is_flag", False) for name in one.opts}
     valued = {name for one in options for name in one.opts} - flags
     at, done = 0, list(args)
-    while at < len(done) and re.match(r"-[^-]|--.", done[at]):
+    while at < len(done) and (interspersed or re.match(r"-[^-]|--.", done[at])):
         if done[at] == _NICE:
             amount = done.pop(at + 1) if _is_number(done[at + 1 : at + 2]) else _NICER
             done[at] = f"{_NICE}={amount}"
@@ -44,5 +55,5 @@ def _is_number(words: list[str]) -> bool:
 def extras(options: dict[str, Any]) -> dict[str, object]:
     """The wire's fields of these options, which are taken out of ``options``."""
     qos, nice = options.pop("qos"), options.pop("nice")
-    options["priority"] = max(-1000, min(1000, options["priority"] - nice))
+    options["priority"] = lowered(options["priority"], nice or 0)
     return {"qos": qos} if qos else {}

@@ -188,8 +188,15 @@ class Client:
         return ends
 
     def set_priority(self, priority: int, *jobs: int | str) -> None:
-        """Give these waiting jobs another priority; higher goes first."""
-        self.request(names.PRIORITY, {"jobs": list(jobs), "priority": priority})
+        """Give these waiting jobs another priority; higher goes first.
+
+        Raises MgpuError naming those that do not wait, or are not the caller's; the others are
+        changed all the same.
+        """
+        told = self.request(names.PRIORITY, {"jobs": list(jobs), "priority": priority}).body["jobs"]
+        refused = [f"job {job}: {how}" for job, how in told if how != names.CHANGED]
+        if refused:
+            raise MgpuError("Refused", "; ".join(refused), path="jobs")
 
     def info(self) -> Machine:
         """The GPUs of this machine and who holds what."""

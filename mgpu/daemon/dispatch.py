@@ -193,7 +193,7 @@ class Dispatcher:
                 hint="ask the administrator about this account",
             )
         world, zone = self.engine.world, self.rules.zone
-        submit = submission.wish(world, self.store, request, account, zone)
+        submit = submission.wish(world, self.store, request, account, zone, admin=conn.admin)
         ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
         self.change(conn, "submit", ask)
 

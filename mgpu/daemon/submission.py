@@ -15,14 +15,20 @@ from mgpu.system import cron
 
 
 def wish(
-    world: World, store: Store, request: messages.Submit, account: Account, zone: str = ""
+    world: World,
+    store: Store,
+    request: messages.Submit,
+    account: Account,
+    zone: str = "",
+    *,
+    admin: bool = False,
 ) -> Submit | Repeat:
     """The wish of ``account``; raises MgpuError where it makes no sense.
 
-    ``zone`` is the configured time zone.
+    ``zone`` is the configured time zone. ``admin`` says that it came by the admin socket.
     """
     extras = request.spec.extras
-    submit = _submit(world, store, request, account)
+    submit = _submit(world, store, request, account, admin=admin)
     if not extras.cron:
         return submit
     where = extras.zone or zone
@@ -33,7 +39,9 @@ def wish(
     return Repeat(submit, extras.cron, where, extras.overlap, extras.missed)
 
 
-def _submit(world: World, store: Store, request: messages.Submit, account: Account) -> Submit:
+def _submit(
+    world: World, store: Store, request: messages.Submit, account: Account, *, admin: bool
+) -> Submit:
     fields = request.spec
     extras = fields.extras
     needs, known = dependencies.read(world, store, extras.dependency, account.uid)
@@ -44,6 +52,7 @@ def _submit(world: World, store: Store, request: messages.Submit, account: Accou
         _spec(world, fields),
         fields.priority,
         request.count,
+        admin=admin,
         tasks=tasks,
         max_concurrent=bound,
         held="user" if extras.hold else "",

@@ -114,6 +114,8 @@ JOB_FIELDS = (
     "note",
 )
 
+#: What ``priority`` and others answer for a job that is as was asked for now.
+CHANGED = "changed"
 #: What ``cancel`` answers for each job.
 CANCELLED = "cancelled"
 CANCELLING = "cancelling"

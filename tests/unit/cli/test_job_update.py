@@ -26,6 +26,13 @@ def all_changed(request: Message) -> list[Message]:
             ["--dependency", "none", "7", "42_[1-5],9"],
             [{"op": "depend", "jobs": [7, "42_[1-5]", 9], "dependency": ""}],
         ),
+        (["--priority", "-5", "7"], [{"op": "priority", "jobs": [7], "priority": -5}]),
+        (["--nice", "7", "42_3"], [{"op": "priority", "jobs": ["42_3"], "priority": -7}]),
+        (["7", "--nice"], [{"op": "priority", "jobs": [7], "priority": -100}]),
+        (
+            ["--priority", "10", "--nice=3", "7"],
+            [{"op": "priority", "jobs": [7], "priority": 7}],
+        ),
         (
             ["--max-concurrent", "4", "42,43"],
             [
@@ -69,6 +76,7 @@ def test_what_is_said_of_each_job(run: Run, server: FakeServer, capsys: Capture)
     [
         (["7"], "nothing to change"),
         (["--max-concurrent", "2", "42_7"], "bounds whole arrays"),
+        (["-d", "", "7"], "it is empty"),
         (["-d", "none"], "Missing argument"),
         (["-d", "none", "x"], "x"),
     ],

@@ -133,6 +133,21 @@ def test_options_end_at_the_command(run: Run, server: FakeServer) -> None:
     assert spec(server)["gpus"] == 1
 
 
+def test_an_administrator_asks_at_the_other_socket(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def client(socket: str, _config: object, *, admin: bool) -> Client:
+        asked.append(admin)
+        return Client(socket)
+
+    monkeypatch.setattr("mgpu.client.Client", client)
+    assert run(srun, "--priority", "7", "true") == 0
+    assert run(srun, "--admin", "--priority", "7", "true") == 0
+    assert asked == [False, True]
+
+
 @pytest.mark.parametrize("words", [["sleep", "1"], ["nice", "--nice", "5"], ["a", "--nice"]])
 def test_nice_takes_no_word_of_the_command(words: list[str], run: Run, server: FakeServer) -> None:
     assert run(srun, "-G", "0", "--nice", *words) == 0

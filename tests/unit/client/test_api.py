@@ -151,13 +151,25 @@ def test_info(path: str) -> None:
     assert machine.gpus[0].jobs[0].gpu_mem is None
 
 
-def test_ping_and_priority(path: str) -> None:
+def test_ping(path: str) -> None:
     health = {"version": "1", "uptime": 3.0, "backend": "nvml", "mode": "normal", "detail": ""}
     server, client = one_answer(path, {"ok": health})
     with server, client:
         assert client.ping().mode == "normal"
+
+
+def test_priority(path: str) -> None:
+    server, client = one_answer(path, {"ok": {"jobs": [[1, "changed"], [2, "changed"]]}})
+    with server, client:
         client.set_priority(5, 1, 2)
-    assert messages.parse_request(server.requests[1]) == messages.SetPriority((1, 2), 5)
+    assert messages.parse_request(server.requests[0]) == messages.SetPriority((1, 2), 5)
+
+
+def test_a_priority_that_is_not_changed_is_an_error(path: str) -> None:
+    told = [[1, "changed"], [2, "unknown"], [3, "started"]]
+    server, client = one_answer(path, {"ok": {"jobs": told}})
+    with server, client, pytest.raises(MgpuError, match="job 2: unknown; job 3: started"):
+        client.set_priority(5, 1, 2, 3)
 
 
 def test_public_names() -> None:

@@ -52,6 +52,16 @@ def test_a_job_belongs_to_the_kernel_s_uid_and_nothing_else_can_be_said(rig: Rig
     assert (rig.job(job).uid, rig.job(job).user) == (ALICE, f"u{ALICE}")
 
 
+def test_any_priority_is_for_those_who_come_by_the_admin_socket(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(access__allow_root=True)
+    request = a_submit(priority=7)
+    assert rig.client(0).one(request)["error"]["code"] == "Denied"
+    job = rig.client(0, admin=True).one(request)["ok"]["first"]
+    assert rig.job(job).priority == 7
+
+
 def test_root_and_system_accounts_may_not_submit(rig: Rig) -> None:
     for uid, admin in ((0, False), (0, True), (999, False)):
         answer = rig.client(uid, admin=admin).one(a_submit())

@@ -27,12 +27,11 @@ def links(driver: Driver, buses: Mapping[str, int]) -> dict[tuple[str, str], Lin
     known = {}
     for bus, driver.slot in buses.items():
         known[bus] = _of(driver, bus, buses)
-    return {
-        (one, other): _link(driver, known[one], known[other])
-        for one in buses
-        for other in buses
-        if one != other
-    }
+    found = {}
+    for one, driver.slot in buses.items():
+        for other in buses.keys() - {one}:
+            found[one, other] = _link(driver, known[one], known[other])
+    return found
 
 
 class _Ends(NamedTuple):

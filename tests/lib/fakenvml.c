@@ -15,6 +15,8 @@
  *   mig <gpu index> <uuid> <gpu instance> <MiB total> <MiB used> <slices> <compute slices> <name...>
  *   migmode <gpu index> <0|1>                       (default: not supported; with instances: 1)
  *   migproc <gpu instance> <gpu index> <pid> <MiB>
+ * Each function is written to the file named by $FAKE_NVML_CALLS, if set, when it is called for the first time about
+ * one GPU ("1 <function>") or about none ("0 <function>").
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +76,13 @@ static void load(void){
     ng=nm=np=nf=nh=ne=initerr=hangall=0; memset(&seen,0,sizeof seen);
     if(there&&(file=fopen(path,"re"))){seen=now; while(fgets(l,sizeof l,file))line(l); fclose(file);} }
   while(hangall)pause(); }
+static void note(const char*function,int gpu){
+  static const char*known[2][MAXF]; const char*path=getenv("FAKE_NVML_CALLS"); int i=0,k=gpu>=0; if(!path)return;
+  for(;i<MAXF&&known[k][i];i++)if(!strcmp(known[k][i],function))return;
+  if(i<MAXF)known[k][i]=strdup(function);
+  FILE*file=fopen(path,"ae"); if(file){fprintf(file,"%d %s\n",k,function);fclose(file);} }
 static R fault(const char*function,int gpu){
+  note(function,gpu);
   for(int i=0;i<nh;i++)while(h[i].gpu==gpu&&!strcmp(h[i].function,function))pause();
   for(int i=0;i<nf;i++)if(f[i].gpu==gpu&&!strcmp(f[i].function,function))return f[i].code;
   return OK; }

@@ -10,6 +10,7 @@ from typing import Any
 from mgpu.gpus.base import Monitor
 from mgpu.model.gpu import NOTHING_READ, Gpu, Inventory
 from mgpu.model.time import Now
+from mgpu.system import clock
 from tests.lib.fakenvml import gpu
 from tests.lib.waiting import eventually
 
@@ -47,6 +48,13 @@ def next_from(monitor: Monitor, now: Now = NOW) -> Inventory:
     found = eventually(look, what="an inventory", timeout=60)
     assert found is not None
     return found
+
+
+def ask(monitor: Monitor, leaders: dict[int, int] | None = None) -> Inventory:
+    """What a monitor process sees from now on: what was on its way already is left aside."""
+    before = clock.now().boot
+    monitor.request(NOW, leaders or {})
+    return until(monitor, lambda seen: seen.taken > before)
 
 
 def until(monitor: Monitor, true: Callable[[Inventory], object]) -> Inventory:

@@ -161,7 +161,7 @@ class Installed:
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
     folder = tmp_path / "lib"
     folder.mkdir()
     fake = FakeDriver(tmp_path / "state")

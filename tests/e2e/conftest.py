@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.lib import stubbox
 from tests.lib import users as accounts
 from tests.lib.daemon import Daemon
 from tests.lib.users import User
@@ -86,3 +87,26 @@ def make_daemon(users: Users) -> Iterator[Callable[..., Daemon]]:
 def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
     """A running daemon with two simulated GPUs of 16 GiB."""
     return make_daemon()
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[None]:
+    """NVIDIA's driver library as a stub, where the loader finds it."""
+    with stubbox.installed():
+        yield
+
+
+@pytest.fixture
+def make_box(
+    driver: None, make_daemon: Callable[..., Daemon]
+) -> Iterator[Callable[..., stubbox.Box]]:
+    """Start daemons on the stub, with settings of ``[gpus]``."""
+    boxes: list[stubbox.Box] = []
+
+    def make(**gpus: object) -> stubbox.Box:
+        boxes.append(stubbox.Box(make_daemon, **gpus))
+        return boxes[-1]
+
+    yield make
+    for box in boxes:
+        box.end()

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.lib.daemon import Daemon
-from tests.lib.fakenvml import FakeDriver, build, gpu, process
-from tests.lib.users import User, as_user
+from tests.lib.stubbox import Box
+from tests.lib.users import User
 from tests.lib.waiting import eventually
 
 LONG = ("--", "sleep", "600")
-#: Where the stub looks when no variable says where.
-FOLDER = Path("/run/fake-nvml")
-LOADER = Path("/etc/ld.so.conf.d/fake-nvml.conf")
-UUIDS = ("GPU-00000000-aaaa", "GPU-00000000-bbbb")
 
 
 def ctl(daemon: Daemon, admin: User, *args: str) -> str:
@@ -125,63 +117,6 @@ def test_a_fault_drains_the_gpu_and_its_job_is_told(
 
 
 # -- outsiders and what jobs leave, as the driver tells --------------------------------------------
-
-
-class Box:
-    """A daemon on NVIDIA's driver library as a stub, with two GPUs."""
-
-    def __init__(self, make: Callable[..., Daemon], **gpus: object) -> None:
-        self._strangers: list[subprocess.Popen[bytes]] = []
-        self.driver = FakeDriver(FOLDER / "state")
-        self.show()
-        self.daemon = make({"gpus": {"backend": "nvml", "poll_interval": 1, **gpus}})
-
-    def show(self, *processes: tuple[int, int], used: int = 0) -> None:
-        """These processes use gpu0, and nobody knows who uses the rest."""
-        total = used + sum(memory for _, memory in processes)
-        lines = [gpu(UUIDS[0], 16384, total), gpu(UUIDS[1], 16384)]
-        self.driver.show(*lines, *(process(0, pid, memory) for pid, memory in processes))
-        self.driver.path.chmod(0o644)
-
-    def stranger(self, user: User) -> subprocess.Popen[bytes]:
-        """A process that mgpu did not start."""
-        started = subprocess.Popen(as_user(user, ["sleep", "600"]), stdin=subprocess.DEVNULL)
-        self._strangers.append(started)
-        return started
-
-    def end(self) -> None:
-        for one in self._strangers:
-            one.kill()
-            one.wait()
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[None]:
-    """The stub where the loader finds it: no variable reaches the scheduler. Gone with the box."""
-    FOLDER.mkdir(mode=0o755)
-    build(FOLDER)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/cache/ldconfig"], check=True)
-    LOADER.write_text(f"{FOLDER}\n")
-    subprocess.run(["ldconfig"], check=True)
-    yield
-    LOADER.unlink()
-    subprocess.run(["ldconfig"], check=True)
-    subprocess.run(["umount", "/var/cache/ldconfig"], check=True)
-    shutil.rmtree(FOLDER)
-
-
-@pytest.fixture
-def make_box(driver: None, make_daemon: Callable[..., Daemon]) -> Iterator[Callable[..., Box]]:
-    """Start daemons on the stub, with settings of ``[gpus]``."""
-    boxes: list[Box] = []
-
-    def make(**gpus: object) -> Box:
-        boxes.append(Box(make_daemon, **gpus))
-        return boxes[-1]
-
-    yield make
-    for box in boxes:
-        box.end()
 
 
 def test_a_job_that_wants_a_gpu_for_itself_avoids_outsiders_unless_they_are_ignored(

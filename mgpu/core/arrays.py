@@ -16,7 +16,7 @@ from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Event, Split
 from mgpu.model.job import Job, Pending
 from mgpu.model.records import Array
-from mgpu.model.target import Name, Target
+from mgpu.model.target import Name, Target, name_of
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 
@@ -26,6 +26,7 @@ MOST_GROUPS: Final = 100
 MOST_RANGES: Final = 2000
 
 _NONE: Final = Tasks(())
+_SHOWN: Final = 64
 
 
 def may_start(world: World, job: Job, starting: Mapping[int, int]) -> bool:
@@ -56,6 +57,20 @@ def settle(world: World, now: Now) -> list[Event]:
     """Forget the arrays that are over."""
     over = sorted(world.arrays.empty)
     return [Erased(now, 0, Array.__name__, str(n)) for n in over if world.records.get(Array, n)]
+
+
+def named(job: Job) -> str:
+    """A record as people know it: ``42``, ``42_7``, ``42_[8-100]``; a long list is cut."""
+    if job.tasks is None:
+        return str(job.id)
+    text = name_of(job.array, job.tasks)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...]"
+
+
+def name_in(world: World, number: int) -> str:
+    """As :func:`named` for the record of this id; the id where it is not active any more."""
+    job = world.jobs.get(number)
+    return str(number) if job is None else named(job)
 
 
 def parts(world: World, name: Name) -> list[Part]:

@@ -19,8 +19,10 @@ from mgpu.core.schedule import ask_of, bar_of_owner, find_gpus, outlook, within_
 from mgpu.core.tally import Tally
 from mgpu.core.world import World
 from mgpu.model.job import Job, JobSpec, Pending, Stopping
+from mgpu.model.records import Array
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
+from mgpu.model.units import format_duration, format_wait
 
 Explained = tuple[str, str]
 
@@ -45,7 +47,7 @@ def _not_ready(world: World, job: Job, phase: Pending, now: Now) -> Explained | 
     if phase.eligible > now.boot:
         return _backing_off(phase, now)
     if job.begin > now.wall:
-        return Reason.BEGIN_TIME, f"begins in {math.ceil(job.begin - now.wall)} s"
+        return Reason.BEGIN_TIME, f"begins in {format_wait(job.begin - now.wall)}"
     return None
 
 
@@ -54,11 +56,16 @@ def _in_line(world: World, job: Job, now: Now) -> Explained:
     if job.id in seen.started:
         return Reason.NONE, "starts with the next pass"
     if job.tasks is not None and not arrays.may_start(world, job, {}):
-        running = arrays.running(world, job.array)
-        return Reason.ARRAY_LIMIT, f"{running} tasks of array {job.array} run; no more at once"
+        return Reason.ARRAY_LIMIT, _bounded(world, job)
     running = world.placed_of.get(job.uid, 0)
     barred = bar_of_owner(world, now, job, Tally(), running)
     return barred or _too_large(world, seen, job, now) or _blocked(world, seen, job, now)
+
+
+def _bounded(world: World, job: Job) -> str:
+    array = world.records.get(Array, job.array)
+    most = array.max_concurrent if array is not None else 0
+    return f"{arrays.running(world, job.array)} tasks of array {job.array} run, at most {most} may"
 
 
 def _too_large(world: World, seen: Outlook, job: Job, now: Now) -> Explained | None:
@@ -89,7 +96,7 @@ def needs(need: Need) -> str:
 
 
 def _backing_off(phase: Pending, now: Now) -> Explained:
-    wait = f"next try in {math.ceil(phase.eligible - now.boot)} s"
+    wait = f"next try in {format_wait(phase.eligible - now.boot)}"
     return phase.reason or Reason.BEGIN_TIME, f"{phase.detail}; {wait}" if phase.detail else wait
 
 
@@ -102,11 +109,11 @@ def _blocked(world: World, seen: Outlook, job: Job, now: Now) -> Explained:
     if held is not None and held.job is job and (leaving := leaving_for(world, job)):
         return (
             Reason.PREEMPTING,
-            f"{text}; {_holders(leaving)} {'leave' if leaving[1:] else 'leaves'} for it",
+            f"{text}; {_holders(world, leaving)} {'leave' if leaving[1:] else 'leaves'} for it",
         )
     if reason or held is None or held.job is job:
         return reason or Reason.RESOURCES, text
-    first = f"behind job {held.job.id}"
+    first = f"behind job {arrays.named(held.job)}"
     return Reason.PRIORITY, f"{first}; {text}" if text else first + _yields(world, held, job, now)
 
 
@@ -121,9 +128,9 @@ def _claimed(seen: Outlook, ask: Ask, now: Now) -> str:
     for room in shut:
         claim = barrier(seen.claims[room.uuid], ask.rights, now.boot, ask.end, requeue=ask.requeue)
         if claim is not None:
-            start = math.ceil(claim.start - now.boot)
-            begins = f"begins in {start} s, " if start > 0 else ""
-            until = f"{begins}ends in {math.ceil(claim.end - now.boot)} s"
+            start = claim.start - now.boot
+            begins = f"begins in {format_wait(start)}, " if start > 0 else ""
+            until = f"{begins}ends in {format_wait(claim.end - now.boot)}"
             texts.append(f"gpu{room.index} is kept by reservation {claim.reservation} ({until})")
     return f"needs {needs(ask.need)}; {', '.join(texts)}"
 
@@ -139,8 +146,9 @@ def _shortage(world: World, seen: Outlook, spec: JobSpec) -> Explained:
 def _describe(world: World, seen: Outlook, need: Need) -> Explained:
     lacking = _short_of_host(seen.host, need)
     if need.gpus == 0:
-        many = f"{seen.gpuless} jobs without GPUs run; no more at once"
-        full = 0 < world.policy.max_gpuless <= seen.gpuless and not lacking
+        most = world.policy.max_gpuless
+        many = f"{seen.gpuless} jobs without GPUs run, at most {most} may"
+        full = 0 < most <= seen.gpuless and not lacking
         return (Reason.RESOURCES, many) if full else ("", lacking)
     named = need.wants.uuids
     rooms = [room for room in seen.rooms if not named or room.uuid in named]
@@ -169,14 +177,15 @@ def _yields(world: World, held: Reservation, job: Job, now: Now) -> str:
     """Why a job that would fit now leaves the place to the reserved one."""
     limit = effective_limit(job.spec, world.policy)
     gpus = ", ".join(f"gpu{index}" for index in held.gpus) or "its place"
-    span = f"may run {limit} s" if limit else "has no time limit"
-    return f", which gets {gpus} {_when(held, now)}; this job {span}"
+    span = f"may run {format_duration(limit)}" if limit else "has no time limit"
+    return f", which gets {gpus} {when(world, held, now)}; this job {span}"
 
 
-def _when(held: Reservation, now: Now) -> str:
+def when(world: World, held: Reservation, now: Now) -> str:
+    """When the first job in line gets its GPUs."""
     if held.at == math.inf:
-        return f"when job {held.after} ends"
-    return f"in {max(0, math.ceil(held.at - now.boot))} s at the latest"
+        return f"when job {arrays.name_in(world, held.after)} ends, which has no time limit"
+    return f"in {format_wait(held.at - now.boot)} at the latest"
 
 
 def _unusable(world: World, rooms: list[Room], need: Need, usable: int) -> str:
@@ -192,13 +201,13 @@ def _unusable(world: World, rooms: list[Room], need: Need, usable: int) -> str:
 def _short(world: World, rooms: list[Room], need: Need) -> str:
     free = [room for room in rooms if fits(room, need)]
     rest = [room for room in rooms if not fits(room, need)]
-    shown = [*(_free(room, need) for room in free), *(_taken(world, r, need) for r in rest)]
-    have = "1 has that free" if len(free) == 1 else f"{len(free)} have that free"
-    return f"needs {needs(need)}; {have} ({', '.join(shown)})"
+    have = ", ".join(_free(room, need) for room in free) or "none"
+    taken = ", ".join(_taken(world, room, need) for room in rest)
+    return "; ".join(filter(None, (f"needs {needs(need)}", f"free: {have}", taken)))
 
 
 def _free(room: Room, need: Need) -> str:
-    return f"gpu{room.index}" if need.mem is None else f"gpu{room.index} {room.free}"
+    return f"gpu{room.index}" if need.mem is None else f"gpu{room.index} ({room.free} MiB)"
 
 
 def _taken(world: World, room: Room, need: Need) -> str:
@@ -206,22 +215,22 @@ def _taken(world: World, room: Room, need: Need) -> str:
         return _defect(world, room, need)
     if not room.jobs:
         return f"gpu{room.index} taken by processes outside mgpu"
-    left = f" {max(0, room.free)}" if need.shares and not room.alone else ""
+    left = f" ({max(0, room.free)} MiB left)" if need.shares and not room.alone else ""
     others = "" if room.quiet else " and by processes outside mgpu"
-    return f"gpu{room.index}{left} held by {_holders(room.jobs)}{others}"
+    return f"gpu{room.index}{left} held by {_holders(world, room.jobs)}{others}"
 
 
 def _defect(world: World, room: Room, need: Need) -> str:
     if room.available:
         lacks = describe_unfit(world.gpus[room.uuid], need.wants)
-        return f"gpu{room.index} {lacks or f'has {max(0, room.usable)} in all'}"
+        return f"gpu{room.index} {lacks or f'has {max(0, room.usable)} MiB in all'}"
     note = world.gpus[room.uuid].note
     return f"gpu{room.index} not available: {note}" if note else f"gpu{room.index} not available"
 
 
-def _holders(jobs: Iterable[int]) -> str:
+def _holders(world: World, jobs: Iterable[int]) -> str:
     numbers = sorted(jobs)
-    shown = ", ".join(str(number) for number in numbers[:_NAMED_HOLDERS])
+    shown = ", ".join(arrays.name_in(world, number) for number in numbers[:_NAMED_HOLDERS])
     rest = len(numbers) - _NAMED_HOLDERS
     words = f"job{'s' * (len(numbers) > 1)} {shown}"
     return f"{words} and {rest} more" if rest > 0 else words

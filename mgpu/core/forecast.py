@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from mgpu.core import arrays
 from mgpu.core.foresight import holding
 from mgpu.core.lifecycle import evolve
 from mgpu.core.order import Scorer
@@ -21,7 +22,8 @@ from mgpu.core.settle import settle
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import Event, Finished, Preempted, Requeued, Started
-from mgpu.model.job import Job
+from mgpu.model.gpu import DIRTY, Inventory
+from mgpu.model.job import Job, Pending
 from mgpu.model.time import Now
 
 #: So many waiting jobs are looked at, in order, and so many moments of the future.
@@ -30,11 +32,14 @@ _MOST_STEPS: Final = 1000
 
 
 class Expected(NamedTuple):
-    """A start at ``wall`` (Unix time) on ``gpus`` (indices), once the job ``after`` has ended."""
+    """A start at ``wall`` (Unix time) on ``gpus`` (indices), once the job ``after`` has ended.
+
+    ``after`` is a name that people know, ``42`` or ``42_7``; empty where it waits for none.
+    """
 
     wall: float
     gpus: tuple[int, ...]
-    after: int
+    after: str
 
 
 def forecast(world: World, now: Now, wanted: Collection[int] = ()) -> dict[int, Expected]:
@@ -55,8 +60,9 @@ class _Ahead:
         chosen += [world.jobs[n] for n in wanted if n in world.jobs and world.jobs[n] not in chosen]
         jobs = [replace(job) for job in (*world.placed.values(), *chosen[: 2 * MOST_JOBS])]
         self.world = World(
-            world.policy,
-            world.inventory,
+            # Nobody looks at the GPUs there: a job leaves them the moment it ends.
+            replace(world.policy, cleaning=False),
+            _without_dirty(world),
             jobs=sorted({job.id: job for job in jobs}.values(), key=lambda job: job.id),
             next_id=world.next_id,
             next_seq=world.next_seq,
@@ -68,7 +74,7 @@ class _Ahead:
         self._missing = {job.id for job in chosen}
         self._ends = [(self._end(job), job.id, job.attempt) for job in world.placed.values()]
         heapq.heapify(self._ends)
-        self._after = 0
+        self._after = ""
 
     def run(self) -> None:
         for _ in range(_MOST_STEPS):
@@ -120,11 +126,26 @@ class _Ahead:
             job = self.world.placed.get(number)
             if job is None or job.attempt != attempt:
                 continue
-            self._after = number
+            self._after = arrays.named(job)
             if getattr(job.phase, "preempted", 0):
                 evolve(self.world, Requeued(self.now, number, attempt, states.PREEMPTED))
             else:
                 evolve(self.world, Finished(self.now, number, attempt, states.COMPLETED, 0))
+
+
+def _without_dirty(world: World) -> Inventory:
+    """The GPUs; those on which something of a job stays cannot be had."""
+    dirty = {gpu.uuid for gpu in world.gpus.values() if gpu.state == DIRTY}
+    gpus = [replace(g, available=g.available and g.uuid not in dirty) for g in world.inventory.gpus]
+    return world.inventory._replace(gpus=tuple(gpus))
+
+
+def not_before(job: Job, now: Now) -> float | None:
+    """When (Unix time) a job gets in line that only waits for its time; None for all others."""
+    if job.held or job.needs is not None or not isinstance(job.phase, Pending):
+        return None
+    wall = max(job.begin, now.wall + job.phase.eligible - now.boot)
+    return wall if wall > now.wall else None
 
 
 def first_in_line(world: World, now: Now, most: int) -> list[Job]:

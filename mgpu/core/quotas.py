@@ -22,6 +22,7 @@ from mgpu.model.job import Job, JobSpec, Running, Starting, Stopping
 from mgpu.model.records import Quota, Spending
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
+from mgpu.model.units import format_wait
 
 Explained = tuple[str, str]
 Bound = tuple[str, Quota]
@@ -131,11 +132,16 @@ def _over_held(standing: Standing, held: Load, gpus: int, memory: int) -> Explai
         return Reason.QUOTA_JOBS, f"{who}: {held.jobs} of at most {quota.running_jobs} jobs run"
     if quota.running_gpus is not None and gpus and held.gpus + gpus > quota.running_gpus:
         have = f"{who}: {held.gpus} of at most {quota.running_gpus} GPUs held"
-        return Reason.QUOTA_GPUS, f"{have}; this job needs {gpus}"
+        return Reason.QUOTA_GPUS, f"{have}; {_needs(gpus, '', quota.running_gpus)}"
     if quota.gpu_memory is not None and memory and held.memory + memory > quota.gpu_memory:
         have = f"{who}: {held.memory} of at most {quota.gpu_memory} MiB held"
-        return Reason.QUOTA_MEMORY, f"{have}; this job needs {memory}"
+        return Reason.QUOTA_MEMORY, f"{have}; {_needs(memory, ' MiB', quota.gpu_memory)}"
     return None
+
+
+def _needs(amount: int, unit: str, bound: int) -> str:
+    more = ", more than the bound: it cannot start" if amount > bound else ""
+    return f"this job needs {amount}{unit}{more}"
 
 
 # -- what waits -----------------------------------------------------------------------------------
@@ -210,9 +216,9 @@ def _over_hours(world: World, now: Now, subject: str, quota: Quota) -> Explained
     seconds = used(world, now, subject, quota)
     if seconds < quota.gpu_hours * HOUR:
         return None
-    left = math.ceil(window(quota, now.wall) + quota.period - now.wall)
+    left = format_wait(window(quota, now.wall) + quota.period - now.wall)
     have = f"{named(subject)}: {seconds / HOUR:.1f} of at most {quota.gpu_hours:g} GPU-hours used"
-    return Reason.QUOTA_HOURS, f"{have}; counted anew in {left} s"
+    return Reason.QUOTA_HOURS, f"{have}; counted anew in {left}"
 
 
 def _elapsed(job: Job, now: Now) -> float:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from mgpu.core.arrays import name_in
 from mgpu.core.orders import (
     DrainGpus,
     HeedProcess,
@@ -138,8 +139,9 @@ def ignore(world: World, order: IgnoreProcess, now: Now) -> Judged:
         raise MgpuError("Unknown", text, path="pid", hint="mgpu_ctl gpu list shows those that do")
     process = there[0]
     if process.job:
-        text = f"process {order.pid} belongs to job {process.job}"
-        hint = f"mgpu_cancel {process.job} ends it"
+        name = name_in(world, process.job)
+        text = f"process {order.pid} belongs to job {name}"
+        hint = f"mgpu_cancel {name} ends it"
         raise MgpuError("Refused", text, path="pid", hint=hint)
     record = Ignored(process.pid, process.ticks, order.uid)
     return [Recorded(now, order.uid, record)], Kept(record.key)

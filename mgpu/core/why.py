@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-from mgpu.core.explain import leaving_for, reason_of
+from mgpu.core.arrays import name_in, named
+from mgpu.core.explain import leaving_for, reason_of, when
 from mgpu.core.forecast import Expected, forecast
 from mgpu.core.order import Factors, Scorer
 from mgpu.core.outlook import Reservation
@@ -14,7 +14,7 @@ from mgpu.core.world import World
 from mgpu.model.job import Job, Pending
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
-from mgpu.model.units import format_duration
+from mgpu.model.units import format_wait
 
 
 def why(
@@ -29,9 +29,9 @@ def why(
     reason, detail = reason_of(world, job, now)
     lines = [f"{reason}: {detail}." if detail else f"{reason}."]
     if reason in _APART:
-        return lines
+        return [*lines, *_released(job)]
     held = outlook(world, now).reservation
-    lines += [_reserved(held, job, now)] if held is not None else []
+    lines += [_reserved(world, held, job, now)] if held is not None else []
     lines += _leaving(world, job)
     lines.append(_ranked(factors(world, job, now)))
     starts = forecast(world, now, (job.id,)) if starts is None else starts
@@ -53,27 +53,36 @@ _APART = frozenset(
 )
 
 
-def _reserved(held: Reservation, job: Job, now: Now) -> str:
+def _released(job: Job) -> list[str]:
+    """Who can let a held job go on, and how."""
+    if job.held == "admin":
+        how = f"mgpu_job release --admin {named(job)}"
+        return [f"Administrators alone can let it go on: {how}."]
+    if job.held:
+        return [f"Its owner and administrators can let it go on: mgpu_job release {named(job)}."]
+    return []
+
+
+def _reserved(world: World, held: Reservation, job: Job, now: Now) -> str:
     gpus = ", ".join(f"gpu{index}" for index in held.gpus) or "its place"
-    if held.at == math.inf:
-        when = f"when job {held.after} ends, which has no time limit"
-    else:
-        when = f"in {format_duration(max(0.0, held.at - now.boot))} at the latest"
+    gets = f"is the first in line and gets {gpus} {when(world, held, now)}"
     if held.job is job:
-        return f"It is the first in line and gets {gpus} {when}."
-    return f"Job {held.job.id} is the first in line and gets {gpus} {when}; nothing may delay it."
+        return f"It {gets}."
+    return f"Job {named(held.job)} {gets}; nothing may delay it."
 
 
 def _leaving(world: World, job: Job) -> list[str]:
     leaving = leaving_for(world, job)
-    return [f"Switched out for it: {', '.join(map(str, leaving))}."] if leaving else []
+    names = ", ".join(name_in(world, number) for number in leaving)
+    return [f"Switched out for it: {names}."] if leaving else []
 
 
 def _ranked(made_of: Factors) -> str:
     priority, *parts = made_of
     names = ("expansion", "age", "brevity", "size", "fair share")
-    shown = ", ".join(f"{name} {part + 0.0:+.2f}" for name, part in zip(names, parts, strict=True))
-    return f"Its rank: priority {priority}, score {made_of.score:.2f} ({shown})."
+    rounded = [round(part, 2) + 0.0 for part in (made_of.score, *parts)]  # never -0.00
+    shown = ", ".join(f"{name} {part:+.2f}" for name, part in zip(names, rounded[1:], strict=True))
+    return f"Its rank: priority {priority}, score {rounded[0]:.2f} ({shown})."
 
 
 def _starts(expected: Expected | None, now: Now) -> str:
@@ -81,5 +90,5 @@ def _starts(expected: Expected | None, now: Now) -> str:
         return "When it starts cannot be told: it waits behind jobs without a time limit, or many."
     gpus = ", ".join(f"gpu{index}" for index in expected.gpus) or "no GPU"
     after = f", when job {expected.after} ends" if expected.after else ""
-    span = format_duration(max(0.0, expected.wall - now.wall))
+    span = format_wait(expected.wall - now.wall)
     return f"Expected to start in {span} on {gpus}{after}, if all run for their whole limits."

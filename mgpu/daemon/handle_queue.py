@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, islice
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from mgpu.core import arrays
-from mgpu.core.forecast import first_in_line, forecast
+from mgpu.core.explain import reason_of
+from mgpu.core.forecast import Expected, first_in_line, forecast, not_before
 from mgpu.core.order import Scorer
 from mgpu.core.why import why
 from mgpu.core.world import World
-from mgpu.model.job import Job
+from mgpu.model.job import Job, Pending
 from mgpu.model.target import Name
 from mgpu.model.time import Now
 from mgpu.protocol import names, questions
@@ -33,16 +35,41 @@ def ranks(desk: Dispatcher, conn: Connection, request: questions.Ranks, now: Now
 
 
 def starts(desk: Dispatcher, conn: Connection, request: questions.Starts, now: Now) -> None:
-    """Expected starts as (id, array, tasks, user, Unix time, GPUs, after which job)."""
+    """Expected starts as (id, array, tasks, user, Unix time, GPUs, after which job, reason).
+
+    Where no start is known there is a reason, and a time only if it cannot start before then.
+    """
     world = desk.engine.world
-    wanted = {job.id for job in _named(world, request.jobs)}
-    found = sorted(forecast(world, now, wanted).items(), key=lambda pair: pair[1].wall)
-    rows = [
-        [*_head(world.jobs[number]), at.wall, list(at.gpus), at.after]
-        for number, at in found
-        if number in world.jobs and (not request.jobs or number in wanted)
+    named = _named(world, request.jobs)
+    expected = forecast(world, now, {job.id for job in named})
+    jobs = named if request.jobs else _waiting(world, expected)
+    told = [
+        (job, expected.get(job.id), not_before(job, now))
+        for job in jobs
+        if isinstance(job.phase, Pending)
     ]
+    told.sort(key=lambda one: one[1].wall if one[1] is not None else one[2] or inf)
+    rows = [_start(world, job, at, earliest, now) for job, at, earliest in told]
     desk.ok(conn, {"now": now.wall, "rows": rows}, now)
+
+
+def _waiting(world: World, expected: Mapping[int, Expected]) -> list[Job]:
+    """The jobs whose start is known, and the first ones of the others."""
+    others = (
+        job
+        for job in world.jobs.values()
+        if isinstance(job.phase, Pending) and job.id not in expected
+    )
+    known = [world.jobs[number] for number in expected if number in world.jobs]
+    return [*known, *islice(others, questions.MOST)]
+
+
+def _start(
+    world: World, job: Job, at: Expected | None, earliest: float | None, now: Now
+) -> list[Any]:
+    if at is not None:
+        return [*_head(job), at.wall, list(at.gpus), at.after, ""]
+    return [*_head(job), earliest, [], "", ": ".join(filter(None, reason_of(world, job, now)))]
 
 
 def explain(desk: Dispatcher, conn: Connection, request: questions.Why, now: Now) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mgpu.core import reservations
+from mgpu.core.arrays import name_in
 from mgpu.core.placement import Room
 from mgpu.core.schedule import outlook
 from mgpu.core.world import World
@@ -60,7 +61,7 @@ def _next(world: World, now: Now) -> Row | None:
         "user": job.user,
         "gpus": list(held.gpus),
         "in": max(0.0, wait) if wait < float("inf") else None,
-        "after": held.after,
+        "after": name_in(world, held.after) if held.after else "",
     }
 
 

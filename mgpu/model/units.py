@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 # Compiled on first use (re keeps them): most commands that load this module never parse.
@@ -80,6 +81,11 @@ def format_duration(seconds: float) -> str:
         return f"{hours}:{minute:02}:{second:02}"
     day, hour = divmod(hours, 24)
     return f"{day}-{hour:02}:{minute:02}:{second:02}"
+
+
+def format_wait(seconds: float) -> str:
+    """As :func:`format_duration`, for a time until something: rounded up, never negative."""
+    return format_duration(math.ceil(max(0.0, seconds)))
 
 
 def format_memory(mib: int) -> str:

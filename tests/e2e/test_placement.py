@@ -57,7 +57,7 @@ def test_a_job_sees_the_gpus_that_it_named(daemon: Daemon, alice: User, bob: Use
     assert placed(daemon, alice, "--gpu-ids", "3") == [3]
     late = daemon.submit(bob, "--gpu-ids", "3", *LONG)
     assert waits_for(daemon, late, "Resources") == (
-        "needs 1 GPU of those it names for itself; 0 have that free (gpu3 held by job 4)"
+        "needs 1 GPU of those it names for itself; free: none; gpu3 held by job 4"
     )
 
 
@@ -65,7 +65,7 @@ def test_the_kind_of_gpu_that_was_asked_for(daemon: Daemon, alice: User) -> None
     assert placed(daemon, alice, "--min-capability", "8.6") == [4]
     assert placed(daemon, alice, "--gpus", "a100:2", "--min-gpu-memory", "40G") == [0, 3]
     late = daemon.submit(alice, "--gpu-type", "l4", *LONG)
-    assert "0 have that free" in waits_for(daemon, late, "Resources")
+    assert "free: none" in waits_for(daemon, late, "Resources")
     daemon.kill9()
     daemon.start()
     assert "of type l4" in waits_for(daemon, late, "Resources")

@@ -58,7 +58,7 @@ def test_quotas_outlive_the_scheduler_and_are_lifted(
     waits_for(daemon, second, "QuotaJobs")
     quota(daemon, carol, "set", "--user", "alice", "--running-jobs", "none")
     assert waits_for(daemon, second, "QuotaGpuMemory") == (
-        "user alice: 16384 of at most 20480 MiB held; this job needs 16384"
+        "user alice: 16384 of at most 20480 MiB held; this job needs 16384 MiB"
     )
     quota(daemon, carol, "remove", "--user", "alice")
     daemon.wait_state(second, "RUNNING")

@@ -13,7 +13,7 @@ from tests.lib.golden import Golden
 from tests.unit.cli.conftest import MOMENT, Run, job, listing
 
 Capture = pytest.CaptureFixture[str]
-NEEDS = "needs 2 GPUs with 20480 MiB each; 1 has that free (gpu1 22528, gpu0 1024 held by job 7)"
+NEEDS = "needs 2 GPUs with 20480 MiB each; free: gpu1 (22528 MiB); gpu0 held by job 7"
 ROWS = [
     job(
         id=7,

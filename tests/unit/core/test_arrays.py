@@ -66,7 +66,7 @@ def test_no_more_run_at_once_than_wanted_and_the_bound_can_change() -> None:
     assert len(desk.run()) == 2
     assert desk.reason(array) == (
         "JobArrayTaskLimit",
-        "2 tasks of array 1 run; no more at once",
+        "2 tasks of array 1 run, at most 2 may",
     )
     assert desk.ask(Update(array, 3, UID)) == Outcomes(((array, "changed"),))
     assert len(desk.run()) == 1

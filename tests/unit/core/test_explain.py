@@ -26,8 +26,8 @@ def test_memory_that_jobs_and_outsiders_hold() -> None:
     desk.cancel(1)
     assert blocked(desk, big) == (
         Reason.RESOURCES,
-        "needs 2 GPUs with 20480 MiB each; 1 has that free "
-        "(gpu1 22528, gpu0 1025 held by job 2, gpu2 taken by processes outside mgpu)",
+        "needs 2 GPUs with 20480 MiB each; free: gpu1 (22528 MiB); "
+        "gpu0 (1025 MiB left) held by job 2, gpu2 taken by processes outside mgpu",
     )
 
 
@@ -36,7 +36,7 @@ def test_a_gpu_that_its_jobs_do_not_share() -> None:
     desk.submit()
     assert blocked(desk, desk.submit(a_spec(1, 600))) == (
         Reason.RESOURCES,
-        "needs 1 GPU with 600 MiB; 0 have that free (gpu0 held by job 1)",
+        "needs 1 GPU with 600 MiB; free: none; gpu0 held by job 1",
     )
 
 
@@ -46,8 +46,8 @@ def test_gpus_for_itself() -> None:
     desk.submit(a_spec(1, 100), count=5)
     assert blocked(desk, desk.submit(a_spec(2))) == (
         Reason.RESOURCES,
-        "needs 2 GPUs for itself; 1 has that free (gpu2, gpu0 held by job 5, "
-        "gpu1 held by jobs 1, 2, 3 and 1 more and by processes outside mgpu)",
+        "needs 2 GPUs for itself; free: gpu2; gpu0 held by job 5, "
+        "gpu1 held by jobs 1, 2, 3 and 1 more and by processes outside mgpu",
     )
 
 
@@ -56,15 +56,14 @@ def test_many_holders_are_counted() -> None:
     desk.submit(a_spec(1, 100), count=5)
     assert blocked(desk, desk.submit(a_spec(1, 900, exclusive=True))) == (
         Reason.RESOURCES,
-        "needs 1 GPU with 900 MiB for itself; 0 have that free "
-        "(gpu0 held by jobs 1, 2, 3 and 2 more)",
+        "needs 1 GPU with 900 MiB for itself; free: none; gpu0 held by jobs 1, 2, 3 and 2 more",
     )
 
 
 def test_three_holders_are_all_named() -> None:
     desk = Desk(1000)
     desk.submit(a_spec(1, 300), count=4)
-    assert blocked(desk, 4)[1].endswith("(gpu0 100 held by jobs 1, 2, 3)")
+    assert blocked(desk, 4)[1].endswith("gpu0 (100 MiB left) held by jobs 1, 2, 3")
 
 
 def test_outsiders_alone() -> None:
@@ -73,7 +72,7 @@ def test_outsiders_alone() -> None:
     desk.set_gpu(0, outside=500)
     assert blocked(desk, 1) == (
         Reason.RESOURCES,
-        "needs 1 GPU with 600 MiB; 0 have that free (gpu0 taken by processes outside mgpu)",
+        "needs 1 GPU with 600 MiB; free: none; gpu0 taken by processes outside mgpu",
     )
 
 
@@ -82,7 +81,7 @@ def test_free_memory_is_never_shown_below_zero() -> None:
     desk.submit(a_spec(1, 600), count=2)
     desk.run()
     desk.set_gpu(0, outside=500)
-    assert blocked(desk, 2)[1].endswith("(gpu0 0 held by job 1)")
+    assert blocked(desk, 2)[1].endswith("gpu0 (0 MiB left) held by job 1")
 
 
 def test_gpus_that_are_gone_or_too_small() -> None:
@@ -93,7 +92,7 @@ def test_gpus_that_are_gone_or_too_small() -> None:
     assert blocked(desk, 1) == (
         Reason.GPU_NOT_AVAILABLE,
         "needs 3 GPUs with 1500 MiB each; this machine has 1 that can be used "
-        "(gpu0 has 900 in all, gpu1 not available: fell off the bus, gpu2 not available)",
+        "(gpu0 has 900 MiB in all, gpu1 not available: fell off the bus, gpu2 not available)",
     )
 
 
@@ -110,14 +109,16 @@ def test_gpus_that_no_longer_exist() -> None:
 def test_a_gpu_that_is_no_good_is_named_among_those_that_are_held() -> None:
     desk = Desk(1000, 500)
     desk.submit(a_spec(1, 600), count=2)
-    assert blocked(desk, 2)[1].endswith("(gpu0 400 held by job 1, gpu1 has 500 in all)")
+    assert blocked(desk, 2)[1].endswith(
+        "gpu0 (400 MiB left) held by job 1, gpu1 has 500 MiB in all"
+    )
 
 
 def test_behind_the_first_one_with_the_own_shortage() -> None:
     desk = Desk(1000)
     desk.submit(count=3)
     desk.run()
-    shortage = "needs 1 GPU for itself; 0 have that free (gpu0 held by job 1)"
+    shortage = "needs 1 GPU for itself; free: none; gpu0 held by job 1"
     assert desk.reason(2) == (Reason.RESOURCES, shortage)
     assert desk.reason(3) == (Reason.PRIORITY, f"behind job 2; {shortage}")
 
@@ -125,9 +126,13 @@ def test_behind_the_first_one_with_the_own_shortage() -> None:
 @pytest.mark.parametrize(
     ("runs", "asks", "text"),
     [
-        (90, 200, "gets gpu0, gpu1 in 81 s at the latest; this job may run 200 s"),
-        (90, None, "gets gpu0, gpu1 in 81 s at the latest; this job has no time limit"),
-        (None, None, "gets gpu0, gpu1 when job 1 ends; this job has no time limit"),
+        (90, 200, "gets gpu0, gpu1 in 1:21 at the latest; this job may run 3:20"),
+        (90, None, "gets gpu0, gpu1 in 1:21 at the latest; this job has no time limit"),
+        (
+            None,
+            None,
+            "gets gpu0, gpu1 when job 1 ends, which has no time limit; this job has no time limit",
+        ),
     ],
 )
 def test_a_job_that_would_fit_leaves_the_place_to_the_first_one(
@@ -150,7 +155,7 @@ def test_a_reservation_that_is_overdue_is_due_in_0_seconds() -> None:
     desk.submit()
     desk.run()
     desk.wait(20)
-    assert "gpu1 in 0 s at the latest" in desk.reason(3)[1]
+    assert "gpu1 in 0:00 at the latest" in desk.reason(3)[1]
 
 
 def test_a_job_that_waits_for_others_to_leave_is_behind_nobody() -> None:
@@ -161,8 +166,8 @@ def test_a_job_that_waits_for_others_to_leave_is_behind_nobody() -> None:
     two = desk.submit(a_spec(2), count=2)
     reason = (
         Reason.RESOURCES,
-        "needs 2 GPUs for itself; 0 have that free "
-        "(gpu0 held by job 1, gpu1 taken by processes outside mgpu)",
+        "needs 2 GPUs for itself; free: none; "
+        "gpu0 held by job 1, gpu1 taken by processes outside mgpu",
     )
     assert [blocked(desk, two), blocked(desk, two + 1)] == [reason, reason]
 
@@ -170,7 +175,7 @@ def test_a_job_that_waits_for_others_to_leave_is_behind_nobody() -> None:
 def test_jobs_without_gpus_that_are_too_many() -> None:
     desk = Desk(policy=Policy(max_gpuless=2))
     desk.submit(a_spec(0), count=3)
-    assert blocked(desk, 3) == (Reason.RESOURCES, "2 jobs without GPUs run; no more at once")
+    assert blocked(desk, 3) == (Reason.RESOURCES, "2 jobs without GPUs run, at most 2 may")
 
 
 def test_a_back_off_says_what_failed_and_when_it_is_over() -> None:
@@ -181,7 +186,7 @@ def test_a_back_off_says_what_failed_and_when_it_is_over() -> None:
     desk.wait(0.5)
     assert desk.reason(1) == (
         Reason.BEGIN_TIME,
-        "start failed: fork: EAGAIN (retry 1 of 5); next try in 1 s",
+        "start failed: fork: EAGAIN (retry 1 of 5); next try in 0:01",
     )
 
 
@@ -192,7 +197,7 @@ def test_an_account_that_may_not_run_jobs() -> None:
     desk.report(AttemptRefused, 1, "account", 0, "account u has expired", True)
     assert desk.reason(1) == (
         Reason.INVALID_ACCOUNT,
-        "account u has expired; next try in 1 s",
+        "account u has expired; next try in 0:01",
     )
 
 

@@ -166,14 +166,14 @@ def test_the_reason_names_only_what_could_matter(desk: Desk) -> None:
     desk.run()
     assert desk.reason(mine) == (
         "Resources",
-        "needs 1 GPU of type a100 for itself; 0 have that free "
-        f"(gpu0 held by job 1, gpu1 held by job 1, gpu2 is {L4})",
+        "needs 1 GPU of type a100 for itself; free: none; "
+        f"gpu0 held by job 1, gpu1 held by job 1, gpu2 is {L4}",
     )
     exact = desk.submit(replace(a_spec(1, 100), gpu_uuids=("GPU-1",)))
     desk.run()
     assert desk.reason(exact)[1] == (
-        f"behind job {mine}; needs 1 GPU of those it names with 100 MiB; 0 have that free "
-        "(gpu1 held by job 1)"
+        f"behind job {mine}; needs 1 GPU of those it names with 100 MiB; free: none; "
+        "gpu1 held by job 1"
     )
     desk.set_gpu(0, available=False, note="lost")
     desk.set_gpu(1, available=False, note="lost")

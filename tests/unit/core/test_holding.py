@@ -50,7 +50,7 @@ def test_a_job_that_backs_off_begins_no_earlier_than_it_may() -> None:
     desk.ask(Release((number,), UID, begin=desk.now.wall + 100))
     desk.wait(50)
     assert desk.run() == {}
-    assert desk.reason(number) == (Reason.BEGIN_TIME, "begins in 50 s")
+    assert desk.reason(number) == (Reason.BEGIN_TIME, "begins in 0:50")
     desk.wait(50)
     assert desk.run() == {number: (0,)}
 
@@ -101,7 +101,7 @@ def test_a_release_can_set_the_time() -> None:
     desk.ask(Hold((number,), UID))
     desk.ask(Release((number,), UID, begin=EPOCH + 60))
     assert desk.run() == {}
-    assert desk.reason(number) == (Reason.BEGIN_TIME, "begins in 60 s")
+    assert desk.reason(number) == (Reason.BEGIN_TIME, "begins in 1:00")
     desk.wait(60)
     assert desk.run() == {number: (0,)}
 

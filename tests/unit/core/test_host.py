@@ -62,7 +62,7 @@ def test_a_job_that_lacks_gpus_and_cpus_names_both(desk: Desk) -> None:
     desk.submit(a_spec(4, cpus=8))
     other = desk.submit(a_spec(1, 100, cpus=1))
     desk.run()
-    assert desk.reason(other)[1].endswith("gpu3 held by job 1); needs 1 CPU; 0 of 8 are free")
+    assert desk.reason(other)[1].endswith("gpu3 held by job 1; needs 1 CPU; 0 of 8 are free")
 
 
 def test_who_names_none_lacks_none_where_too_many_are_promised(desk: Desk) -> None:
@@ -70,13 +70,13 @@ def test_who_names_none_lacks_none_where_too_many_are_promised(desk: Desk) -> No
     other = desk.submit(a_spec(1))
     desk.run()
     desk.world.policy, desk.world.outlook = replace(POLICY, cpus=4, host_memory=500), None
-    assert desk.reason(other)[1].endswith("gpu3 held by job 1)")
+    assert desk.reason(other)[1].endswith("gpu3 held by job 1")
 
 
 def test_jobs_without_gpus_have_a_bound_as_well(desk: Desk) -> None:
     desk.submit(a_spec(0, cpus=1), count=4)
     assert len(desk.run()) == 3
-    assert desk.reason(4) == (Reason.RESOURCES, "3 jobs without GPUs run; no more at once")
+    assert desk.reason(4) == (Reason.RESOURCES, "3 jobs without GPUs run, at most 3 may")
     assert outlook(desk.world, desk.now).reservation is None
 
 
@@ -87,7 +87,7 @@ def test_a_job_that_waits_for_cpus_is_not_starved_by_small_ones(desk: Desk) -> N
     none = desk.submit(a_spec(1))
     assert desk.run() == {1: (0,), soon: (1,), none: (2,)}
     assert desk.reason(big) == (Reason.RESOURCES, "needs 8 CPUs; 5 of 8 are free")
-    assert desk.reason(late)[1].startswith(f"behind job {big}, which gets gpu0 in 100 s at the")
+    assert desk.reason(late)[1].startswith(f"behind job {big}, which gets gpu0 in 1:40 at the")
     desk.wait(100)
     desk.end(1)
     desk.end(soon)
@@ -99,7 +99,7 @@ def test_a_job_without_gpus_that_waits_for_cpus_is_not_starved_either(desk: Desk
     big = desk.submit(a_spec(0, cpus=8))
     late = desk.submit(a_spec(0, cpus=1))
     assert desk.run() == {1: (0,)}
-    assert desk.reason(late)[1].startswith(f"behind job {big}, which gets its place in 100 s")
+    assert desk.reason(late)[1].startswith(f"behind job {big}, which gets its place in 1:40")
 
 
 def test_where_the_rest_is_enough_others_go_beside_the_reserved_job(desk: Desk) -> None:

@@ -55,7 +55,7 @@ def test_a_job_that_outranks_takes_the_place_of_an_idle_one() -> None:
     assert phase.preempted == normal
     assert desk.reason(normal) == (
         Reason.PREEMPTING,
-        "needs 1 GPU for itself; 0 have that free (gpu0 held by job 1); job 1 leaves for it",
+        "needs 1 GPU for itself; free: none; gpu0 held by job 1; job 1 leaves for it",
     )
     job = desk.end(idle, None, 15, cause="cancel")
     assert (job.state, job.restarts) == (states.PENDING, 1)

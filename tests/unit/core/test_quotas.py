@@ -21,6 +21,7 @@ from mgpu.testing.builders import EPOCH, UID, Desk, a_spec
 
 ADA = Owner(UID, "u1000", "vision")
 HOUR = 3600
+ABOVE = "more than the bound: it cannot start"
 ADMIN = 7
 
 
@@ -74,7 +75,8 @@ def test_whom_a_quota_binds(set_: list[str], owner: Owner, binding: list[str]) -
 def test_who_has_a_quota_is_not_bound_by_the_default() -> None:
     desk = Desk(8)
     bound(desk, "default:user", running_gpus=0)
-    assert blocked(desk) == "QuotaGpus: user u1000: 0 of at most 0 GPUs held; this job needs 1"
+    have = "QuotaGpus: user u1000: 0 of at most 0 GPUs held"
+    assert blocked(desk) == f"{have}; this job needs 1, {ABOVE}"
     bound(desk, "user:u1000", running_jobs=5)
     assert blocked(desk) == ""
 
@@ -109,7 +111,8 @@ def test_memory_is_what_shared_jobs_reserve_and_whole_gpus() -> None:
     started(desk, 1, spec=a_spec(1, 1000, exclusive=True))
     assert desk.world.tally.load(lambda _: True) == Load(2, 2, 17500)
     text = blocked(desk, 1, 500)
-    assert text == "QuotaGpuMemory: user u1000: 17500 of at most 10000 MiB held; this job needs 500"
+    have = "QuotaGpuMemory: user u1000: 17500 of at most 10000 MiB held"
+    assert text == f"{have}; this job needs 500 MiB"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_a_job_does_not_get_a_gpu_larger_than_its_quota() -> None:
     assert desk.run() == {}
     assert desk.reason(job) == (
         Reason.QUOTA_MEMORY,
-        "user u1000: 0 of at most 9000 MiB held; this job needs 16000",
+        "user u1000: 0 of at most 9000 MiB held; this job needs 16000 MiB, " + ABOVE,
     )
     desk.cancel(1, uid=1001)
     desk.end(1, signal=15, cause="cancel")
@@ -231,7 +234,7 @@ def test_no_job_starts_when_the_hours_are_used_up() -> None:
     desk.wait(HOUR)
     assert blocked(desk) == ""
     desk.wait(HOUR / 2)
-    text = "QuotaGpuHours: user u1000: 3.0 of at most 3 GPU-hours used; counted anew in 30600 s"
+    text = "QuotaGpuHours: user u1000: 3.0 of at most 3 GPU-hours used; counted anew in 8:30:00"
     assert blocked(desk) == text
     assert blocked(desk, 0) == "", "jobs without GPUs use none"
     desk.end(job)

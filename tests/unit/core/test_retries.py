@@ -20,6 +20,7 @@ from mgpu.core.requests import (
 from mgpu.core.schedule import next_deadline
 from mgpu.model.events import Finished, Requeued, Retried
 from mgpu.model.job import Job
+from mgpu.model.units import format_wait
 from mgpu.testing.builders import UID, Desk, a_spec
 
 CAUSES = ("exit", "timelimit", "cancel")
@@ -51,7 +52,7 @@ def test_a_failure_is_tried_again_after_a_growing_wait() -> None:
         waits.append((next_deadline(desk.world) or 0) - desk.now.boot)
         assert desk.reason(1) == (
             "BeginTime",
-            f"failed with code 7 (retry {number} of 3); next try in {waits[-1]:.0f} s",
+            f"failed with code 7 (retry {number} of 3); next try in {format_wait(waits[-1])}",
         )
         assert desk.run() == {}
         desk.wait(waits[-1])

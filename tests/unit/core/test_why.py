@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from mgpu.core.forecast import Expected, forecast
 from mgpu.core.policy import Policy
-from mgpu.core.requests import Repeat, Submit
+from mgpu.core.requests import Hold, Repeat, Submit
 from mgpu.core.why import why
+from mgpu.model.states import Reason
+from mgpu.model.tasks import parse_tasks
 from mgpu.testing.builders import EPOCH, UID, Desk, a_spec
 
 
-def expected(desk: Desk, *jobs: int) -> dict[int, tuple[float, tuple[int, ...], int]]:
+def expected(desk: Desk, *jobs: int) -> dict[int, tuple[float, tuple[int, ...], str]]:
     found = forecast(desk.world, desk.now, jobs)
     return {n: (at.wall - EPOCH, at.gpus, at.after) for n, at in found.items()}
 
@@ -25,7 +27,7 @@ def test_jobs_start_when_those_before_them_have_used_up_their_limits() -> None:
     desk.submit(a_spec(limit=150))
     desk.submit(a_spec(limit=400))
     desk.run()
-    assert expected(desk) == {3: (300, (0, 1), 2), 4: (100, (0,), 1), 5: (350, (0,), 3)}
+    assert expected(desk) == {3: (300, (0, 1), "2"), 4: (100, (0,), "1"), 5: (350, (0,), "3")}
 
 
 def test_what_waits_for_a_job_without_limit_has_no_known_start() -> None:
@@ -43,7 +45,7 @@ def test_recurring_jobs_do_not_stand_in_the_way_of_looking_ahead() -> None:
     desk.submit(a_spec(limit=600))
     desk.run()
     desk.submit(a_spec(limit=10))
-    assert expected(desk) == {2: (600, (0,), 1)}
+    assert expected(desk) == {2: (600, (0,), "1")}
 
 
 def test_looking_ahead_changes_nothing() -> None:
@@ -59,7 +61,7 @@ def test_looking_ahead_changes_nothing() -> None:
 def test_a_job_that_starts_at_once_is_expected_now() -> None:
     desk = Desk(1000)
     desk.submit(a_spec(limit=10))
-    assert forecast(desk.world, desk.now)[1] == Expected(EPOCH, (0,), 0)
+    assert forecast(desk.world, desk.now)[1] == Expected(EPOCH, (0,), "")
 
 
 def test_the_first_in_line_knows_its_place() -> None:
@@ -70,10 +72,10 @@ def test_the_first_in_line_knows_its_place() -> None:
     desk.run()
     desk.wait(40)
     assert why(desk.world, desk.job(2), desk.now) == [
-        "Resources: needs 1 GPU for itself; 0 have that free (gpu0 held by job 1).",
+        "Resources: needs 1 GPU for itself; free: none; gpu0 held by job 1.",
         "It is the first in line and gets gpu0 in 1:00 at the latest.",
         "Its rank: priority 0, score 0.11 (expansion +0.09, age +0.02, brevity +0.00, "
-        "size +0.00, fair share -0.00).",
+        "size +0.00, fair share +0.00).",
         "Expected to start in 1:00 on gpu0, when job 1 ends, if all run for their whole limits.",
     ]
 
@@ -94,6 +96,47 @@ def test_those_behind_it_know_whom_they_may_not_delay() -> None:
     assert lines[-1].startswith("When it starts cannot be told")
 
 
+def test_tasks_have_the_names_that_people_know() -> None:
+    desk = Desk(1000, 1000)
+    tasks = parse_tasks("1-6")[0]
+    desk.ask(Submit(UID, "u", a_spec(limit=100), tasks=tasks, max_concurrent=2))
+    desk.run()
+    desk.submit(a_spec(limit=10), priority=9)
+    last = desk.submit(a_spec(limit=10), priority=-1)
+    desk.run()
+    assert desk.reason(1) == (Reason.ARRAY_LIMIT, "2 tasks of array 1 run, at most 2 may")
+    assert desk.reason(last - 1)[1].endswith("gpu0 held by job 1_1, gpu1 held by job 1_2")
+    found = forecast(desk.world, desk.now)
+    assert found[last].after in {"1_5", "1_6"}, "a task that is still to be split off"
+
+
+def test_a_task_that_is_the_first_in_line_is_named() -> None:
+    desk = Desk(1000)
+    desk.submit(a_spec(limit=100))
+    desk.run()
+    desk.ask(Submit(UID, "u", a_spec(limit=100), tasks=parse_tasks("0-9")[0]))
+    last = desk.submit(a_spec(limit=100), priority=-1)
+    desk.run()
+    lines = why(desk.world, desk.job(last), desk.now)
+    assert lines[0].startswith("Priority: behind job 2_[0-9]; needs")
+    assert lines[1].startswith("Job 2_[0-9] is the first in line")
+
+
+def test_who_can_release_a_held_job_is_told() -> None:
+    desk = Desk(1000)
+    job = desk.submit()
+    desk.ask(Hold((job,), UID))
+    assert why(desk.world, desk.job(job), desk.now) == [
+        "JobHeldUser.",
+        "Its owner and administrators can let it go on: mgpu_job release 1.",
+    ]
+    desk.ask(Hold((job,), UID + 1, may_any=True))
+    assert why(desk.world, desk.job(job), desk.now) == [
+        "JobHeldAdmin.",
+        "Administrators alone can let it go on: mgpu_job release --admin 1.",
+    ]
+
+
 def test_a_running_job_does_not_wait() -> None:
     desk = Desk(1000)
     desk.submit()
@@ -108,3 +151,11 @@ def test_usage_is_told_as_fair_share() -> None:
     desk.submit(a_spec(limit=10))
     (rank,) = [line for line in why(desk.world, desk.job(2), desk.now) if line.startswith("Its r")]
     assert "fair share -0.39" in rank
+
+
+def test_looking_ahead_nobody_waits_for_a_gpu_to_be_seen_free() -> None:
+    desk = Desk(1000, policy=Policy(cleaning=True))
+    desk.submit(a_spec(limit=100))
+    desk.run()
+    desk.submit(a_spec(limit=10))
+    assert expected(desk) == {2: (100, (0,), "1")}

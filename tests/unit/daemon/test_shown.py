@@ -160,7 +160,7 @@ def test_the_first_in_line_is_told_with_what_it_gets_and_when() -> None:
         "user": "u7",
         "gpus": [0],
         "in": 500.0,
-        "after": 1,
+        "after": "1",
     }
 
 
@@ -169,7 +169,7 @@ def test_nobody_knows_when_a_job_without_a_limit_ends() -> None:
     desk.submit(a_spec())
     desk.submit(a_spec())
     desk.run()
-    assert (info(desk)["next"]["in"], info(desk)["next"]["after"]) == (None, 1)
+    assert (info(desk)["next"]["in"], info(desk)["next"]["after"]) == (None, "1")
 
 
 def test_reservations_of_a_gpu_are_told() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from mgpu.cli.columns import Row
+from mgpu.model.states import ENDED
 from mgpu.model.target import Name, Names, Target
 from mgpu.model.tasks import Tasks, parse_tasks
 from mgpu.protocol.names import JOB_FIELDS
 
-_ID, _ARRAY, _TASKS, _BOUND = map(JOB_FIELDS.index, ("id", "array", "tasks", "max_concurrent"))
+_ID, _ARRAY, _TASKS, _BOUND, _STATE = map(
+    JOB_FIELDS.index, ("id", "array", "tasks", "max_concurrent", "state")
+)
 
 
 def missing(names: Iterable[Name], rows: list[Row]) -> list[Name]:
@@ -41,6 +45,17 @@ def one_each(rows: list[Row]) -> Iterator[Row]:
             alone = row.copy()
             alone[_TASKS], alone[_BOUND] = str(task), 0
             yield alone
+
+
+def in_order(rows: list[Row]) -> list[Row]:
+    """The rows with the tasks of an array together, in their order; what has ended comes last."""
+    return sorted(rows, key=_place) if any(row[_ARRAY] for row in rows) else rows
+
+
+def _place(row: Row) -> tuple[bool, int, int]:
+    first = re.match(r"\d*", row[_TASKS])
+    task = int(first[0]) if first is not None and first[0] else 0
+    return row[_STATE] in ENDED, row[_ARRAY] or row[_ID], task
 
 
 def _narrowed(wanted: Names, row: Row) -> Row:

@@ -51,7 +51,6 @@ def _states(text: str) -> list[str]:
     "--format",
     "layout",
     type=Parsed("format", parse_format),
-    default=DEFAULT,
     metavar="FORMAT",
     help=f"Columns as squeue writes them, %[[.]WIDTH]LETTER. [default: {DEFAULT}]",
 )
@@ -74,6 +73,7 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
     m memory of each, x most used of each, N GPUs held, R these or the reason, r reason, k note,
     Q priority, V submitted, S started, e ended, o command, Z folder, D nodes, P partition.
     """
+    _check(options)
     ids = job_names([options["jobs"]], MAX_IDS) if options["jobs"] else []
     with connect(socket, config) as client:
         if options["why"] or options["starts"] or options["ranks"]:
@@ -84,27 +84,60 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
         rows = _wanted(array_rows.narrowed(ids, rows), options)
     if options["each"]:
         rows = list(array_rows.one_each(rows))
+    rows = array_rows.in_order(rows)
     if options["as_json"]:
         _write_json(rows)
     elif options["tree"]:
         _write_tree(rows, options["layout"], header=not options["no_header"])
     else:
-        _write_table(rows, options["layout"], header=not options["no_header"])
+        layout = options["layout"] or parse_format(DEFAULT)
+        _write_table(rows, layout, header=not options["no_header"])
     for name in unknown:
         complain(f"job {on_wire(name)}: unknown")
     return 1 if ids and len(unknown) == len(ids) else 0
+
+
+#: Views, and the options that choose or show jobs otherwise; what a view cannot do is refused.
+_VIEWS = {"ranks": "--priority", "starts": "--start", "tree": "--tree", "why": "--why"}
+_CHOICES = {
+    "states": "--states", "each": "--array", "ended": "--all", "layout": "--format",
+}  # fmt: skip
+_JOBS = {"me": "--me", "users": "--user", "jobs": "--jobs", "limit": "--limit"}
+
+
+def _check(options: dict[str, Any]) -> None:
+    """A usage error for two views at once, and for what a view does not heed."""
+    views = [name for name in _VIEWS if options[name]]
+    if len(views) > 1:
+        both = " and ".join(_VIEWS[name] for name in views)
+        raise click.UsageError(f"{both} are views of their own: give one of them")
+    if not views or views == ["tree"]:
+        return
+    choices = _CHOICES | _JOBS if views == ["why"] else _CHOICES
+    for name, flag in choices.items():
+        if options[name]:
+            raise click.UsageError(f"{_VIEWS[views[0]]} does not heed {flag}: leave it away")
 
 
 def _ask(client: Client, ids: list[Name], options: dict[str, Any]) -> int:
     """Have the scheduler explain its order."""
     from mgpu.cli import queue_views as views
 
-    as_json, header = options["as_json"], not options["no_header"]
+    as_json = options["as_json"]
     if options["why"]:
         return views.show_why(client, job_names([options["why"]], 100), as_json=as_json)
-    if options["starts"]:
-        return views.show_starts(client, ids, as_json=as_json, header=header)
-    return views.show_ranks(client, limit=options["limit"], as_json=as_json, header=header)
+    users = _own_name() if options["me"] else options["users"]
+    shown = views.Shown(ids, users, options["limit"], as_json, not options["no_header"])
+    return (
+        views.show_starts(client, shown) if options["starts"] else views.show_ranks(client, shown)
+    )
+
+
+def _own_name() -> list[str]:
+    import os
+    import pwd
+
+    return [pwd.getpwuid(os.geteuid()).pw_name]
 
 
 def _filters(options: dict[str, Any], ids: list[Name]) -> dict[str, object]:
@@ -142,10 +175,10 @@ def _write_table(rows: list[Row], layout: Format, *, header: bool) -> None:
         emit("\n".join(lines))
 
 
-def _write_tree(rows: list[Row], layout: Format, *, header: bool) -> None:
+def _write_tree(rows: list[Row], layout: Format | None, *, header: bool) -> None:
     from mgpu.cli import tree
 
-    behind = parse_format(tree.BEHIND) if layout == parse_format(DEFAULT) else layout
+    behind = layout or parse_format(tree.BEHIND)
     plain = "utf" not in (sys.stdout.encoding or "").lower()
     lines = tree.table(rows, behind, header=header, plain=plain)
     if lines:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from mgpu.daemon import limits
+from mgpu.daemon.faults import contained
 from mgpu.daemon.loop import READ, WRITE, Loop
 from mgpu.model.time import Now
 from mgpu.protocol import codec
@@ -138,7 +139,8 @@ class Connection:
     def _fill(self) -> bool:
         """Whether there is something to send, taking the next piece of a stream if need be."""
         while self._source is not None and len(self._out) < limits.SEND_AHEAD:
-            piece = next(self._source, None)
+            with contained("stream", self.uid):
+                piece = next(self._source, None)
             if piece is None:
                 self._source = None
             else:

@@ -6,7 +6,8 @@ answered after it is stored; what only looks is answered at once, from what is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from mgpu import __version__
@@ -26,6 +27,7 @@ from mgpu.daemon import (
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.engine import Ask, Engine
+from mgpu.daemon.faults import contained
 from mgpu.daemon.server import Server
 from mgpu.daemon.waiters import Waiters
 from mgpu.model.errors import MgpuError
@@ -77,19 +79,26 @@ class Dispatcher:
 
     def handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         """Answer one request of ``conn``, now or when it is done."""
-        try:
-            request = messages.parse_request(message)
-        except MgpuError as error:
-            self.fail(conn, error, now)
-            return
+        with self.answering(conn, "", now):
+            self._carry_out(conn, messages.parse_request(message), now)
+
+    def _carry_out(self, conn: Connection, request: messages.Request, now: Now) -> None:
         op, handler = HANDLERS[type(request)]
-        try:
+        with self.answering(conn, op, now):
             _check(op, conn)
             self._server().charge(conn, number_of_jobs(request))
             handler(self, conn, request, now)
+
+    @contextmanager
+    def answering(self, conn: Connection, op: str, now: Now) -> Iterator[None]:
+        """What goes wrong inside is the answer to the request of ``conn``."""
+        try:
+            with contained(op, conn.uid):
+                yield
         except MgpuError as error:
             if op in names.CHANGES:
                 _audit(conn, op, error)
+            self.waiters.forget(conn)
             self.fail(conn, error, now)
 
     def forget(self, conn: Connection) -> None:
@@ -127,7 +136,8 @@ class Dispatcher:
             _audit(conn, op, result, getattr(ask.request, "jobs", ()))
             if isinstance(result, MgpuError):
                 self.fail(conn, result, now)
-            else:
+                return
+            with self.answering(conn, "", now):
                 then(result, now)
 
         ask.then = answered
@@ -161,13 +171,10 @@ class Dispatcher:
         def resolved(account: Account | MgpuError, at: Now) -> None:
             if conn.gone:
                 return
-            try:
+            with self.answering(conn, names.SUBMIT, at):
                 if isinstance(account, MgpuError):
                     raise account
                 self._submit_as(conn, request, account)
-            except MgpuError as error:
-                _audit(conn, "submit", error)
-                self.fail(conn, error, at)
 
         self.accounts.lookup(conn.uid, resolved, now)
 

@@ -25,6 +25,7 @@ from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
 from mgpu.daemon import dependencies, notices
+from mgpu.daemon.faults import contained
 from mgpu.daemon.payloads import Payloads
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Event, Recorded
@@ -244,7 +245,8 @@ class Engine:
         if isinstance(request, Submit):  # a submission's spec is known by its first job
             spec = replace(request.spec, spec_id=self.world.next_id)
             request = replace(request, spec=spec)
-        decision = decide(self.world, request, now)
+        with contained(type(request).__name__, ask.uid):
+            decision = decide(self.world, request, now)
         self._apply(turn, decision.events)
         if isinstance(request, Submit):
             self._keep(turn, ask, request.spec.spec_id)

@@ -53,7 +53,7 @@ def list_reservations(
         body = {"now": at.wall, "zone": desk.rules.zone, "gpus": gpus, "reservations": rows}
         desk.ok(conn, body, at)
 
-    _with_account(desk, conn, known, now)
+    _with_account(desk, conn, names.RESERVATIONS, known, now)
 
 
 def set_quota(desk: Dispatcher, conn: Connection, request: orders.QuotaSet, now: Now) -> None:
@@ -84,7 +84,7 @@ def list_quotas(desk: Dispatcher, conn: Connection, _request: orders.QuotaList, 
         rows = [_quota(world, subject, quota, at) for subject, quota in bounds]
         desk.ok(conn, {"now": at.wall, "quotas": rows}, at)
 
-    _with_account(desk, conn, known, now)
+    _with_account(desk, conn, names.QUOTA_LIST, known, now)
 
 
 # -- helpers --------------------------------------------------------------------------------------
@@ -95,13 +95,15 @@ def _answer(desk: Dispatcher, conn: Connection) -> Callable[[Any, Now], None]:
 
 
 def _with_account(
-    desk: Dispatcher, conn: Connection, then: Callable[[Account, Now], None], now: Now
+    desk: Dispatcher, conn: Connection, op: str, then: Callable[[Account, Now], None], now: Now
 ) -> None:
     """Go on with the caller's account; one that cannot be told has no name and no groups."""
 
     def resolved(account: Account | MgpuError, at: Now) -> None:
-        if not conn.gone:
-            known = account if isinstance(account, Account) else Account(conn.uid, "", "")
+        if conn.gone:
+            return
+        known = account if isinstance(account, Account) else Account(conn.uid, "", "")
+        with desk.answering(conn, op, at):
             then(known, at)
 
     desk.accounts.lookup(conn.uid, resolved, now)

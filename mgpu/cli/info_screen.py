@@ -192,7 +192,7 @@ def _next(first: Known | None) -> Iterable[str]:
     text = f"next: job {named} of {visible(first['user'])}" + f" on {where}" * bool(where)
     if first["in"] is not None:
         return [f"{text} within {format_duration(first['in'])}"]
-    return [f"{text} when job {first['after']} ends"]
+    return [f"{text} when job {first['after']} ends" if first["after"] else text]
 
 
 def _host(host: dict[str, int]) -> list[str]:

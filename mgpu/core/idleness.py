@@ -16,7 +16,7 @@ from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import Event, Evicted
 from mgpu.model.gpu import Gpu, Inventory
-from mgpu.model.job import Job, Running
+from mgpu.model.job import Job, Running, Starting
 from mgpu.model.time import Now
 from mgpu.model.units import format_duration
 
@@ -40,13 +40,23 @@ def settle(world: World, now: Now) -> Iterator[Event]:
     busy = {}
     gpus = {gpu.uuid: gpu for gpu in world.inventory.gpus}
     for job in world.placed.values():
-        if isinstance(job.phase, Running) and job.gpus:
+        if isinstance(job.phase, Starting | Running) and job.gpus:
             attempt, taken = (job.id, job.attempt), world.inventory.taken
             idle = all(_is_idle(world, gpus.get(uuid)) for uuid in job.gpus)
-            busy[attempt] = book.busy.get(attempt, taken) if idle else taken
+            before = book.busy.get(attempt, taken)
+            busy[attempt] = before if idle and isinstance(job.phase, Running) else taken
     book.busy = busy
     if world.policy.idle_policy == "requeue":
         yield from _evicted(world, now)
+
+
+def next_look(world: World) -> float | None:
+    """The boot time at which the GPUs are to be looked at for who is idle for too long then."""
+    after, taken = world.policy.idle_after, world.inventory.taken
+    if not after:
+        return None
+    times = (since + after for since in _book(world).busy.values())
+    return min((at for at in times if at > taken), default=None)
 
 
 def note(world: World, job: Job) -> str:

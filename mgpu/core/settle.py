@@ -52,6 +52,9 @@ DEADLINES: Final[tuple[Callable[[World], float | None], ...]] = (
     recurring.next_change,
 )
 
+#: When something may follow from a look at the GPUs that is made then (boot time).
+LOOKS: Final[tuple[Callable[[World], float | None], ...]] = (usage.next_look, idleness.next_look)
+
 
 def settle(world: World, now: Now) -> list[Event]:
     """The events of the first rule that has any, or none: then the world is settled."""
@@ -66,4 +69,10 @@ def settle(world: World, now: Now) -> list[Event]:
 def next_deadline(world: World) -> float | None:
     """The boot time at which the world is to be settled again though nothing happened."""
     known = [deadline(world) for deadline in DEADLINES]
+    return min((at for at in known if at is not None), default=None)
+
+
+def next_look(world: World) -> float | None:
+    """The boot time at which the GPUs are to be looked at, whatever else happens."""
+    known = [look(world) for look in LOOKS]
     return min((at for at in known if at is not None), default=None)

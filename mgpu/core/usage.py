@@ -69,6 +69,14 @@ def settle(world: World, now: Now) -> list[Event]:
     return [*_grown(world, seen, now), *_evicted(world, seen, now)]
 
 
+def next_look(world: World) -> float | None:
+    """The boot time at which the GPUs are to be looked at for who uses too much for too long."""
+    grace, taken = world.policy.over_memory_grace, world.inventory.taken
+    uses = _book(world).uses.values()
+    times = (excess.since + grace for use in uses for excess in use.over.values())
+    return min((at for at in times if at > taken), default=None)
+
+
 def peaks(world: World, job: Job) -> tuple[tuple[str, int], ...]:
     """The most that the job's last attempt used of each GPU, where that is known."""
     use = _use_of(world, job)

@@ -18,6 +18,7 @@ import msgpack
 
 from mgpu.core.effects import Effect, KillProcess
 from mgpu.core.requests import Report
+from mgpu.core.settle import next_look
 from mgpu.daemon import opening
 from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
@@ -27,6 +28,7 @@ from mgpu.daemon.dispatch import Dispatcher
 from mgpu.daemon.effects import Actor
 from mgpu.daemon.engine import Engine
 from mgpu.daemon.launcherlink import LauncherLink
+from mgpu.daemon.looks import Looks
 from mgpu.daemon.loop import Loop
 from mgpu.daemon.monitor import Watch
 from mgpu.daemon.recovery import Recovery
@@ -99,6 +101,7 @@ class Scheduler:
         self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
         self._dispatcher.simulate = self._monitor.tell
         self._dispatcher.repaired = self._monitor.forgive
+        self._looks = Looks(lambda: next_look(self._engine.world), self._monitor.look)
         self._acted: list[Effect] = []
 
     def run(self) -> None:
@@ -110,11 +113,13 @@ class Scheduler:
         self._store.close()
 
     def _deadlines(self) -> Iterator[float | None]:
-        for part in (self._engine, self._attempts, self._accounts, self._server, self._monitor):
+        parts = (self._attempts, self._accounts, self._server, self._looks, self._monitor)
+        for part in (self._engine, *parts):
             yield from part.deadlines()
 
     def _end_of_turn(self, now: Now) -> None:
-        for part in (self._attempts, self._accounts, self._server, self._monitor):
+        parts = (self._attempts, self._accounts, self._server, self._looks, self._monitor)
+        for part in parts:
             part.expire(now)
         self._engine.turn(now)
 

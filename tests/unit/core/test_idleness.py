@@ -8,6 +8,7 @@ import pytest
 
 from mgpu.core import notes
 from mgpu.core.policy import Policy
+from mgpu.core.settle import next_look
 from mgpu.model import states
 from mgpu.model.events import Noted, Recorded
 from mgpu.model.gpu import Inventory, Reading
@@ -188,3 +189,23 @@ def test_a_note_tells_of_all_there_is() -> None:
     assert desk.job(1).note == f"gpu0 reported Xid 79: the GPU is drained; {TOLD}"
     look(desk, 50)
     assert desk.job(1).note == "gpu0 reported Xid 79: the GPU is drained"
+
+
+def test_a_look_is_wanted_when_a_job_may_be_idle_for_too_long() -> None:
+    desk = Desk(20000, policy=REPORT)
+    desk.submit(a_spec())
+    desk.run()
+    look(desk, 0)  # it starts: its time begins
+    assert next_look(desk.world) == desk.now.boot + 600
+    desk.launched(1)
+    look(desk, 0, after=600.0)
+    assert desk.job(1).note == TOLD
+    assert next_look(desk.world) is None
+    look(desk, 100)
+    assert next_look(desk.world) == desk.now.boot + 600
+
+
+def test_no_look_is_wanted_where_nobody_counts_as_idle() -> None:
+    desk = a_desk(Policy())
+    look(desk, 0)
+    assert next_look(desk.world) is None

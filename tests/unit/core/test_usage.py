@@ -7,6 +7,7 @@ from dataclasses import replace
 from mgpu.core import usage
 from mgpu.core.forecast import forecast
 from mgpu.core.policy import Policy
+from mgpu.core.settle import next_look
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import Measured
@@ -227,3 +228,14 @@ def test_a_look_ahead_ends_nobody_for_memory_or_idleness() -> None:
     desk.submit(a_spec(limit=10))
     expected = forecast(desk.world, desk.now)
     assert expected[2].wall > desk.now.wall + 9000
+
+
+def test_a_look_is_wanted_when_the_grace_is_over() -> None:
+    desk = a_desk()
+    assert next_look(desk.world) is None
+    over(desk, 9000)
+    assert next_look(desk.world) == desk.now.boot + 60
+    over(desk, 9000)
+    assert next_look(desk.world) == desk.now.boot + 30
+    over(desk, 9000)
+    assert next_look(desk.world) is None

@@ -6,15 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, emit
+from mgpu.cli.base import CONTEXT, common_options, complain, emit
 from mgpu.cli.ctl import connect_to_look
-from mgpu.cli.params import WORDS
+from mgpu.cli.params import WORDS, Parsed
+from mgpu.model.errors import MgpuError
+from mgpu.model.units import quoted
 
 if TYPE_CHECKING:
     from mgpu.simulator.trace import TraceJob
 
 #: Ended jobs of the machine that are replayed at the most.
 _MOST = 10_000
+_HIGHEST = 100
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= _HIGHEST:
+        raise ValueError(f"{quoted(text)} is not a number of 0 to {_HIGHEST}")
+    return number
+
+
+SHARE = Parsed("number", _share)
 
 
 @click.command("simulate", context_settings=CONTEXT)
@@ -22,10 +38,10 @@ _MOST = 10_000
 @click.option("--history", is_flag=True, help="Replay this machine's own jobs instead of a trace.")
 @click.option("-G", "--gpus", type=click.IntRange(1, 1024), help="GPUs. [default: 8; with "
               "--history those of this machine]")  # fmt: skip
-@click.option("--load", type=click.FloatRange(0, 100), default=0.0, metavar="L",
+@click.option("--load", type=SHARE, default=0.0, metavar="L",
               help="Stretch the times of submission to this load, as 0.8.")  # fmt: skip
 @click.option("--first", type=click.IntRange(1), default=None, metavar="N", help="Only N jobs.")
-@click.option("--limit-factor", type=click.FloatRange(0, 100), default=0.0, metavar="F",
+@click.option("--limit-factor", type=SHARE, default=0.0, metavar="F",
               help="Time limits of F times the run time, rounded up to a usual one.")  # fmt: skip
 @click.option("--policy", "names", type=WORDS, metavar="NAMES",
               help="Some of default, fifo, first-fit, easy. [default: all]")  # fmt: skip
@@ -64,7 +80,8 @@ def _read(path: str) -> list[TraceJob]:
         with open(path, encoding="utf-8", newline="") as file:
             return read(file)
     except (OSError, UnicodeDecodeError, TraceError) as error:
-        raise click.ClickException(f"{path}: {error}") from error
+        what = error.strerror if isinstance(error, OSError) else error
+        raise MgpuError("Refused", f"{path}: {what}") from error
 
 
 def _shaped(jobs: list[TraceJob], gpus: int, options: dict[str, Any]) -> list[TraceJob]:
@@ -73,7 +90,11 @@ def _shaped(jobs: list[TraceJob], gpus: int, options: dict[str, Any]) -> list[Tr
     shaping = Shaping(gpus, options["first"] or 0, options["load"], options["limit_factor"])
     chosen = shape(jobs, shaping)
     if not chosen:
-        raise click.ClickException(f"no job that fits on {gpus} GPUs")
+        raise MgpuError("Refused", f"none of {len(jobs)} jobs has a run time and 1 to {gpus} GPUs")
+    left_out = sum(not shaping.fits(job) for job in jobs)
+    if left_out:
+        which = f"without a run time, or with none or more than {gpus} GPUs"
+        complain(f"{left_out} of {len(jobs)} jobs are left out: {which}", label="note")
     return chosen
 
 

@@ -63,6 +63,16 @@ class Shaping:
     limit_factor: float = 0.0
     limits: tuple[int, ...] = USUAL_LIMITS
 
+    def __post_init__(self) -> None:
+        """Refuse what no load and no factor is; with them the replay would never end."""
+        for number in (self.load, self.limit_factor):
+            if not 0 <= number < float("inf"):
+                raise TraceError(f"{number!r} is no finite number >= 0")
+
+    def fits(self, job: TraceJob) -> bool:
+        """Whether a job is one that can be replayed."""
+        return 1 <= job.gpus <= self.gpus and job.run > 0
+
 
 def read(lines: Iterable[str]) -> list[TraceJob]:
     """The jobs of a CSV of either kind, in the order of submission."""
@@ -77,7 +87,7 @@ def read(lines: Iterable[str]) -> list[TraceJob]:
 
 def shape(jobs: Iterable[TraceJob], shaping: Shaping) -> list[TraceJob]:
     """The workload that ``shaping`` makes of a trace; its first job is submitted at 0."""
-    fitting = (job for job in jobs if 1 <= job.gpus <= shaping.gpus and job.run > 0)
+    fitting = (job for job in jobs if shaping.fits(job))
     taken = list(islice(fitting, shaping.first or None))
     if not taken:
         return []

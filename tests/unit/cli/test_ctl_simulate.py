@@ -82,6 +82,8 @@ def test_the_machine_s_own_jobs(call: Call, server: FakeServer) -> None:
         ([], "give a TRACE, or --history"),
         (["{trace}", "--policy", "magic"], "no policy 'magic'"),
         (["{trace}", "--gpus", "1", "--first", "0"], "--first"),
+        (["{trace}", "--load", "nan"], '"nan" is not a number of 0 to 100'),
+        (["{trace}", "--limit-factor", "inf"], '"inf" is not a number of 0 to 100'),
     ],
 )
 def test_wrong_use_is_named(call: Call, trace: str, args: list[str], told: str) -> None:
@@ -95,4 +97,11 @@ def test_a_file_that_is_no_trace_is_named(call: Call, tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     code, _, err = call(str(path))
     assert code == 1
-    assert "not.csv" in err
+    assert err.startswith("mgpu_test: error: ")
+    assert "not.csv: line 1: has not the columns" in err
+
+
+def test_jobs_that_do_not_fit_are_counted(call: Call, trace: str) -> None:
+    code, out, err = call(trace, "--gpus", "1", "--policy", "fifo", "--json")
+    assert (code, json.loads(out)["fifo"]["jobs"]) == (0, 3)
+    assert "note: 1 of 4 jobs are left out: without a run time, or with none" in err

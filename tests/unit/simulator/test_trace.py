@@ -97,3 +97,11 @@ def test_limits_of_the_trace_stay_unless_others_are_asked_for() -> None:
     (job,) = shape([TraceJob(0, "a", 1, 60, 100)], Shaping(1))
     assert job.limit == 100
     assert shape([], Shaping(1)) == []
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0])
+def test_what_no_load_is(number: float) -> None:
+    with pytest.raises(TraceError, match="no finite number"):
+        Shaping(8, load=number)
+    with pytest.raises(TraceError, match="no finite number"):
+        Shaping(8, limit_factor=number)

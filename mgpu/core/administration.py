@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 from mgpu.core.orders import Kept, RemoveQuota, Reserve, SetQuota, Unreserve
@@ -44,6 +46,7 @@ def reserve(world: World, order: Reserve, now: Now) -> Judged:
     last = world.records.get(Counter, _NUMBERS)
     number = last.last + 1 if last is not None else 1
     made = _made(world, order, number, now)
+    _check_length(world, made)
     _check_room(world, kept, made, now)
     events = [Recorded(now, order.uid, record) for record in (Counter(_NUMBERS, number), made)]
     return [*events], Kept(made.key)
@@ -108,6 +111,20 @@ def _check_gpus(world: World, order: Reserve) -> None:
             f"asks for {order.count} GPUs; this machine has {len(world.gpus)}",
             path="count",
             hint=f"ask for {len(world.gpus)} or fewer; mgpu_info shows them",
+        )
+
+
+def _check_length(world: World, made: Reservation) -> None:
+    """Refuse one that would still last when it begins the next time."""
+    steps = pairwise(occurrences(world, made, math.inf))
+    shortest = min((after - start for start, after in steps), default=math.inf)
+    if made.duration > shortest:
+        what = f"it lasts {format_duration(made.duration)} and comes again"
+        raise MgpuError(
+            "Refused",
+            f"{what} after {format_duration(shortest)}",
+            path="duration",
+            hint="give a shorter duration, or a cron expression that is due less often",
         )
 
 

@@ -17,10 +17,17 @@ Span = tuple[float, float]
 
 _FREE = "."
 _NARROWEST = 24
-#: Columns that the name of a tick needs, with a gap.
-_TICK = 7
 _HOUR = 3600
-_STEPS = [h * _HOUR for h in (1, 2, 3, 4, 6, 8, 12)] + [d * 24 * _HOUR for d in (1, 2, 7, 14, 28)]
+_DAY = 24 * _HOUR
+_ROUND = (1, 2, 5, 10, 15, 30)
+_STEPS = [
+    *_ROUND,
+    *(minutes * 60 for minutes in _ROUND),
+    *(hours * _HOUR for hours in (1, 2, 3, 4, 6, 8, 12)),
+    *(days * _DAY for days in (1, 2, 7, 14, 28)),
+]
+#: The clocks are moved by no more than that.
+_MOVED = 2 * _HOUR
 
 
 def timeline(
@@ -36,7 +43,8 @@ def timeline(
     each = (span[1] - span[0]) / columns
     marks = dict(zip((row["id"] for row in rows), _letters(), strict=False))
     head = f"{written(span[0], zone)} to {written(span[1], zone)}"
-    lines = [f"{head}; one column is {format_duration(each)}", ""]
+    column = format_duration(each) if each >= 1 else f"{each:.2f} s"
+    lines = [f"{head}; one column is {column}", ""]
     lines.append(" " * label + _ruler(span, columns, zone))
     for gpu in gpus:
         lines.append(f"gpu{gpu}".ljust(label) + _bar(gpu, rows, marks, span, columns))
@@ -74,14 +82,21 @@ def _runs(row: Row, span: Span) -> list[Span]:
 def _ruler(span: Span, columns: int, zone: ZoneInfo | None) -> str:
     """Times of day, or days, above the columns in which they begin."""
     each = (span[1] - span[0]) / columns
-    step = next((step for step in _STEPS if step / each >= _TICK), _STEPS[-1])
-    form = "%H:%M" if step < 24 * _HOUR else "%m-%d"
+    step = next((step for step in _STEPS if step / each >= _form(step)[1] + 2), _STEPS[-1])
+    form, width = _form(step)
     line = ""
     for tick in _ticks(span, step, zone):
         at = int((tick.timestamp() - span[0]) / each)
-        if at >= len(line) + bool(line) and at + 5 <= columns:
+        if at >= len(line) + bool(line) and at + width <= columns:
             line = line.ljust(at) + tick.strftime(form)
     return line
+
+
+def _form(step: int) -> tuple[str, int]:
+    """How ticks every ``step`` seconds are written, and how wide that is."""
+    if step >= _DAY:
+        return "%m-%d", 5
+    return ("%H:%M", 5) if step >= 60 else ("%H:%M:%S", 8)
 
 
 def _ticks(span: Span, step: int, zone: ZoneInfo | None) -> Iterator[datetime]:
@@ -89,7 +104,8 @@ def _ticks(span: Span, step: int, zone: ZoneInfo | None) -> Iterator[datetime]:
     midnight = datetime.fromtimestamp(span[0], zone).replace(
         hour=0, minute=0, second=0, microsecond=0, tzinfo=None
     )
-    for number in range(100_000):
+    begun = int(max(0.0, span[0] - _MOVED - midnight.replace(tzinfo=zone).timestamp()) // step)
+    for number in range(begun, begun + 100_000):
         tick = (midnight + number * timedelta(seconds=step)).replace(tzinfo=zone)
         if tick.timestamp() >= span[1]:
             return

@@ -156,6 +156,8 @@ def test_create_refused(
         ("json", ["--json", "--user", "ada"]),
         ("timeline", ["--timeline"]),
         ("timeline_week", ["--timeline", "--range", "7d", "--from", "today"]),
+        ("timeline_minute", ["--timeline", "--range", "1m"]),
+        ("timeline_hour", ["--timeline", "--range", "1h"]),
         ("timeline_zone", ["--timeline", "--timezone", "Asia/Tokyo", "--to", "now+6h"]),
     ],
 )

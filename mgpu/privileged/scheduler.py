@@ -12,7 +12,7 @@ from mgpu.protocol import link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any, NoReturn
 
     from mgpu.privileged.site import Site
@@ -32,6 +32,17 @@ def command() -> list[str]:
         "from mgpu.daemon.main import main; sys.exit(main(sys.argv[1:]))"
     )
     return [sys.executable, "-I", "-S", "-c", program]
+
+
+def needed() -> list[str]:
+    """The interpreter and the folders that the scheduler is loaded from, links followed."""
+    found = [sys.executable, *filter(os.path.isdir, sys.path)]
+    return [os.path.realpath(path) for path in found]
+
+
+def unreachable(paths: Iterable[str]) -> str:
+    """The first of these that this process may not pass or execute, or nothing."""
+    return next((path for path in paths if not os.access(path, os.X_OK)), "")
 
 
 class Scheduler:
@@ -63,19 +74,23 @@ class Scheduler:
         user, admin = self._inherited
         fds = {"settings": settings, "user": user.fileno(), "admin": admin.fileno()}
         self.ready = False
+        paths = needed()  # found out as root: its successor may not be able to
         self.pid = os.fork()
         if self.pid == 0:
-            self._become({**fds, "link": far.fileno()})
+            self._become({**fds, "link": far.fileno()}, paths)
         os.close(settings)
         far.close()
         near.setblocking(False)
         self.link = near
 
-    def _become(self, fds: dict[str, int]) -> NoReturn:
+    def _become(self, fds: dict[str, int], paths: Sequence[str]) -> NoReturn:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             identity.new_session_keyring()
             identity.become_service(self._site.uid, self._site.gid, [self._site.gid])
+            if path := unreachable(paths):
+                whom = f"the service user (uid {self._site.uid}) cannot reach {path}"
+                raise PermissionError(f"{whom}; install mgpu where everybody can")
             syscalls.keep_only(fds.values())
             argv = list(self._command)
             for name, fd in fds.items():
@@ -83,7 +98,7 @@ class Scheduler:
                 argv += [f"--{name}-fd", str(fd)]
             os.execve(argv[0], argv, _ENVIRONMENT)
         except BaseException as error:
-            os.write(2, f"mgpud error: cannot run the scheduler: {error!r}\n".encode())
+            os.write(2, f"mgpud error: cannot run the scheduler: {error}\n".encode())
         finally:
             os._exit(71)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from mgpu.core import idleness, usage
 from mgpu.core.world import World
@@ -53,7 +53,18 @@ def _strays(world: World, job: Job) -> Iterator[str]:
     """The GPUs that a job uses and was not given, where such is looked for."""
     if world.policy.isolation == "variables":
         return
-    for gpu in world.gpus.values():
-        users = {number for number, _ in gpu.measured} | {one.job for one in gpu.processes}
-        if job.id in users and gpu.uuid not in job.gpus:
-            yield f"uses gpu{gpu.index}, which it was not given"
+    for uuid in _used_by_jobs(world).get(job.id, ()):
+        if uuid not in job.gpus:
+            yield f"uses gpu{world.gpus[uuid].index}, which it was not given"
+
+
+def _used_by_jobs(world: World) -> dict[int, list[str]]:
+    """The GPUs that each job was seen to use at the last look; made once for each."""
+    known: Any = world.derived.get("used by jobs")
+    if known is None or known[0] is not world.inventory:
+        found: dict[int, list[str]] = {}
+        for gpu in world.gpus.values():
+            for number in {n for n, _ in gpu.measured} | {one.job for one in gpu.processes}:
+                found.setdefault(number, []).append(gpu.uuid)
+        known = world.derived["used by jobs"] = (world.inventory, found)
+    return known[1]  # type: ignore[no-any-return]

@@ -63,8 +63,8 @@ def settle(world: World, now: Now) -> list[Event]:
     for use in book.uses.values():
         use.over = {}  # what is not seen now is not held against anybody
     for gpu in world.inventory.gpus:
-        for job in world.ledger.on(gpu.uuid) if gpu.available else ():
-            _look(world, job, gpu, book.uses[job.id], before[job.id].get(gpu.uuid))
+        if gpu.available:
+            _look(world, gpu, book.uses, before)
     seen = [(world.placed[number], use) for number, use in book.uses.items()]
     return [*_grown(world, seen, now), *_evicted(world, seen, now)]
 
@@ -118,15 +118,18 @@ def _use_of(world: World, job: Job) -> Use | None:
     return use if use.attempt == job.attempt and job.gpus else None
 
 
-def _look(world: World, job: Job, gpu: Gpu, use: Use, before: Excess | None) -> None:
-    """Take over what a job uses of one GPU; ``before`` is what it used too much of it."""
-    used = dict(gpu.measured).get(job.id, 0)
-    use.peaks[gpu.uuid] = max(use.peaks[gpu.uuid], used)
-    if not job.spec.shares or used <= (job.spec.gpu_mem or 0) + world.policy.over_memory_margin:
-        return
-    excess = before or Excess(world.inventory.taken, used)
-    told = used if _is_growth(excess.used, used) else excess.used
-    use.over[gpu.uuid] = Excess(excess.since, told)
+def _look(
+    world: World, gpu: Gpu, uses: dict[int, Use], before: dict[int, dict[str, Excess]]
+) -> None:
+    """Take over what jobs use of one GPU; ``before`` is what each used too much of, and where."""
+    measured = dict(gpu.measured)
+    for job in world.ledger.on(gpu.uuid):
+        use, used = uses[job.id], measured.get(job.id, 0)
+        use.peaks[gpu.uuid] = max(use.peaks[gpu.uuid], used)
+        if job.spec.shares and used > (job.spec.gpu_mem or 0) + world.policy.over_memory_margin:
+            known = before[job.id].get(gpu.uuid, Excess(world.inventory.taken, used))
+            told = used if _is_growth(known.used, used) else known.used
+            use.over[gpu.uuid] = Excess(known.since, told)
 
 
 def _is_long(world: World, excess: Excess) -> bool:

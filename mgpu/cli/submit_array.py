@@ -25,8 +25,8 @@ def _axis(text: str) -> Axis:
         raise ValueError(f"{quoted(text)} is not NAME=VALUE,VALUE,...")
     try:
         row = next(csv.reader([values]), [])
-    except csv.Error as error:
-        raise ValueError(f"{quoted(text)}: {error}") from None
+    except csv.Error:
+        raise ValueError(f"{quoted(text)}: the values are no line of CSV") from None
     return (name,), tuple((value,) for value in row or [""])
 
 

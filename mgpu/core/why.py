@@ -87,7 +87,7 @@ def _ranked(made_of: Factors) -> str:
 
 def _starts(expected: Expected | None, now: Now) -> str:
     if expected is None:
-        return "When it starts cannot be told: it waits behind jobs without a time limit, or many."
+        return "When it starts cannot be told: what it waits for ends at no time that is known."
     gpus = ", ".join(f"gpu{index}" for index in expected.gpus) or "no GPU"
     after = f", when job {expected.after} ends" if expected.after else ""
     span = format_wait(expected.wall - now.wall)

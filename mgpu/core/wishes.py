@@ -190,7 +190,7 @@ def _check_priority(
             "Denied",
             f"{priority} is more than the {bound} that users may give",
             path=path,
-            hint=f"ask for {bound} or less, or have an administrator raise it",
+            hint=f"ask for {bound} or less; administrators give more with --admin",
         )
 
 

@@ -103,7 +103,7 @@ def test_a_priority_over_the_users_bound_is_for_administrators() -> None:
         "Denied",
         "spec.priority",
         "11 is more than the 10 that users may give",
-        "ask for 10 or less, or have an administrator raise it",
+        "ask for 10 or less; administrators give more with --admin",
     )
     assert decide(desk.world, submit(a_spec(), 10), desk.now).reply == Accepted(1, 1)
     assert decide(desk.world, submit(a_spec(), 11, admin=True), desk.now).reply == Accepted(1, 1)

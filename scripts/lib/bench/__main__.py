@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from scripts.lib.bench import cost, large, rig, speed
+from scripts.lib.bench import cost, gpus, large, rig, speed
 from scripts.lib.bench.measure import Row, Scale, Yardsticks
 from tests.lib import users
 
@@ -30,6 +30,7 @@ PARTS: dict[str, Part] = {
     "loss": cost.loss,
     "pass": large.passes,
     "large": large.large,
+    "gpus": gpus.gpus,
 }
 
 

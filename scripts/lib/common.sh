@@ -33,7 +33,7 @@ need_venv() {
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
     || die "$python is older than 3.11, which mgpu needs"
   needs=$({ echo "$extra"; "$python" -V; cat "$checkout/pyproject.toml"; } | sha256sum)
-  code=$(cd "$checkout" && find mgpu bin pyproject.toml -type f -not -name '*.pyc' -print0 \
+  code=$(cd "$checkout" && find mgpu packaging/bin pyproject.toml -type f -not -name '*.pyc' -print0 \
          | sort -z | xargs -0 sha256sum | sha256sum)
   ( umask 022; mkdir -p "$(dirname "$dir")" )
   exec 9>> "$dir.lock"
@@ -71,7 +71,9 @@ install_package() {
   local copy wanted=$1; shift
   copy=$(step mktemp -d) || exit 1
   trap "rm -rf '$copy'" EXIT # now, since the variable is gone at the end of this subshell
-  step cp -r "$checkout/mgpu" "$checkout/bin" "$checkout/pyproject.toml" "$checkout/README.md" "$checkout/LICENSE" "$copy"
+  step mkdir "$copy/packaging"
+  step cp -r "$checkout/packaging/bin" "$copy/packaging"
+  step cp -r "$checkout/mgpu" "$checkout/pyproject.toml" "$checkout/README.md" "$checkout/LICENSE" "$copy"
   find "$copy" -name __pycache__ -prune -exec rm -rf {} +
   step "$dir/bin/python" -m pip install -q --no-build-isolation "$@" "$copy$wanted"
   # Compiled here and now, whatever the environment says: users cannot write the files later.

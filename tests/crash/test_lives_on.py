@@ -162,6 +162,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (new,) = folder.glob("lib/python3*/site-packages")
     ignore = shutil.ignore_patterns(*NOT_NEEDED)
     shutil.copytree(old, new, ignore=ignore, symlinks=True, dirs_exist_ok=True)
+    shutil.copy(BIN / "mgpud", folder / "bin")
     return folder
 
 
@@ -170,7 +171,7 @@ def test_an_upgrade_under_running_jobs(
 ) -> None:
     """Jobs end, begin and are cancelled while the package is gone; the new one adopts the rest."""
     (package,) = installation.glob("lib/python3*/site-packages/mgpu")
-    daemon = make_daemon(prefix=[str(installation / "bin/python")])
+    daemon = make_daemon(program=installation / "bin/mgpud")
     share = ["--mem", "100", "--"]
     stays = daemon.submit(dora, *share, "sh", "-c", COUNT.format(flag=flag) + "exit 6")
     ends = daemon.submit(dora, *share, "sh", "-c", UNTIL.format(flag=f"{flag}2") + "exit 4")

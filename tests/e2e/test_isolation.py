@@ -64,7 +64,7 @@ def test_a_job_without_gpus_opens_none(enforcing: Daemon, alice: User) -> None:
 
 
 def test_a_job_stays_fenced_while_the_daemon_is_restarted(enforcing: Daemon, alice: User) -> None:
-    flag = alice.home / "flag"
+    flag = alice.home / "flag-of-isolation"
     wait = (
         f"while [ ! -e {flag} ]; do read -t 0.02 <> <(:); done; exec /usr/bin/python3 -c '{PROBE}'"
     )

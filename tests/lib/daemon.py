@@ -41,7 +41,7 @@ Config = Mapping[str, Mapping[str, object]]
 class Daemon:
     """One mgpud on simulated GPUs; ``config`` adds to or replaces values, by section and key.
 
-    ``prefix`` is a command line that ends by executing mgpud: ``["nice"]``.
+    ``prefix`` is a command line that ends by executing ``program``: ``["nice"]``.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Daemon:
         gpus: Sequence[Mapping[str, object]] = tuple(GPUS),
         env: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        program: Path = BIN / "mgpud",
     ) -> None:
         self.runtime = Path(tempfile.mkdtemp(prefix="mgpu-test-", dir="/run"))
         self.runtime.chmod(0o755)
@@ -60,6 +61,7 @@ class Daemon:
         self.config_file = self.runtime.with_suffix(".toml")
         self.flags = list(flags)
         self.prefix = list(prefix)
+        self.program = program
         self.env = dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.allow_crash = False
@@ -94,7 +96,7 @@ class Daemon:
         assert self.process is None or self.process.poll() is not None, "it runs already"
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, BIN / "mgpud", "--config", self.config_file, *self.flags],
+                [*self.prefix, self.program, "--config", self.config_file, *self.flags],
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **self.env},
                 cwd="/",
                 stdin=subprocess.DEVNULL,

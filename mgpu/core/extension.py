@@ -32,7 +32,10 @@ def extensions(world: World, seen: Outlook, now: Now) -> list[Extended]:
         return []
     world.derived["extensions"] = now.boot
     found = (_judge(world, seen, job, now) for job in world.placed.values())
-    return [event for event in found if event is not None]
+    events = [event for event in found if event is not None]
+    if events:  # who waits for their GPUs, waits longer or shorter: another may pass now
+        seen.again = now.boot
+    return events
 
 
 def _judge(world: World, seen: Outlook, job: Job, now: Now) -> Extended | None:

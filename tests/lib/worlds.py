@@ -26,7 +26,7 @@ TOTALS: Final = (1000, 1000, 2000)
 UUIDS: Final = ("GPU-0", "GPU-1", "GPU-2")
 CLASSES: Final = {
     "": QosClass("normal", 10),
-    "low": QosClass("low", 0, preemptible=True, min_run=50),
+    "low": QosClass("low", 0, preemptible=True, min_run=20),
     "high": QosClass("high", 20),
 }
 #: The users and the groups that they are in.
@@ -42,7 +42,7 @@ policies = st.builds(
     retry_delay=st.just(10.0),
     max_gpuless=st.just(2),
     order=st.sampled_from(["fifo", "fifo", "fairshare"]),
-    backfill=st.sampled_from(["reserve", "reserve", "none", "greedy"]),
+    backfill=st.sampled_from(["reserve", "reserve", "reserve", "none", "greedy"]),
     drain_after=st.sampled_from([0.0, 100.0]),
     half_life=st.just(1000.0),
     patience=st.sampled_from([0.0, 300.0]),
@@ -58,16 +58,16 @@ specs = st.builds(
     replace,
     st.builds(
         a_spec,
-        st.integers(0, 3),
+        st.sampled_from([0, 1, 1, 2, 2, 3]),
         st.sampled_from([None, None, 200, 500, 900]),
         exclusive=st.booleans(),
-        limit=st.sampled_from([None, 30, 100, 400]),
-        requeue=st.booleans(),
+        limit=st.sampled_from([None, None, 30, 100, 400]),
+        requeue=st.sampled_from([True, True, False]),
         cpus=st.sampled_from([0, 0, 3]),
     ),
     name=st.sampled_from(["a", "b"]),
     project=st.sampled_from(["", "x"]),
-    qos=st.sampled_from(["", "low", "high"]),
+    qos=st.sampled_from(["", "low", "low", "high"]),
     gpu_uuids=st.sampled_from([(), (), (), UUIDS[1:]]),
     retries=st.integers(0, 2),
     kill_on_invalid_dep=st.booleans(),

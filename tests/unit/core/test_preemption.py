@@ -246,6 +246,19 @@ def test_it_goes_on_when_only_those_wait_who_rank_lower() -> None:
     assert extended(desk) == [SLICE]
 
 
+def test_another_pass_follows_since_others_may_go_first_now() -> None:
+    desk = a_desk(1000, 1000, policy=SLICED)
+    running(desk, a_spec())
+    desk.submit(a_spec(2), priority=-1)
+    desk.submit(a_spec(limit=SLICE), priority=-1)
+    desk.wait(600 - LEAD)
+    assert desk.run() == {}
+    assert extended(desk) == [SLICE]
+    assert next_deadline(desk.world) == desk.now.boot
+    assert desk.run() == {3: (1,)}
+    assert next_deadline(desk.world) is None
+
+
 def test_it_does_not_put_off_who_waits_for_more_than_its_gpus() -> None:
     desk = a_desk(1000, 1000, policy=SLICED)
     running(desk, a_spec())

@@ -39,6 +39,15 @@ def settle(world: World, now: Now) -> Iterator[Event]:
             yield Recorded(now, 0, found)
 
 
+def next_look(world: World) -> float | None:
+    """The boot time at which the GPUs are to be looked at for whose grace is over then."""
+    if world.policy.outsiders != KILL:
+        return None
+    grace, taken = world.policy.outsider_grace, world.inventory.taken
+    times = (one.at + grace for one in world.records.all(Outsider))
+    return min((at for at in times if at > taken), default=None)
+
+
 def kills(world: World, now: Now) -> list[KillProcess]:
     """The processes that are to end, as the GPUs were seen last."""
     return [*_leftovers(world), *_late(world, now)]

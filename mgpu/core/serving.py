@@ -173,6 +173,13 @@ def settle(world: World, now: Now) -> Iterator[Event]:
     yield from _forget_gone(world, now)
 
 
+def next_look(world: World) -> float | None:
+    """The boot time at which the GPUs are to be looked at for what is dirty then."""
+    limit, taken = world.policy.cleaning_limit, world.inventory.taken
+    times = (since + limit for since in world.traces.times())
+    return min((at for at in times if at > taken), default=None)
+
+
 def _judge_fault(world: World, gpu: Gpu, now: Now) -> Iterator[Event]:
     excused = world.records.get(Excused, gpu.uuid)
     if excused is not None and excused.fault != gpu.fault and (gpu.fault or gpu.available):

@@ -53,7 +53,12 @@ DEADLINES: Final[tuple[Callable[[World], float | None], ...]] = (
 )
 
 #: When something may follow from a look at the GPUs that is made then (boot time).
-LOOKS: Final[tuple[Callable[[World], float | None], ...]] = (usage.next_look, idleness.next_look)
+LOOKS: Final[tuple[Callable[[World], float | None], ...]] = (
+    usage.next_look,
+    idleness.next_look,
+    serving.next_look,
+    outsiders.next_look,
+)
 
 
 def settle(world: World, now: Now) -> list[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Final, NamedTuple
 
 from mgpu.core.ledger import Ledger
@@ -45,6 +45,10 @@ class Traces:
         """The jobs whose processes are on a GPU though they were over when it was looked at."""
         traces = self._left.get(uuid, {}).values()
         return [trace for trace in traces if trace.pids and trace.since < self.taken]
+
+    def times(self) -> Iterator[float]:
+        """Since when each job that is not known to have left is over (boot times)."""
+        return (trace.since for jobs in self._left.values() for trace in jobs.values())
 
     def leave(self, job: Job, at: float) -> None:
         """A job gives its GPUs back."""

@@ -223,8 +223,7 @@ def test_a_gpu_that_its_job_has_not_left_is_dirty_until_it_has(rig: Rig) -> None
     tell(rig, used=3000)
     rig.supervisor(first).ends()
     assert listed(rig)["gpus"][0]["state"] == "cleaning"
-    rig.clock.forward(31)
-    tell(rig, used=3000)
+    rig.wait(31)
     row = listed(rig)["gpus"][0]
     assert row["note"] == f"dirty: 3000 MiB in use after the end of job {first}"
     assert rig.active()[second].state == "PENDING"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -45,19 +46,34 @@ def test_an_outsider_is_told_of_once(
     assert [one.pid for one in rig.store.load().records if isinstance(one, Outsider)] == [44]
 
 
-def test_the_launcher_is_asked_to_kill_once_for_each_look(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(gpus__outsiders="kill", gpus__outsider_grace=10)
-    look(rig, STRANGER)
-    assert rig.launcher.heard("kill_process") == []
-    rig.wait(10)
-    look(rig, STRANGER)
+def test_the_launcher_is_asked_to_kill_when_the_grace_is_over_and_once_for_each_look(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(gpus__outsiders="kill", gpus__outsider_grace=60)
+    world, pid, uid = rig.scheduler._engine.world, os.getpid(), os.getuid()
+    world.set_policy(replace(world.policy, min_uid=uid))
+
+    def orders() -> list[Map]:
+        return rig.launcher.heard("kill_process")
+
+    def tell(*processes: list[int]) -> None:
+        told = {"op": "gpu_simulate", "gpu": "0", "processes": [*processes]}
+        assert "ok" in rig.client(0, admin=True).one(told)
+
+    tell([pid, 700])
+    rig.wait(59)
+    assert orders() == []
+    rig.wait(1)
+    (order,) = orders()
+    assert (order["pid"], order["uid"], order["why"], order["job"]) == (pid, uid, "outsider", 0)
+    assert order["ticks"] > 0
     rig.wait(100)
-    order: Map = {"op": "kill_process", "pid": 44, "ticks": 9, "uid": EVE, "why": "outsider"}
-    assert rig.launcher.heard("kill_process") == [order | {"job": 0}]
-    look(rig, STRANGER)
-    assert len(rig.launcher.heard("kill_process")) == 2
-    look(rig)
-    assert len(rig.launcher.heard("kill_process")) == 2
+    assert len(orders()) == 1
+    tell([pid, 700])
+    assert len(orders()) == 2
+    tell()
+    rig.wait(100)
+    assert len(orders()) == 2
 
 
 def test_what_a_job_left_is_killed(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:

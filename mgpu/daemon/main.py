@@ -19,7 +19,7 @@ import msgpack
 from mgpu.core.effects import Effect, KillProcess
 from mgpu.core.requests import Report
 from mgpu.core.settle import next_look
-from mgpu.daemon import opening
+from mgpu.daemon import notices, opening
 from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
@@ -160,6 +160,7 @@ class Scheduler:
         self._server.listen(self._sockets["user"], admin=False)
         self._server.listen(self._sockets["admin"], admin=True)
         self._launcher.send({"op": "ready"})
+        notices.missing(self._engine.world)
         log.info("Answering clients", action="scheduler-ready", gpus=len(self._engine.world.gpus))
 
     def _begin(self) -> None:

@@ -25,6 +25,15 @@ def tell(world: World, events: Iterable[Event]) -> None:
             log.error("drained a GPU", action="gpu-fault", gpu=gpu, fault=record.reason)
 
 
+def missing(world: World) -> None:
+    """Warn of GPUs that the configuration names and this machine does not have."""
+    named = world.policy.devices or frozenset()
+    absent = sorted(named - {gpu.index for gpu in world.gpus.values()})
+    if absent:
+        gpus = ",".join(f"gpu{index}" for index in absent)
+        log.warning("gpus.devices names GPUs that are not there", action="gpus-absent", gpus=gpus)
+
+
 def _outsider(world: World, one: Outsider) -> None:
     log.warning(
         "a process outside mgpu keeps jobs off a GPU",

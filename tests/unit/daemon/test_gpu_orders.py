@@ -137,6 +137,18 @@ def test_a_restriction_goes_before_the_configuration_and_is_kept(
     assert kept(rig, Restriction) == []
 
 
+def test_gpus_that_are_configured_and_not_there_are_named_in_the_log(
+    make_rig: Callable[..., Rig], capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.set_level("warning")
+    try:
+        make_rig(gpus__devices=[1, 2, 7])
+    finally:
+        log.set_level("error")
+    told = [line for line in capfd.readouterr().err.splitlines() if "gpus-absent" in line]
+    assert [line.split("action=")[1] for line in told] == ["gpus-absent gpus=gpu2,gpu7"]
+
+
 def test_without_any_there_is_no_restriction(rig: Rig) -> None:
     assert listed(rig)["restriction"] is None
 

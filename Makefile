@@ -1,7 +1,7 @@
 # Thin over scripts/; `make check` is what CI runs.
 VENV ?= /var/lib/mgpu-test/venv
 
-.PHONY: help setup fmt lint types layers unit e2e golden-update check demo
+.PHONY: help setup fmt lint types layers unit e2e gpu golden-update check demo
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,9 @@ unit: ## Unit and property tests; no root needed.
 
 e2e: ## Real users, real processes (root).
 	scripts/test tests/e2e
+
+gpu: ## What needs a real NVIDIA GPU; no network, installs nothing.
+	scripts/test-gpu
 
 golden-update: ## Write the golden files anew; read the difference as code.
 	scripts/test --update-golden -m "not slow"

@@ -86,7 +86,7 @@ INSTANCE = 1000
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs for a fifth of a second hangs."""
     monkeypatch.setattr(link, "ANSWER_LIMIT", 0.2)
-    monkeypatch.setattr(link, "START_LIMIT", 0.4)
+    monkeypatch.setattr(link, "START_LIMIT", 0.6)
 
 
 def is_well(one: Gpu) -> bool:

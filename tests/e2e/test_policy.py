@@ -119,7 +119,7 @@ def test_the_queue_explains_itself_to_everybody(
 
     assert [row["id"] for row in asked("--priority")] == [second]
     (start,) = asked("--start")
-    assert (start["id"], start["after"], start["gpu_ids"]) == (second, first, [0])
+    assert (start["id"], start["after"], start["gpu_ids"]) == (second, str(first), [0])
     (why,) = asked("--why", str(second))
     assert why["why"][0].startswith("Resources: needs 1 GPU for itself")
     assert "Expected to start in" in why["why"][-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from mgpu.cli.columns import COLUMNS, Format, Row
@@ -12,6 +13,8 @@ from mgpu.protocol.names import JOB_FIELDS
 
 #: The columns behind the names, unless others are asked for.
 BEHIND = "%16j %.8u %.2t %.11M %.4G %R"
+#: So deep a tree goes; what stands under that begins anew at the left.
+DEEPEST = 20
 _DEPENDENCY_AT = JOB_FIELDS.index("dependency")
 
 
@@ -25,11 +28,13 @@ class Node(NamedTuple):
 class Line(NamedTuple):
     """One line: what stands before the name, and which node it is about.
 
-    ``node`` is None for a job that others wait for and that is not listed.
+    ``node`` is None for a job that others wait for and that is not listed. ``alone``: the name
+    alone, because it is drawn with all that is under it elsewhere.
     """
 
     text: str
     node: int | None
+    alone: bool = False
 
 
 def table(rows: list[Row], layout: Format, *, header: bool, plain: bool = False) -> list[str]:
@@ -39,15 +44,21 @@ def table(rows: list[Row], layout: Format, *, header: bool, plain: bool = False)
     drawn = draw([Node(*both) for both in zip(names, waits, strict=True)], plain=plain)
     cells = layout.lines(rows)
     titles = [(COLUMNS["i"].header, layout.header())] if header else []
-    lines = titles + [
-        (line.text, "(not listed)" if line.node is None else cells[line.node]) for line in drawn
-    ]
+    lines = titles + [(line.text, _behind(line, cells)) for line in drawn]
     width = max((len(name) for name, _ in lines), default=0)
     return [f"{name:<{width}} {rest}".rstrip() for name, rest in lines]
 
 
+def _behind(line: Line, cells: list[str]) -> str:
+    if line.alone:
+        return ""
+    return "(not listed)" if line.node is None else cells[line.node]
+
+
 def draw(nodes: list[Node], *, plain: bool = False) -> list[Line]:
     """The nodes, each under the first one that it waits for; under the others by name alone.
+
+    There are no more lines than nodes and conditions, and none is longer than ``DEEPEST`` allows.
 
     ``plain`` draws with ASCII.
     """
@@ -65,6 +76,15 @@ _LINES = _Strokes("├─ ", "└─ ", "│  ", "   ")
 _ASCII = _Strokes("|- ", "`- ", "|  ", "   ")
 
 
+class _Branch(NamedTuple):
+    """A node to draw: what stands before its name, and before those under it."""
+
+    node: int
+    first: str
+    rest: str
+    depth: int
+
+
 class _Tree:
     """Children by the place of their parent; those of jobs that are not listed by name."""
 
@@ -74,6 +94,7 @@ class _Tree:
         self._children: dict[int, list[int]] = {}
         self._orphans: dict[str, list[int]] = {}
         self._drawn: set[int] = set()
+        self._deeper: list[int] = []
         places = _places(nodes)
         self._roots = [at for at, node in enumerate(nodes) if not self._hang(at, node, places)]
 
@@ -90,34 +111,42 @@ class _Tree:
     def lines(self) -> Iterator[Line]:
         for name, children in self._orphans.items():
             yield Line(name, None)
-            yield from self._below(children, "")
-        for root in self._roots:
-            yield from self._subtree(root, "", "")
-        for at in range(len(self._nodes)):  # a circle has no root, and everything is shown
-            if at not in self._drawn:
-                yield from self._subtree(at, "", "")
+            yield from self._below(self._branches(children, "", 1))
+            yield from self._rest()
+        everything = range(len(self._nodes))  # a circle has no root, and everything is shown
+        for root in chain(self._roots, everything):
+            if root not in self._drawn:
+                yield from self._below([_Branch(root, "", "", 0)])
+                yield from self._rest()
 
-    def _subtree(self, at: int, first: str, rest: str) -> Iterator[Line]:
-        """A node and those under it, the first time; later the node alone."""
-        stack = [(at, first, rest)]
+    def _rest(self) -> Iterator[Line]:
+        """What was too deep, at the left."""
+        while self._deeper:
+            found = [at for at in dict.fromkeys(self._deeper) if at not in self._drawn]
+            self._deeper = []
+            for at in found:
+                yield from self._below([_Branch(at, "", "", 0)])
+
+    def _below(self, branches: list[_Branch]) -> Iterator[Line]:
+        """Each node and those under it, the first time; later its name alone."""
+        stack = branches[::-1]
         while stack:
-            at, first, rest = stack.pop()
-            yield Line(first + self._nodes[at].name, at)
-            if at not in self._drawn:
+            at, first, rest, depth = stack.pop()
+            alone = at in self._drawn or depth > DEEPEST
+            yield Line(first + self._nodes[at].name, at, alone)
+            if not alone:
                 self._drawn.add(at)
-                stack += reversed(self._branches(self._children.get(at, []), rest))
+                stack += reversed(self._branches(self._children.get(at, []), rest, depth + 1))
+            elif at not in self._drawn:
+                self._deeper.append(at)
 
-    def _below(self, children: list[int], rest: str) -> Iterator[Line]:
-        for branch in self._branches(children, rest):
-            yield from self._subtree(*branch)
-
-    def _branches(self, children: list[int], rest: str) -> list[tuple[int, str, str]]:
+    def _branches(self, children: list[int], rest: str, depth: int) -> list[_Branch]:
         strokes = self._strokes
         ends = [(strokes.fork, strokes.down)] * (len(children) - 1) + [
             (strokes.last, strokes.blank)
         ]
         return [
-            (child, rest + edge, rest + under)
+            _Branch(child, rest + edge, rest + under, depth)
             for child, (edge, under) in zip(children, ends, strict=False)
         ]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mgpu.cli.queue import queue
-from mgpu.cli.tree import Node, draw
+from mgpu.cli.tree import DEEPEST, Node, draw
 from tests.lib.fake_server import FakeServer
 from tests.lib.golden import Golden
 from tests.unit.cli.conftest import Run, job, listing
@@ -69,6 +69,36 @@ def test_a_job_stands_under_what_it_waits_for() -> None:
 def test_children_are_shown_once_and_names_under_every_parent() -> None:
     family = (("1", ""), ("2", ""), ("3", "afterok:1:2"), ("4", "afterok:3"))
     assert drawn(*family) == ["1", "`- 3", "   `- 4", "2", "`- 3"]
+
+
+def test_a_job_is_told_about_once() -> None:
+    lines = draw([Node("1", ""), Node("2", ""), Node("3", "afterok:1:2")])
+    assert [(line.node, line.alone) for line in lines] == [
+        (0, False), (2, False), (1, False), (2, True),
+    ]  # fmt: skip
+
+
+def test_what_is_too_deep_begins_anew_at_the_left() -> None:
+    row = [("1", ""), *((str(n), f"afterok:{n - 1}") for n in range(2, 2 * DEEPEST + 4))]
+    lines = drawn(*row)
+    last = DEEPEST + 2
+    assert lines[last - 1] == "   " * DEEPEST + f"`- {last}"
+    assert lines[last : last + 2] == [str(last), f"`- {last + 1}"]
+    assert [line for line in lines if not line.startswith((" ", "`"))] == [
+        "1", str(last), str(2 * last - 1),
+    ]  # fmt: skip
+
+
+def test_what_everybody_waits_for_costs_a_line_for_each_condition() -> None:
+    each = 100
+    nodes = [
+        Node(str(n), "afterany:" + ":".join(str(p) for p in range(max(1, n - each), n)))
+        for n in range(2, 900)
+    ]
+    lines = draw([Node("1", ""), *nodes])
+    conditions = sum(len(node.dependency.split(":")) - 1 for node in nodes)
+    assert conditions <= len(lines) <= conditions + len(nodes) + 1
+    assert max(len(line.text) for line in lines) <= 3 * (DEEPEST + 1) + 3
 
 
 def test_a_parent_that_is_not_listed_is_shown_by_its_id() -> None:

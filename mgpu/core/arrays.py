@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from mgpu.core import bounds
 from mgpu.core.roster import Part
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
@@ -111,9 +112,8 @@ def cut(
 def _check_room(world: World, splits: list[Split], *, end: bool) -> None:
     """Refuse splits that would leave too much to keep, and to look at in every request."""
     taken = {split.job: split.tasks for split in splits}
-    owners = Counter(world.jobs[number].uid for number in taken)
-    for uid, more in owners.items() if not end else ():
-        _check_pending(world, uid, more)
+    if not end:
+        _check_owners(world, [world.jobs[number] for number in taken])
     for array in {world.jobs[number].array for number in taken}:
         left = [(job.tasks or _NONE, taken.get(job.id, _NONE)) for job in world.arrays.of(array)]
         groups = [tasks.without(gone) for tasks, gone in left]
@@ -121,16 +121,11 @@ def _check_room(world: World, splits: list[Split], *, end: bool) -> None:
         _check_groups(array, [tasks for tasks in groups if len(tasks) > 1])
 
 
-def _check_pending(world: World, uid: int, more: int) -> None:
-    waiting, bound = world.pending_of.get(uid, 0), world.policy.max_pending_per_user
-    if bound and waiting + more > bound:
-        raise MgpuError(
-            "LimitReached",
-            f"{waiting} jobs of the owner wait; {more} more, apart from their arrays, "
-            f"would pass the limit of {bound}",
-            path="jobs",
-            hint="name whole arrays, or wait until some jobs have started",
-        )
+def _check_owners(world: World, cut: list[Job]) -> None:
+    for uid, more in Counter(job.uid for job in cut).items():
+        bounds.check_apart(world, uid, more)
+        conditions = [job.needs.conditions for job in cut if job.uid == uid and job.needs]
+        bounds.check_conditions(world, uid, sum(map(len, conditions)))
 
 
 def _check_groups(array: int, groups: list[Tasks]) -> None:

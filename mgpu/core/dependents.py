@@ -61,9 +61,13 @@ def ends_of(jobs: Iterable[Job]) -> dict[Parent, End]:
 
 
 class Dependents:
-    """The index; ``ended`` are the parents that ended since everything was judged last."""
+    """The index; ``ended`` are the parents that ended since everything was judged last.
+
+    ``conditions_of`` counts the conditions of each user's waiting jobs.
+    """
 
     def __init__(self) -> None:
+        self.conditions_of: dict[int, int] = {}
         self.news: dict[int, Job] = {}
         self.ended: dict[Parent, End] = {}
         self._ends: dict[int, dict[int, dict[int, Job]]] = {}
@@ -129,6 +133,7 @@ class Dependents:
     def add(self, job: Job) -> None:
         """A waiting job depends on others, and is to be judged."""
         self.news[job.id] = job
+        self._count(job, 1)
         for condition in _open(job):
             if condition.kind == SINGLETON:
                 self._single.setdefault((job.uid, job.spec.name), {})[job.id] = job
@@ -145,6 +150,7 @@ class Dependents:
         """It no longer waits, or is to change."""
         self.news.pop(job.id, None)
         self._ripening.pop(job.id, None)
+        self._count(job, -1)
         for condition in _open(job):
             if condition.kind == SINGLETON:
                 _drop(self._single, (job.uid, job.spec.name), job.id)
@@ -155,6 +161,14 @@ class Dependents:
                     self._ends.pop(condition.job, None)
             if condition.kind == AFTER:
                 _drop(self._starts, condition.job, job.id)
+
+    def _count(self, job: Job, sign: int) -> None:
+        count = len(job.needs.conditions) if job.needs is not None else 0
+        total = self.conditions_of.get(job.uid, 0) + sign * count
+        if total:
+            self.conditions_of[job.uid] = total
+        else:
+            self.conditions_of.pop(job.uid, None)
 
     def parents(self) -> set[int]:
         """The jobs and arrays that somebody waits for."""

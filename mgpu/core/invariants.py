@@ -50,8 +50,14 @@ def _check_counters(world: World) -> None:
     _require(len(set(seqs)) == len(places), "two jobs have the same place in the queue")
     _require(max(seqs, default=0) < world.next_seq, "a place in the queue is given twice")
     _require(max(world.jobs, default=0) < world.next_id, "an id is given twice")
-    waiting = Counter(job.uid for job in jobs if isinstance(job.phase, Pending))
+    waits = {job.id for job in jobs if isinstance(job.phase, Pending)}
+    waiting = Counter(world.jobs[number].uid for number in waits)
     _require(world.pending_of == waiting, f"waiting per user: {world.pending_of} != {waiting}")
+    needs = Counter[int]()
+    for job in jobs:
+        needs[job.uid] += len(job.needs.conditions) if job.needs and job.id in waits else 0
+    known = world.dependents.conditions_of
+    _require(known == +needs, f"conditions per user: {known} != {+needs}")
 
 
 def _check_arrays(world: World) -> None:

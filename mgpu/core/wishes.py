@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mgpu.core import arrays, circles, deadline, dependency, projects, quotas
+from mgpu.core import arrays, bounds, circles, deadline, dependency, projects, quotas
 from mgpu.core.feasible import check_feasible
 from mgpu.core.requests import (
     Cancel,
@@ -75,7 +76,8 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     projects.check(world.policy, wish.spec.project, wish.user, groups)
     check_feasible(world, wish.spec)
     deadline.check(world, wish.spec, wish.begin, now)
-    _check_pending(world, wish)
+    bounds.check_jobs(world, wish.uid, wish.count)
+    bounds.check_conditions(world, wish.uid, wish.count * _conditions(wish.needs))
     _check_quotas(world, wish)
     first = world.next_id
     who = (wish.uid, wish.user, wish.spec, wish.priority)
@@ -125,6 +127,7 @@ def set_dependency(world: World, wish: SetDependency, now: Now) -> Judged:
     events, numbers = arrays.cut(world, waiting, now)
     split = {event.child: event for event in events if isinstance(event, Split)}
     jobs = [replace(_part_of(world, n, split), needs=wish.needs) for n in numbers]
+    _check_conditions(world, wish, jobs)
     circles.check(world, jobs)
     ends = dependency.known_ends(world, wish.needs, wish.known) if wish.needs is not None else {}
     child = world.next_id + len(split)
@@ -133,6 +136,20 @@ def set_dependency(world: World, wish: SetDependency, now: Now) -> Judged:
         child += sum(isinstance(part, Split) for part in parts)
         events += [DependencyChanged(now, job.id, left), *parts]
     return events, outcomes(named, _priority_outcome, (CHANGED, STARTED, ENDED))
+
+
+def _check_conditions(world: World, wish: SetDependency, jobs: list[Job]) -> None:
+    each = _conditions(wish.needs)
+    more = Counter[int]()
+    for job in jobs:
+        known = world.jobs.get(job.id)
+        more[job.uid] += each - (_conditions(known.needs) if known is not None else 0)
+    for uid, count in more.items():
+        bounds.check_conditions(world, uid, count)
+
+
+def _conditions(needs: Dependency | None) -> int:
+    return len(needs.conditions) if needs is not None else 0
 
 
 def _part_of(world: World, number: int, split: Mapping[int, Split]) -> Job:
@@ -191,18 +208,6 @@ def _check_priority(
             f"{priority} is more than the {bound} that users may give",
             path=path,
             hint=f"ask for {bound} or less; administrators give more with --admin",
-        )
-
-
-def _check_pending(world: World, wish: Submit) -> None:
-    waiting = world.pending_of.get(wish.uid, 0)
-    bound = world.policy.max_pending_per_user
-    if bound and waiting + wish.count > bound:
-        raise MgpuError(
-            "LimitReached",
-            f"{waiting} of your jobs wait; {wish.count} more would pass the limit of {bound}",
-            path="count",
-            hint="wait until some have started, or cancel some",
         )
 
 

@@ -21,8 +21,8 @@ KINDS: Final = (AFTER, AFTERANY, AFTEROK, AFTERNOTOK, AFTERCORR, SINGLETON)
 
 #: The ``task`` that stands for a whole array, or for a job that is none.
 WHOLE: Final = -1
-#: Conditions that one job may have, and how far back ``@~N`` goes.
-MOST: Final = 1000
+#: Conditions that one job may have.
+MOST: Final = 100
 
 _REFUSED: Final = {
     "expand": "mgpu gives a running job no more GPUs",
@@ -95,7 +95,7 @@ def parse_dependency(text: str, newest: Newest) -> Dependency:
     words = re.split("[,?]", text)
     conditions = [condition for word in words for condition in _parse_word(text, word, newest)]
     if len(conditions) > MOST:
-        raise _bad(text, f"{len(conditions)} conditions are more than {MOST}")
+        raise _too_many(len(conditions))
     return Dependency(tuple(dict.fromkeys(conditions)), "?" in text)
 
 
@@ -130,6 +130,16 @@ def _text(same: list[Condition]) -> str:
     """Conditions of one kind, as they are written together."""
     first, *others = map(str, same)
     return ":".join([first, *(other.partition(":")[2] for other in others if ":" in other)])
+
+
+def _too_many(count: int) -> MgpuError:
+    return MgpuError(
+        "BadRequest",
+        f"{count} conditions are more than the {MOST} that one job may have",
+        path="spec.dependency",
+        hint=f"wait for an array, or for jobs that each wait for {MOST} of them (mgpu_srun -G 0 -d "
+        "afterok:... -- true)",
+    )
 
 
 def _bad(text: str, what: str) -> MgpuError:

@@ -78,7 +78,7 @@ BAD = {
     "aftercorr:42_7": "takes a whole array",
     "expand:1": "expand is not possible: mgpu gives a running job no more GPUs",
     "afterburstbuffer:1": "no burst buffers",
-    ":".join(["afterok", *map(str, range(MOST + 1))]): "more than 1000",
+    ":".join(["afterok", *map(str, range(MOST + 1))]): "101 conditions are more than the 100",
 }
 
 

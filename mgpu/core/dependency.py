@@ -7,9 +7,9 @@ that never will says how its job ended, so that nothing needs to be remembered o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from mgpu.core.dependents import End, Ends, Parent, ends_of, origin
 from mgpu.core.world import World
@@ -18,6 +18,7 @@ from mgpu.model.dependency import (
     AFTERANY,
     AFTERCORR,
     AFTERNOTOK,
+    AFTEROK,
     SINGLETON,
     WHOLE,
     Condition,
@@ -31,6 +32,8 @@ from mgpu.model.states import COMPLETED, FAILED, PENDING, RUNNING, Reason
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 
+#: Kinds that only the end of what they are about decides.
+_BY_END: Final = frozenset({AFTERANY, AFTEROK, AFTERNOTOK})
 #: How a task "ended" that its array does not have.
 NO_TASK: Final = "no such task"
 #: Conditions that a text tells one by one.
@@ -39,13 +42,27 @@ _MOST_NAMED: Final = 3
 _FEW: Final = 100
 
 
+class Facts(NamedTuple):
+    """What conditions are judged by: how jobs ended, ``over`` are their ids, and the time."""
+
+    ends: Ends
+    over: Set[int]
+    now: Now
+
+
+def facts_of(ends: Ends, now: Now) -> Facts:
+    """The facts of these ends."""
+    return Facts(ends, {number for number, _ in ends}, now)
+
+
 def settle(world: World, now: Now) -> list[Event]:
     """What follows for those that depend on what has happened."""
     index = world.dependents
     events: list[Event] = []
     child = world.next_id
+    facts = facts_of(index.ended, now)
     for job in index.due(now):
-        found = judge(world, job, index.ended, now, child)
+        found = judge(world, job, facts, child)
         child += sum(isinstance(event, Split) for event in found)
         events += found
         if not found:
@@ -60,17 +77,14 @@ def next_change(world: World) -> float | None:
     return world.dependents.next_change()
 
 
-def judge(world: World, job: Job, ends: Ends, now: Now, child: int) -> list[Event]:
-    """What follows for one waiting job; a part of it gets the id ``child``.
-
-    ``ends`` are those of its parents that are not active any more.
-    """
-    needs = job.needs
+def judge(world: World, job: Job, facts: Facts, child: int) -> list[Event]:
+    """What follows for one waiting job; a part of it gets the id ``child``."""
+    needs, now = job.needs, facts.now
     if needs is None or not isinstance(job.phase, Pending):
         return []
-    if parted := _parts(world, job, needs, ends, now, child):
+    if parted := _parts(world, job, needs, facts, child):
         return parted
-    left = _left(world, job, needs, ends, now)
+    left = _left(world, job, needs, facts)
     if left is not None and left.hopeless and job.spec.kill_on_invalid_dep:
         return [Refused(now, job.id, Reason.NEVER_SATISFIED, _lost(left))]
     return [DependencyChanged(now, job.id, left)] if left != needs else []
@@ -98,9 +112,9 @@ def take_on(
     if needs is None:
         return None, []
     missing = _missing(world, job, needs, ends, now)
-    ends = {**ends, **missing} if missing else ends
-    left = _left(world, job, needs, ends, now)
-    return left, _parts(world, job, left, ends, now, child) if left is not None else []
+    facts = facts_of({**ends, **missing} if missing else ends, now)
+    left = _left(world, job, needs, facts)
+    return left, _parts(world, job, left, facts, child) if left is not None else []
 
 
 def _check_exists(world: World, condition: Condition, ends: Ends) -> None:
@@ -128,17 +142,24 @@ def describe(world: World, job: Job) -> tuple[str, str]:
 # -- one condition ------------------------------------------------------------------------------
 
 
-def _left(world: World, job: Job, needs: Dependency, ends: Ends, now: Now) -> Dependency | None:
-    """What is left of a dependency; None: it has come true."""
-    left = [_open(world, job, condition, ends, now) for condition in needs.conditions]
+def _left(world: World, job: Job, needs: Dependency, facts: Facts) -> Dependency | None:
+    """What is left of a dependency; None: it has come true.
+
+    Only the conditions that the facts concern are looked at: there can be many others.
+    """
+    left = [
+        one if one.kind in _BY_END and one.job not in facts.over else _open(world, job, one, facts)
+        for one in needs.conditions
+    ]
     rest = tuple(condition for condition in left if condition is not None)
     if not rest or (needs.any_of and len(rest) < len(left)):
         return None
     return replace(needs, conditions=rest)
 
 
-def _open(world: World, job: Job, condition: Condition, ends: Ends, now: Now) -> Condition | None:
+def _open(world: World, job: Job, condition: Condition, facts: Facts) -> Condition | None:
     """What is left of one condition."""
+    ends, now = facts.ends, facts.now
     if condition.never:
         return condition
     if condition.kind == SINGLETON:
@@ -183,10 +204,14 @@ def _began(world: World, number: int, task: int) -> float | None:
     if task != WHOLE:
         part = world.arrays.find(number, task)
         return None if part is None else _began_at(part)
-    parts = world.arrays.of(number) or [job for job in [world.jobs.get(number)] if job]
-    times = [_began_at(part) for part in parts]
-    known = [at for at in times if at is not None]
-    return max(known) if known and len(known) == len(times) else None
+    last = None
+    parts = world.arrays.each(number)
+    for part in parts if world.arrays.has(number) else filter(None, [world.jobs.get(number)]):
+        began = _began_at(part)
+        if began is None:
+            return None
+        last = began if last is None else max(last, began)
+    return last
 
 
 def _began_at(job: Job) -> float | None:
@@ -199,11 +224,9 @@ def _began_at(job: Job) -> float | None:
 # -- parts of arrays ----------------------------------------------------------------------------
 
 
-def _parts(
-    world: World, job: Job, needs: Dependency, ends: Ends, now: Now, child: int
-) -> list[Event]:
+def _parts(world: World, job: Job, needs: Dependency, facts: Facts, child: int) -> list[Event]:
     """The tasks whose counterparts have ended go on in records of their own."""
-    tasks = job.tasks
+    tasks, ends, now = job.tasks, facts.ends, facts.now
     if tasks is None or len(tasks) == 1:
         return []
     parents = _counterparts(world, job, needs, ends)
@@ -213,7 +236,7 @@ def _parts(
         decided = {task for parent, task in ends if parent in parents and task in tasks}
     alike: dict[Dependency | None, set[int]] = {}
     for task in sorted(decided):
-        left = _left(world, replace(job, tasks=Tasks.only(task)), needs, ends, now)
+        left = _left(world, replace(job, tasks=Tasks.only(task)), needs, facts)
         alike.setdefault(left, set()).add(task)
     events: list[Event] = []
     remaining = len(tasks)
@@ -294,16 +317,21 @@ def _waits_for(world: World, job: Job, condition: Condition) -> str:
 
 
 def _state(world: World, condition: Condition) -> str:
-    """The state of the first active part of a parent."""
-    number, task = condition.job, condition.task
-    if task != WHOLE:
-        parts = [world.arrays.find(number, task)]
-    else:
-        parts = [*world.arrays.of(number), world.jobs.get(number)]
-    found = {part.state for part in parts if part}
-    if RUNNING in found or not found:
-        return "running" if found else "over"
-    return "waiting" if PENDING in found else "ending"
+    """The state of a parent: of a task, or of an array as a whole."""
+    states = _states(world, condition.job, condition.task)
+    if RUNNING in states or not states:
+        return "running" if states else "over"
+    return "waiting" if PENDING in states else "ending"
+
+
+def _states(world: World, number: int, task: int) -> set[str]:
+    """The states of a parent; those of an array without a look at all that wait of it."""
+    if task == WHOLE and world.arrays.has(number):
+        placed = world.arrays.placed(number)
+        waits = {PENDING} if world.arrays.count(number) > len(placed) else set()
+        return waits.union(world.jobs[one].state for one in placed)
+    part = world.jobs.get(number) if task == WHOLE else world.arrays.find(number, task)
+    return {part.state} if part is not None else set()
 
 
 def _lost(needs: Dependency) -> str:

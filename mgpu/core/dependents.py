@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Final, NamedTuple, TypeVar
 
-from mgpu.model.dependency import AFTER, AFTERCORR, SINGLETON, WHOLE, Condition
+from mgpu.model.dependency import AFTER, AFTERCORR, SINGLETON, WHOLE, Condition, Dependency
 from mgpu.model.job import Ended, Job
 from mgpu.model.time import Now
 
@@ -132,9 +132,32 @@ class Dependents:
 
     def add(self, job: Job) -> None:
         """A waiting job depends on others, and is to be judged."""
+        self._count(job, job.needs, 1)
+        self._watch(job, _open(job.needs))
+        self._time(job, job.needs)
+
+    def remove(self, job: Job) -> None:
+        """It no longer waits, or is to change."""
+        self.news.pop(job.id, None)
+        self._count(job, job.needs, -1)
+        self._unwatch(job, _open(job.needs))
+        self._time(job, None)
+
+    def change(self, job: Job, needs: Dependency) -> None:
+        """What it depends on is to change: it costs what is new and what is gone."""
+        known, new = _open(job.needs), _open(needs)
+        kept, found = set(map(id, new)), set(map(id, known))
+        gone = [one for one in known if id(one) not in kept]
+        self._count(job, job.needs, -1)
+        self._count(job, needs, 1)
+        self._unwatch(job, gone)
+        about = {one.job for one in gone}  # another one about the same job is watched still
+        self._watch(job, [one for one in new if id(one) not in found or one.job in about])
+        self._time(job, needs)
+
+    def _watch(self, job: Job, conditions: list[Condition]) -> None:
         self.news[job.id] = job
-        self._count(job, 1)
-        for condition in _open(job):
+        for condition in conditions:
             if condition.kind == SINGLETON:
                 self._single.setdefault((job.uid, job.spec.name), {})[job.id] = job
             for task in _tasks(job, condition):
@@ -142,16 +165,9 @@ class Dependents:
                 its.setdefault(task, {})[job.id] = job
             if condition.kind == AFTER:
                 self._starts.setdefault(condition.job, {})[job.id] = job
-        ripe = min((c.ripe for c in _open(job) if c.ripe), default=math.inf)
-        if ripe < math.inf:
-            self._ripening[job.id] = (ripe, job)
 
-    def remove(self, job: Job) -> None:
-        """It no longer waits, or is to change."""
-        self.news.pop(job.id, None)
-        self._ripening.pop(job.id, None)
-        self._count(job, -1)
-        for condition in _open(job):
+    def _unwatch(self, job: Job, conditions: list[Condition]) -> None:
+        for condition in conditions:
             if condition.kind == SINGLETON:
                 _drop(self._single, (job.uid, job.spec.name), job.id)
             for task in _tasks(job, condition):
@@ -162,8 +178,15 @@ class Dependents:
             if condition.kind == AFTER:
                 _drop(self._starts, condition.job, job.id)
 
-    def _count(self, job: Job, sign: int) -> None:
-        count = len(job.needs.conditions) if job.needs is not None else 0
+    def _time(self, job: Job, needs: Dependency | None) -> None:
+        ripe = min((one.ripe for one in _open(needs) if one.ripe), default=math.inf)
+        if ripe < math.inf:
+            self._ripening[job.id] = (ripe, job)
+        else:
+            self._ripening.pop(job.id, None)
+
+    def _count(self, job: Job, needs: Dependency | None, sign: int) -> None:
+        count = len(needs.conditions) if needs is not None else 0
         total = self.conditions_of.get(job.uid, 0) + sign * count
         if total:
             self.conditions_of[job.uid] = total
@@ -194,9 +217,8 @@ class Dependents:
         return self._seen.boot + min(max(wait, 0.0), LOOK_AT_WALL)
 
 
-def _open(job: Job) -> list[Condition]:
+def _open(needs: Dependency | None) -> list[Condition]:
     """The conditions that can still come true."""
-    needs = job.needs
     return [] if needs is None else [one for one in needs.conditions if not one.never]
 
 

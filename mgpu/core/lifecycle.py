@@ -324,6 +324,11 @@ def _released(world: World, job: Job, event: Released) -> None:
 
 
 def _depends(world: World, job: Job, event: DependencyChanged) -> None:
+    if job.needs is not None and event.needs is not None:  # it keeps its place apart
+        world.dependents.change(job, event.needs)
+        job.needs = event.needs
+        world.touch(job)
+        return
     world.dequeue(job)
     job.needs = event.needs
     _wait(world, job)

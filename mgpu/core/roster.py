@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
+from itertools import chain
 from typing import NamedTuple
 
 from mgpu.model.job import Job
@@ -60,6 +62,16 @@ class Roster:
         """Its attempt is over."""
         self._members[job.array].placed.discard(job.id)
 
+    def placed(self, array: int) -> Set[int]:
+        """Its records with an attempt under way."""
+        members = self._members.get(array)
+        return members.placed if members is not None else frozenset()
+
+    def count(self, array: int) -> int:
+        """How many active records it has."""
+        members = self._members.get(array)
+        return len(members.many) + len(members.single) if members is not None else 0
+
     def running(self, array: int) -> int:
         """How many tasks of an array have an attempt under way."""
         members = self._members.get(array)
@@ -73,6 +85,13 @@ class Roster:
         """Its active records, in order of their tasks."""
         members = self._members.get(array)
         return members.all() if members is not None else []
+
+    def each(self, array: int) -> Iterator[Job]:
+        """Its active records in any order, but those of many tasks first."""
+        members = self._members.get(array)
+        return (
+            iter(()) if members is None else chain(members.many.values(), members.single.values())
+        )
 
     def find(self, array: int, task: int) -> Job | None:
         """The active record that a task is in."""

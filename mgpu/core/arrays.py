@@ -35,6 +35,8 @@ def may_start(world: World, job: Job, starting: Mapping[int, int]) -> bool:
 
     ``starting`` are the tasks, by record, that start in this pass already.
     """
+    if bounds.are_back(world, job.uid) and len(job.tasks or ()) > 1:
+        return False
     array = world.records.get(Array, job.array)
     if array is None or not array.max_concurrent:
         return True

@@ -53,3 +53,12 @@ def check_conditions(world: World, uid: int, more: int) -> None:
             path="spec.dependency",
             hint="wait for an array, or for one job that waits for the others",
         )
+
+
+def are_back(world: World, uid: int) -> bool:
+    """Whether so many jobs of a user wait to run again that no new task of an array is to start.
+
+    An array counts as one job that waits, but each task of it that has run waits by itself.
+    """
+    bound = world.policy.max_pending_per_user
+    return bool(bound) and world.back_of.get(uid, 0) >= bound

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from mgpu.core import arrays, dependency
+from mgpu.core import arrays, bounds, dependency
 from mgpu.core.claims import barrier
 from mgpu.core.foresight import waits_for_jobs
 from mgpu.core.machine import describe_unfit, described
@@ -63,6 +63,10 @@ def _in_line(world: World, job: Job, now: Now) -> Explained:
 
 
 def _bounded(world: World, job: Job) -> str:
+    if bounds.are_back(world, job.uid):
+        back, bound = world.back_of[job.uid], world.policy.max_pending_per_user
+        told = f"{back} jobs of {job.user} wait to run again"
+        return f"{told}; new tasks start when fewer than {bound} do"
     array = world.records.get(Array, job.array)
     most = array.max_concurrent if array is not None else 0
     return f"{arrays.running(world, job.array)} tasks of array {job.array} run, at most {most} may"

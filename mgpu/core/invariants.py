@@ -53,6 +53,8 @@ def _check_counters(world: World) -> None:
     waits = {job.id for job in jobs if isinstance(job.phase, Pending)}
     waiting = Counter(world.jobs[number].uid for number in waits)
     _require(world.pending_of == waiting, f"waiting per user: {world.pending_of} != {waiting}")
+    back = Counter(world.jobs[number].uid for number in waits if world.jobs[number].attempt)
+    _require(world.back_of == back, f"back again per user: {world.back_of} != {back}")
     needs = Counter[int]()
     for job in jobs:
         needs[job.uid] += len(job.needs.conditions) if job.needs and job.id in waits else 0

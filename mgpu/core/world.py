@@ -37,6 +37,7 @@ class World:
     """The active jobs, the GPUs, and who waits for and holds what.
 
     ``jobs`` holds the active ones by id, ``placed`` those of them with an attempt under way.
+    ``pending_of`` counts each user's jobs that wait, ``back_of`` those of them that have run.
     ``generation`` grows with every change, so that what was derived can be recognised as old.
     ``records`` are reservations, quotas and the like; ``due`` are the jobs with a
     deadline, ``over`` the jobs that ended and whose
@@ -66,6 +67,7 @@ class World:
         self.tally = Tally()
         self.committed: dict[int, float] = {}
         self.pending_of: dict[int, int] = {}
+        self.back_of: dict[int, int] = {}
         self.placed_of: dict[int, int] = {}
         self.arrays = Roster()
         self.dependents = Dependents()
@@ -193,7 +195,8 @@ class World:
     def enqueue(self, jobs: list[Job]) -> None:
         """Index jobs that wait from now on."""
         for job in jobs:
-            self.pending_of[job.uid] = self.pending_of.get(job.uid, 0) + 1
+            _add(self.pending_of, job.uid, 1)
+            _add(self.back_of, job.uid, job.attempt > 0)
             self.tally.queue(job)
             if job.needs is not None:
                 self.dependents.add(job)
@@ -208,14 +211,13 @@ class World:
         self.tally.unqueue(job)
         if job.needs is not None:
             self.dependents.remove(job)
-        self.pending_of[job.uid] -= 1
-        if not self.pending_of[job.uid]:
-            del self.pending_of[job.uid]
+        _add(self.pending_of, job.uid, -1)
+        _add(self.back_of, job.uid, -(job.attempt > 0))
 
     def place(self, job: Job) -> None:
         """Index a job that has an attempt under way from now on."""
         self.placed[job.id] = job
-        self.placed_of[job.uid] = self.placed_of.get(job.uid, 0) + 1
+        _add(self.placed_of, job.uid, 1)
         if job.array:
             self.arrays.place(job)
         self._commit(job, 1)
@@ -229,9 +231,7 @@ class World:
             self.traces.leave(job, at.boot)
         if job.array:
             self.arrays.displace(job)
-        self.placed_of[job.uid] -= 1
-        if not self.placed_of[job.uid]:
-            del self.placed_of[job.uid]
+        _add(self.placed_of, job.uid, -1)
         self._commit(job, -1)
         self.ledger.give(job)
         self.tally.give(job)
@@ -258,3 +258,12 @@ class World:
             if job.array:
                 self.arrays.leave(job)
         self.dependents.note(job, over=not self.arrays.has(job.array))
+
+
+def _add(counts: dict[int, int], uid: int, more: int) -> None:
+    """Count; who has none is not listed."""
+    count = counts.get(uid, 0) + more
+    if count:
+        counts[uid] = count
+    else:
+        counts.pop(uid, None)

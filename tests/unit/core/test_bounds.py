@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mgpu.core.policy import Policy
-from mgpu.core.requests import Hold, SetDependency
+from mgpu.core.requests import Hold, SetDependency, Update
 from mgpu.model.errors import MgpuError
 from mgpu.model.target import Target
 from mgpu.model.tasks import Tasks
@@ -61,3 +61,38 @@ def test_each_group_of_tasks_has_the_conditions_of_its_array() -> None:
         desk.ask(Hold((Target(array, Tasks.only(task)),), UID))
     with pytest.raises(MgpuError, match="have 100 conditions; 20 more"):
         desk.ask(Hold((Target(array, Tasks.only(50)),), UID))
+
+
+def test_no_new_task_starts_while_too_many_wait_to_run_again() -> None:
+    desk = Desk(policy=Policy(max_pending_per_user=3, max_gpuless=0))
+    array = submit(desk, tasks="0-99", retries=1000)
+    other = submit(desk, tasks="0-1", uid=UID + 1)
+    desk.ask(Update(array, 2, UID))
+    for _ in range(5):
+        for number in run(desk):
+            desk.end(number, code=1 if desk.job(number).array == array else 0)
+    assert desk.world.pending_of == {UID: 4 + 1}
+    assert not desk.world.arrays.has(other)
+    assert desk.reason(array) == (
+        "JobArrayTaskLimit",
+        "4 jobs of u1000 wait to run again; new tasks start when fewer than 3 do",
+    )
+    desk.wait(30)
+    again = run(desk)
+    assert {desk.job(number).attempt for number in again} == {2}
+    desk.end(again[0])
+    desk.end(again[1])
+    assert desk.world.back_of == {UID: 2}
+    assert {desk.job(number).attempt for number in run(desk)} == {1}
+
+
+def test_a_user_may_have_as_many_arrays_wait_as_jobs_and_they_start() -> None:
+    desk = Desk(policy=Policy(max_pending_per_user=3, max_gpuless=2))
+    for _ in range(3):
+        submit(desk, tasks="0-1")
+    ended = 0
+    while started := run(desk):
+        for number in started:
+            desk.end(number)
+        ended += len(started)
+    assert ended == 6

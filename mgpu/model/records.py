@@ -252,8 +252,8 @@ class Outsider:
 
     @property
     def key(self) -> str:
-        """Its pid: there is one process of that number at a time."""
-        return str(self.pid)
+        """Which process it is: its pid alone can be that of a later one on the next GPU."""
+        return f"{self.pid}.{self.ticks}"
 
 
 Record = (

@@ -178,7 +178,7 @@ class Serving(RuleBasedStateMachine):
             else:
                 assert not process.job
                 assert (kill.pid, kill.ticks) not in spared
-                one = world.records.get(Outsider, kill.pid)
+                one = world.records.get(Outsider, f"{kill.pid}.{kill.ticks}")
                 assert one is not None
                 assert self.desk.now.boot - one.at >= GRACE
 

@@ -158,3 +158,10 @@ def test_what_system_accounts_left_is_not_killed() -> None:
     look(desk, left)
     look(desk, left)
     assert kills(desk.world, desk.now) == []
+
+
+def test_two_processes_that_had_one_number_while_the_gpus_were_read_are_two() -> None:
+    desk = Desk(policy=KILLING)
+    later = STRANGER._replace(ticks=STRANGER.ticks + 1)
+    look(desk, used(STRANGER), used(later, index=1))
+    assert known(desk) == [44, 44]

@@ -10,7 +10,6 @@ from hypothesis import settings
 from tests.lib import box
 from tests.lib.golden import Golden
 
-
 # The same examples in every run; MGPU_TEST_RANDOM=1 draws others, to find what is not known yet.
 settings.register_profile("steady", derandomize=True, database=None)
 if not os.environ.get("MGPU_TEST_RANDOM"):

@@ -59,7 +59,7 @@ def test_an_outsider_is_noted_once_and_forgotten_when_it_is_gone() -> None:
     look(desk, used(STRANGER._replace(ticks=10)))  # another process of that number
     assert known(desk) == [44]
     look(desk, used())
-    assert desk.log[-1] == Erased(desk.now, 0, "Outsider", "44")
+    assert desk.log[-1] == Erased(desk.now, 0, "Outsider", "44.10")
     assert known(desk) == []
 
 

@@ -55,6 +55,15 @@ def check_conditions(world: World, uid: int, more: int) -> None:
         )
 
 
+def are_full(world: World, uid: int, more: int) -> bool:
+    """Whether so many jobs of a user wait, with ``more``, that no further tasks are to go on.
+
+    One more than may be submitted: else whoever has submitted all would never go on.
+    """
+    bound = world.policy.max_pending_per_user
+    return bool(bound) and world.pending_of.get(uid, 0) + more > bound
+
+
 def are_back(world: World, uid: int) -> bool:
     """Whether so many jobs of a user wait to run again that no new task of an array is to start.
 

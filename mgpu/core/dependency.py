@@ -7,10 +7,12 @@ that never will says how its job ended, so that nothing needs to be remembered o
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from mgpu.core import bounds, following
 from mgpu.core.dependents import End, Ends, Parent, ends_of, origin
 from mgpu.core.world import World
 from mgpu.model.dependency import (
@@ -60,15 +62,17 @@ def settle(world: World, now: Now) -> list[Event]:
     index = world.dependents
     events: list[Event] = []
     child = world.next_id
-    facts = facts_of(index.ended, now)
+    facts, cut = facts_of(index.ended, now), Counter[int]()
+    for uid in [uid for uid in index.put_off if not bounds.are_full(world, uid, 0)]:
+        index.readmit(uid)
     for job in index.due(now):
-        found = judge(world, job, facts, child)
+        found = judge(world, job, facts, child, cut)
         child += sum(isinstance(event, Split) for event in found)
         events += found
         if not found:
             index.judged(job)
     if not events:
-        index.ended.clear()
+        index.settled()
     return events
 
 
@@ -77,17 +81,20 @@ def next_change(world: World) -> float | None:
     return world.dependents.next_change()
 
 
-def judge(world: World, job: Job, facts: Facts, child: int) -> list[Event]:
-    """What follows for one waiting job; a part of it gets the id ``child``."""
+def judge(world: World, job: Job, facts: Facts, child: int, cut: Counter[int]) -> list[Event]:
+    """What follows for one waiting job; a part of it gets the id ``child``.
+
+    ``cut`` counts by user the parts that are not evolved yet.
+    """
     needs, now = job.needs, facts.now
     if needs is None or not isinstance(job.phase, Pending):
         return []
-    if parted := _parts(world, job, needs, facts, child):
-        return parted
     left = _left(world, job, needs, facts)
     if left is not None and left.hopeless and job.spec.kill_on_invalid_dep:
         return [Refused(now, job.id, Reason.NEVER_SATISFIED, _lost(left))]
-    return [DependencyChanged(now, job.id, left)] if left != needs else []
+    if left != needs:
+        return [DependencyChanged(now, job.id, left)]
+    return following.follow(world, job, now, child, cut)
 
 
 def known_ends(world: World, needs: Dependency, known: Ends) -> Ends:
@@ -114,7 +121,9 @@ def take_on(
     missing = _missing(world, job, needs, ends, now)
     facts = facts_of({**ends, **missing} if missing else ends, now)
     left = _left(world, job, needs, facts)
-    return left, _parts(world, job, left, facts, child) if left is not None else []
+    events = _parts(world, job, left, facts, child) if left is not None else []
+    bounds.check_apart(world, job.uid, sum(isinstance(event, Split) for event in events))
+    return left, events
 
 
 def _check_exists(world: World, condition: Condition, ends: Ends) -> None:
@@ -135,6 +144,8 @@ def describe(world: World, job: Job) -> tuple[str, str]:
     if needs.hopeless:
         return Reason.NEVER_SATISFIED, _lost(needs)
     left = [one for one in needs.conditions if not one.never]
+    if late := following.describe(world, job):
+        return Reason.DEPENDENCY, late
     waits = [_waits_for(world, job, one) for one in left[:_MOST_NAMED]]
     return Reason.DEPENDENCY, f"waits for {_joined(waits, len(left), any_of=needs.any_of)}"
 
@@ -166,11 +177,13 @@ def _open(world: World, job: Job, condition: Condition, facts: Facts) -> Conditi
         first = world.dependents.first((job.uid, job.spec.name)) == origin(job)
         return None if first else condition
     task = condition.task
-    if condition.kind == AFTERCORR and job.tasks and _is_array(world, condition.job, ends):
+    if condition.kind == AFTERCORR and job.tasks and following.is_array(world, condition.job, ends):
         if len(job.tasks) > 1:
             return condition  # its tasks go on one by one
         task = job.tasks.first
     end = _end(world, condition.job, task, ends, now)
+    if end is None and condition.kind == AFTERCORR:
+        end = _ended_before(world, condition.job, task, now)
     if condition.kind == AFTER:
         return _open_after(world, condition, end, now)
     if end is None:
@@ -197,6 +210,13 @@ def _end(world: World, number: int, task: int, ends: Ends, now: Now) -> End | No
     if array is None or world.arrays.has(number):
         return None
     return End(FAILED if array.failed else COMPLETED, now.wall)
+
+
+def _ended_before(world: World, number: int, task: int, now: Now) -> End | None:
+    """How a task ended when this one was not alone in its record yet."""
+    progress = world.dependents.progress.get(number)
+    state = progress.state_of(task) if progress is not None else ""
+    return End(state, now.wall) if state else None
 
 
 def _began(world: World, number: int, task: int) -> float | None:
@@ -226,7 +246,7 @@ def _began_at(job: Job) -> float | None:
 
 def _parts(world: World, job: Job, needs: Dependency, facts: Facts, child: int) -> list[Event]:
     """The tasks whose counterparts have ended go on in records of their own."""
-    tasks, ends, now = job.tasks, facts.ends, facts.now
+    tasks, ends = job.tasks, facts.ends
     if tasks is None or len(tasks) == 1:
         return []
     parents = _counterparts(world, job, needs, ends)
@@ -238,15 +258,8 @@ def _parts(world: World, job: Job, needs: Dependency, facts: Facts, child: int) 
     for task in sorted(decided):
         left = _left(world, replace(job, tasks=Tasks.only(task)), needs, facts)
         alike.setdefault(left, set()).add(task)
-    events: list[Event] = []
-    remaining = len(tasks)
-    for left, indices in alike.items():
-        remaining -= len(indices)
-        if remaining:
-            events.append(Split(now, job.id, child, Tasks.of(indices)))
-        events.append(DependencyChanged(now, child if remaining else job.id, left))
-        child += 1
-    return events
+    groups = [(left, Tasks.of(some)) for left, some in alike.items()]
+    return following.apart(job, groups, facts.now, child)
 
 
 def _counterparts(world: World, job: Job, needs: Dependency, ends: Ends) -> set[int]:
@@ -254,7 +267,7 @@ def _counterparts(world: World, job: Job, needs: Dependency, ends: Ends) -> set[
     return {
         one.job
         for one in needs.conditions
-        if one.kind == AFTERCORR and not one.never and _is_array(world, one.job, ends)
+        if one.kind == AFTERCORR and not one.never and following.is_array(world, one.job, ends)
     }
 
 
@@ -271,12 +284,6 @@ def _missing(world: World, job: Job, needs: Dependency, ends: Ends, now: Now) ->
             missing = [task for task in missing if world.arrays.find(parent, task) is None]
         found |= {(parent, task): End(NO_TASK, now.wall) for task in missing}
     return found
-
-
-def _is_array(world: World, number: int, ends: Ends) -> bool:
-    if world.arrays.has(number) or world.records.get(Array, number) is not None:
-        return True
-    return any(parent == number and task != WHOLE for parent, task in ends)
 
 
 # -- what there is ------------------------------------------------------------------------------

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Final, NamedTuple, TypeVar
 
+from mgpu.core.progress import Place, Progress
 from mgpu.model.dependency import AFTER, AFTERCORR, SINGLETON, WHOLE, Condition, Dependency
 from mgpu.model.job import Ended, Job
+from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 
 K = TypeVar("K")
@@ -60,16 +63,41 @@ def ends_of(jobs: Iterable[Job]) -> dict[Parent, End]:
     return found
 
 
+@dataclass(slots=True)
+class Follower:
+    """How far an array has come in following others, see ``core.following``.
+
+    ``places`` says up to where it has read their progress, ``batch`` is the record of the tasks
+    that it let go on last, ``aside`` counts those that it cut without that they may start, and
+    ``look`` says at how many ends it is worth while to look again.
+    """
+
+    places: dict[int, Place] = field(default_factory=dict)
+    batch: int = 0
+    aside: int = 0
+    look: int = 0
+
+    def place(self, parent: int) -> Place:
+        """Up to where the progress of an array is read."""
+        return self.places.get(parent, Place())
+
+
 class Dependents:
     """The index; ``ended`` are the parents that ended since everything was judged last.
 
-    ``conditions_of`` counts the conditions of each user's waiting jobs.
+    ``conditions_of`` counts the conditions of each user's waiting jobs; ``progress`` is that of
+    the arrays that others follow task by task. ``put_off`` are by user the arrays that go on once
+    fewer of the user's jobs wait.
     """
 
     def __init__(self) -> None:
         self.conditions_of: dict[int, int] = {}
         self.news: dict[int, Job] = {}
         self.ended: dict[Parent, End] = {}
+        self.progress: dict[int, Progress] = {}
+        self.put_off: dict[int, dict[int, Job]] = {}
+        self._followers: dict[int, Follower] = {}
+        self._batches: dict[int, Job] = {}
         self._ends: dict[int, dict[int, dict[int, Job]]] = {}
         self._starts: dict[int, dict[int, Job]] = {}
         self._single: dict[Namesake, dict[int, Job]] = {}
@@ -90,7 +118,13 @@ class Dependents:
 
         ``over`` says that no other part of its array is active.
         """
+        if job.id in self._batches:
+            its = self._batches[job.id]
+            self.news[its.id] = its
+        if job.needs is None or isinstance(job.phase, Ended):
+            self._followers.pop(job.id, None)
         if isinstance(job.phase, Ended):
+            self._batches.pop(job.id, None)
             self._leave(job)
             self._note_end(job, over=over)
         elif origin(job) in self._starts:
@@ -121,12 +155,28 @@ class Dependents:
         watched = self._ends.get(origin(job))
         if watched is None:
             return
-        for parent, end in ends_of([job]).items():
-            self.ended[parent] = end
-            self.news |= watched.get(parent[1], {})
-        self.news |= watched.get(EACH, {})
+        end = end_of(job)
+        for task in _concerned(job, watched):
+            self.ended[origin(job), task] = end
+            self.news |= watched.get(task, {})
+        if EACH in watched and job.tasks is not None:
+            self._progress(origin(job)).note(end.state, job.tasks)
+            self.news |= watched[EACH]
         if over:
             self.news |= watched.get(WHOLE, {})
+
+    def learn(self, ends: Ends) -> None:
+        """Take over ends that were looked up, after a start."""
+        self.ended |= ends
+        found: dict[tuple[int, str], list[int]] = {}
+        for (number, task), end in ends.items():
+            if task != WHOLE and EACH in self._ends.get(number, {}):
+                found.setdefault((number, end.state), []).append(task)
+        for (number, state), tasks in found.items():
+            self._progress(number).note(state, Tasks.of(tasks))
+
+    def _progress(self, number: int) -> Progress:
+        return self.progress.setdefault(number, Progress())
 
     # -- those that depend on others ------------------------------------------------------------
 
@@ -209,6 +259,35 @@ class Dependents:
         """Nothing follows for this one until something else happens."""
         self.news.pop(job.id, None)
 
+    def settled(self) -> None:
+        """Nothing follows for anybody: what nobody waits for can be forgotten."""
+        self.ended.clear()
+        for number in [number for number in self.progress if number not in self._ends]:
+            del self.progress[number]
+
+    def readmit(self, uid: int) -> None:
+        """Those of a user who were put off are to be judged again."""
+        self.news |= self.put_off.pop(uid, {})
+
+    def delay(self, job: Job) -> None:
+        """It goes on when fewer jobs of its user wait."""
+        self.put_off.setdefault(job.uid, {})[job.id] = job
+
+    def follower(self, job: Job) -> Follower:
+        """How far a waiting array has come."""
+        return self._followers.setdefault(job.id, Follower())
+
+    def batch_of(self, job: Job) -> int:
+        """The record of the tasks that an array let go on last, 0 where there is none."""
+        follower = self._followers.get(job.id)
+        return follower.batch if follower is not None else 0
+
+    def set_batch(self, job: Job, batch: int) -> None:
+        """These tasks of an array go on now: what happens to them concerns it."""
+        follower = self.follower(job)
+        self._batches.pop(follower.batch, None)
+        self._batches[batch], follower.batch = job, batch
+
     def next_change(self) -> float | None:
         """The boot time at which a delay may be over, as of the last :meth:`due`."""
         if not self._ripening:
@@ -220,6 +299,13 @@ class Dependents:
 def _open(needs: Dependency | None) -> list[Condition]:
     """The conditions that can still come true."""
     return [] if needs is None else [one for one in needs.conditions if not one.never]
+
+
+def _concerned(job: Job, watched: Iterable[int]) -> set[int]:
+    """Of what has ended with a job, the tasks that others wait for, and one in any case."""
+    if job.tasks is None:
+        return {WHOLE}
+    return {job.tasks.first, *(task for task in watched if task in job.tasks)}
 
 
 def _tasks(job: Job, condition: Condition) -> set[int]:

@@ -134,7 +134,7 @@ class Engine:
             records=loaded.records,
         )
         world.next_run = cron.next_run
-        world.dependents.ended.update(dependencies.of_waiting(world, self._store))
+        world.dependents.learn(dependencies.of_waiting(world, self._store))
         self._new_boot = loaded.boot_id != self._boot_id
         self.rebooted = self._new_boot and loaded.boot_id != ""
         if self.rebooted:

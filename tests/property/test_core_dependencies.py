@@ -126,6 +126,8 @@ class Dependencies(RuleBasedStateMachine):
         self.desk.world = World(
             POLICY, jobs=jobs, next_id=old.next_id, next_seq=old.next_seq, records=records
         )
+        known = {key: End(state, self.desk.now.wall) for key, state in self.known().items()}
+        self.world.dependents.learn(known)
 
     # -- the oracle -----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from mgpu.model.states import CODES, PENDING
+from mgpu.model.states import CODES, ENDED, PENDING
 from mgpu.model.units import format_duration, format_memory, quoted, visible
 from mgpu.protocol.names import JOB_FIELDS
 
@@ -104,6 +104,22 @@ def _name(values: tuple[int, int, str, int]) -> str:
     return f"{array}_[{shown}{f'%{bound}' if bound else ''}]"
 
 
+def _shares(values: tuple[int | None, bool]) -> str:
+    """Whether others may use its GPUs at the same time, in squeue's words."""
+    memory, exclusive = values
+    return "NO" if exclusive or memory is None else "YES"
+
+
+def _given(text: str | None) -> str:
+    return visible(text) if text else NOTHING
+
+
+def _exit(values: tuple[int | None, int | None, str]) -> str:
+    """``code:signal`` of a job that has ended, as sacct writes it."""
+    code, signal, state = values
+    return f"{code or 0}:{signal or 0}" if state in ENDED else NOTHING
+
+
 def _word(reason: str) -> str:
     return visible(reason) if reason else "None"
 
@@ -111,7 +127,9 @@ def _word(reason: str) -> str:
 #: squeue's letters for what mgpu knows too; D and P are constant here and kept for old scripts.
 COLUMNS = {
     "A": Column("JOBID", _field("id")),
+    "C": Column("CPUS", _field("cpus")),
     "D": Column("NODES", _each(lambda _: "1", "id")),
+    "E": Column("DEPENDENCY", _each(_given, "dependency")),
     "F": Column("ARRAY_JOB_ID", _each(lambda ids: str(ids[1] or ids[0]), "id", "array")),
     "G": Column("GPUS", _field("gpus")),
     "K": Column("ARRAY_TASK_ID", _each(lambda tasks: tasks or "N/A", "tasks")),
@@ -128,8 +146,12 @@ COLUMNS = {
     "T": Column("STATE", _field("state")),
     "V": Column("SUBMIT_TIME", _each(_moment, "submitted")),
     "Z": Column("WORK_DIR", _text("cwd")),
+    "a": Column("ACCOUNT", _each(_given, "project")),
     "b": Column("TRES_PER_NODE", _each(lambda count: f"gpu:{count}", "gpus")),
+    "c": Column("MIN_CPUS", _field("cpus")),
     "e": Column("END_TIME", _each(_moment, "ended")),
+    "f": Column("FEATURES", _each(_given, "gpu_type")),
+    "h": Column("OVER_SUBSCRIBE", _each(_shares, "gpu_mem", "exclusive")),
     "i": Column("JOBID", _names),
     "j": Column("NAME", _text("name")),
     "k": Column("NOTE", _each(lambda note: visible(note or "") or NOTHING, "note")),
@@ -137,12 +159,23 @@ COLUMNS = {
     "m": Column("GPU_MEMORY", _each(_memory, "gpu_mem")),
     "o": Column("COMMAND", _text("command")),
     "p": Column("PRIORITY", _field("priority")),
+    "q": Column("QOS", _each(lambda qos: visible(qos or "") or "normal", "qos")),
     "r": Column("REASON", _each(_word, "reason")),
     "t": Column("ST", _each(lambda state: CODES.get(state, state), "state")),
     "u": Column("USER", _text("user")),
     "x": Column("PEAK", _each(_sizes, "peak")),
 }
+#: Names of squeue's --Format for what has no letter: as people write them, without case and dashes.
+UNLETTERED = {
+    "EligibleTime": Column("ELIGIBLE_TIME", _each(_moment, "begin")),
+    "Exclusive": Column("EXCLUSIVE", _field("exclusive")),
+    "Exit_Code": Column("EXIT_CODE", _each(_exit, "code", "signal", "state")),
+    "HostMemory": Column("HOST_MEMORY", _each(lambda mib: format_memory(mib or 0), "host_mem")),
+    "Requeue": Column("REQUEUE", _field("requeue")),
+    "RestartCnt": Column("RESTART_COUNT", _field("restarts")),
+}
 DEFAULT = "%.18i %16j %.8u %.2t %.11M %.4G %R"
+LONG = "%.18i %16j %.8u %.10T %.11M %.11l %.4G %R"
 _WIDEST = 1000
 
 
@@ -172,7 +205,7 @@ def parse_format(text: str) -> Format:
         letter_at = len(digits) - len(digits.lstrip("0123456789"))
         letter, rest = digits[letter_at : letter_at + 1], digits[letter_at + 1 :]
         columns.append(_column(letter, text))
-        template.append(_conversion(digits[:letter_at], right=item.startswith(".")) + rest)
+        template.append(conversion(digits[:letter_at], right=item.startswith(".")) + rest)
     if not columns:
         raise ValueError(f"{quoted(text)} names no column; write for example {DEFAULT!r}")
     return Format("".join(template).replace("\0", "%%"), columns)
@@ -185,7 +218,8 @@ def _column(letter: str, text: str) -> Column:
     return COLUMNS[letter]
 
 
-def _conversion(width: str, *, right: bool) -> str:
+def conversion(width: str, *, right: bool) -> str:
+    """A place in a template that is ``width`` letters wide, or as its cell is."""
     if not width:
         return "%s"
     if len(width) > len(str(_WIDEST)) or not 1 <= int(width) <= _WIDEST:

@@ -14,7 +14,7 @@ class JobView(NamedTuple):
     """A job as the scheduler shows it to this caller.
 
     Times are Unix time, durations seconds, memory MiB. ``name``, ``command`` and ``cwd`` are None
-    where they belong to somebody else and are private. ``gpu_ids`` are the GPUs it holds,
+    where they belong to somebody else and are private, and so is ``project``. ``gpu_ids`` are the GPUs it holds,
     ``dependency`` is what it still waits for, in Slurm's form.
 
     ``array`` is the id of the array it belongs to, 0 if to none. ``tasks`` are the indices that
@@ -23,6 +23,9 @@ class JobView(NamedTuple):
 
     ``peak`` is the most memory that it was seen to use in its last run, as [GPU, MiB] for each
     GPU; ``note`` is what its owner is to know of it, as that it does nothing with its GPUs.
+
+    ``qos`` is its class, empty where it named none; ``cpus`` and ``host_mem`` (MiB) are 0, and
+    ``gpu_type`` empty, where it does not ask for any. ``begin`` is when it may start at the earliest.
     """
 
     id: int
@@ -56,6 +59,12 @@ class JobView(NamedTuple):
     params: dict[str, str] | None
     peak: list[list[int]]
     note: str
+    project: str | None
+    qos: str
+    cpus: int
+    host_mem: int
+    gpu_type: str
+    begin: float | None
 
 
 class JobEnd(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Final
 
 from mgpu.model.job import Job, Pending
 
-PRIVATE: Final = frozenset({"name", "command", "cwd"})
+PRIVATE: Final = frozenset({"name", "command", "cwd", "project"})
 OPEN: Final = frozenset({"name", "command"})  # shown to all with [privacy] queue = "open"
 DETAIL: Final = "detail"
 

@@ -69,7 +69,7 @@ def _wait_alike(one: Job, other: Job) -> bool:
         and one.needs is other.needs
         and isinstance(one.phase, Pending)
         and not one.phase.detail
-        and one.priority == other.priority
+        and (one.priority, one.begin) == (other.priority, other.begin)
     )
 
 
@@ -112,6 +112,12 @@ def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:
         None if "command" in hidden else task.params,
         _peak(world, job),
         notes.shown(world, job),
+        None if "project" in hidden else spec.project,
+        spec.qos,
+        spec.cpus,
+        spec.host_mem,
+        spec.gpu_type,
+        job.begin or None,
     ]
 
 

@@ -112,6 +112,12 @@ JOB_FIELDS = (
     "params",
     "peak",
     "note",
+    "project",
+    "qos",
+    "cpus",
+    "host_mem",
+    "gpu_type",
+    "begin",
 )
 
 #: What ``priority`` and others answer for a job that is as was asked for now.

@@ -97,6 +97,12 @@ def job(**known: object) -> list[object]:
         "params": {},
         "peak": [],
         "note": "",
+        "project": "",
+        "qos": "",
+        "cpus": 0,
+        "host_mem": 0,
+        "gpu_type": "",
+        "begin": None,
     }
     assert known.keys() <= row.keys()
     return list((row | known).values())

@@ -32,7 +32,8 @@ ROWS = [
     job(id=10, reason="Priority", name="a-name-of-more-than-sixteen", user="long-user-name"),
     job(id=11, name="evil\x1b[31m\u202e", command="rm\n\x07", cwd="/\x9b", reason="Resources",
         detail="held by \x1b]0;x\x07"),
-    job(id=12, gpus=0),
+    job(id=12, gpus=0, project="thesis", qos="high", cpus=4, host_mem=2048, gpu_type="A100",
+        dependency="afterok:9", begin=MOMENT + 3600),
     job(id=13, state="COMPLETED", started=MOMENT, ended=MOMENT + 5, elapsed=5, code=0),
     job(id=14, state="FAILED", ended=MOMENT + 5, elapsed=5, code=3),
     job(id=15, state="FAILED", ended=MOMENT + 5, elapsed=5, signal=9),
@@ -51,7 +52,7 @@ def asked(server: FakeServer) -> object:
     return parse_request(request)
 
 
-EVERY_LETTER = "|".join(f"{letter}:%{letter}" for letter in "ADFGKLMNPQRSTVZbeijklmoprtux")
+EVERY_LETTER = "|".join(f"{letter}:%{letter}" for letter in "ACDEFGKLMNPQRSTVZabcefhijklmopqrtux")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_unknown_jobs(run: Run, server: FakeServer, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["-o", "%w"], 'unknown field %w in "%w"; known are Ab'),
+        (["-o", "%w"], 'unknown field %w in "%w"; known are AabCc'),
         (["-o", "%"], "unknown field %"),
         (["-o", "plain"], "names no column"),
         (["-o", "%0i"], "the width 0 is not 1 to 1000"),

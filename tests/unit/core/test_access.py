@@ -95,6 +95,6 @@ def test_others_see_neither_names_nor_paths(phase: Phase, detail_hidden: bool) -
     job = a_job(1, phase)
     detail = {"detail"} if detail_hidden else set()
     shut = hidden_fields(job, mine=False, may_any=False, open_queue=False)
-    assert shut == {"name", "command", "cwd"} | detail
+    assert shut == {"name", "command", "cwd", "project"} | detail
     unlocked = hidden_fields(job, mine=False, may_any=False, open_queue=True)
-    assert unlocked == {"cwd"} | detail
+    assert unlocked == {"cwd", "project"} | detail

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mgpu.core.policy import Policy
+from mgpu.core.policy import Policy, QosClass
 from mgpu.daemon import machine, views
 from mgpu.model.events import Recorded
 from mgpu.model.gpu import Gpu, Inventory, Process, Reading
@@ -53,6 +53,23 @@ def test_a_row_tells_others_too_that_a_job_does_nothing() -> None:
     for _ in range(4):
         see(desk, *idle)
     assert row(desk)["note"] == "its GPUs idle for 3:00"
+
+
+def test_a_row_tells_what_a_job_asked_for_and_others_nothing_of_its_project() -> None:
+    desk = Desk(8000, policy=Policy(classes={name: QosClass(name) for name in ("", "debug")}))
+    wish = replace(a_spec(2), project="thesis", qos="debug", cpus=4, host_mem=512, gpu_type="Sim")
+    desk.submit(wish)
+    desk.run()
+    seen = row(desk)
+    assert [seen[name] for name in ("qos", "cpus", "host_mem", "gpu_type")] == [
+        "debug",
+        4,
+        512,
+        "Sim",
+    ]
+    assert (seen["project"], seen["begin"]) == (None, None)
+    mine = views.row(desk.world, desk.job(1), STRANGER._replace(may_any=True), desk.now)
+    assert mine[JOB_FIELDS.index("project")] == "thesis"
 
 
 # -- the machine -----------------------------------------------------------------------------------

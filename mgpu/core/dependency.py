@@ -40,8 +40,6 @@ _BY_END: Final = frozenset({AFTERANY, AFTEROK, AFTERNOTOK})
 NO_TASK: Final = "no such task"
 #: Conditions that a text tells one by one.
 _MOST_NAMED: Final = 3
-#: So many tasks are looked for one by one.
-_FEW: Final = 100
 
 
 class Facts(NamedTuple):
@@ -274,14 +272,13 @@ def _counterparts(world: World, job: Job, needs: Dependency, ends: Ends) -> set[
 def _missing(world: World, job: Job, needs: Dependency, ends: Ends, now: Now) -> dict[Parent, End]:
     """The tasks of ``job`` for which the arrays that it follows have none."""
     found: dict[Parent, End] = {}
-    tasks = job.tasks or Tasks(())
     for parent in _counterparts(world, job, needs, ends):
-        missing = [task for task in tasks if (parent, task) not in ends]
-        if len(missing) > _FEW:
-            active = {task for part in world.arrays.of(parent) for task in part.tasks or ()}
-            missing = [task for task in missing if task not in active]
-        else:
-            missing = [task for task in missing if world.arrays.find(parent, task) is None]
+        tasks = job.tasks or Tasks(())
+        for part in world.arrays.each(parent):
+            if part.tasks is not None and len(part.tasks) > 1:
+                tasks = tasks.without(part.tasks)
+        unknown = [task for task in tasks if (parent, task) not in ends]
+        missing = [task for task in unknown if world.arrays.find(parent, task) is None]
         found |= {(parent, task): End(NO_TASK, now.wall) for task in missing}
     return found
 

@@ -52,11 +52,14 @@ def known(world: World, store: Store, conditions: Iterable[Condition]) -> dict[P
         wanted = JobFilter(ids=sorted(plain), limit=len(plain))
         jobs = [job for job in store.find(wanted) if not job.array]
         found |= {(job.id, WHOLE): end_of(job) for job in jobs}
+    followed = {one.job for one in open_ones if one.kind == AFTERCORR}
     for number in plain.difference(number for number, _ in found):
-        found |= _whole(number, store.outcomes(number))
+        outcomes = store.outcomes(number)
+        found |= _whole(number, outcomes)
+        found |= _each(number, outcomes, {WHOLE}) if number in followed else {}
     for number, tasks in _tasks(world, open_ones).items():
-        single = tasks.pop() if len(tasks) == 1 else WHOLE
-        found |= _each(number, store.outcomes(number, None if single == WHOLE else single))
+        single = next(iter(tasks)) if len(tasks) == 1 and WHOLE not in tasks else None
+        found |= _each(number, store.outcomes(number, single), tasks)
     return found
 
 
@@ -85,15 +88,20 @@ def _tasks(world: World, conditions: Iterable[Condition]) -> dict[int, set[int]]
     return wanted
 
 
-def _each(number: int, outcomes: Iterable[Outcome]) -> dict[Parent, End]:
-    return {(number, t): End(one.state, one.ended) for one in outcomes for t in one.tasks}
+def _each(number: int, outcomes: Iterable[Outcome], wanted: set[int]) -> dict[Parent, End]:
+    """The ends of the tasks that are asked for: an array may have very many."""
+    return {
+        (number, task): End(one.state, one.ended)
+        for one in outcomes
+        for task in (one.tasks if WHOLE in wanted else wanted)
+        if task in one.tasks
+    }
 
 
 def _whole(number: int, outcomes: list[Outcome]) -> dict[Parent, End]:
-    """The ends of an array that is over, and of its tasks."""
+    """The end of an array that is over."""
     if not outcomes:
         return {}
     well = all(one.state == COMPLETED for one in outcomes)
     last = max(one.ended for one in outcomes)
-    whole = End(COMPLETED if well else FAILED, last)
-    return {**_each(number, outcomes), (number, WHOLE): whole}
+    return {(number, WHOLE): End(COMPLETED if well else FAILED, last)}

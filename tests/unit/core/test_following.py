@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -235,3 +236,12 @@ def test_progress_is_read_on_from_where_it_was_read() -> None:
         == progress.place.offset - 400
     )
     assert list(progress.since(Place())) == seen
+
+
+def test_a_submission_does_not_look_at_tasks_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = a_desk()
+    first = submit(desk, tasks="0-99999")
+    looks = Mock(side_effect=desk.world.arrays.find)
+    monkeypatch.setattr(desk.world.arrays, "find", looks)
+    submit(desk, f"aftercorr:{first}", tasks="0-99999")
+    assert looks.call_count < 10

@@ -116,6 +116,24 @@ def test_an_end_that_was_stored_and_not_followed_is_followed_after_a_restart(
     assert rig.job(2).needs is None
 
 
+def test_an_array_follows_on_after_a_restart(make_rig: Callable[..., Rig]) -> None:
+    """Tasks 0 to 2 of array 1 are over; the array that follows had let none of its own go on."""
+    store = MemoryStore()
+    over = [
+        a_job(10 + task, Ended("COMPLETED", 20.0), spec=spec(1), array=1, tasks=Tasks.only(task))
+        for task in range(3)
+    ]
+    rest = a_job(1, spec=spec(1), array=1, tasks=Tasks(((3, 4, 1),)), held="user")
+    needs = parse_dependency("aftercorr:1", int)
+    waits = a_job(2, spec=spec(2, gpus=0), needs=needs, array=2, tasks=Tasks(((0, 4, 1),)))
+    store.commit(Batch(AT, [], [*over, rest, waits], {1: b"x", 2: b"x"}))
+    rig = make_rig(store=store)
+    rig.settle()
+    jobs = [job for job in rig.active().values() if job.array == 2]
+    assert sorted(str(job.tasks) for job in jobs if job.needs is None) == ["0", "1", "2"]
+    assert [str(job.tasks) for job in jobs if job.needs is not None] == ["3-4"]
+
+
 # -- changed later -------------------------------------------------------------------------------
 
 
@@ -195,9 +213,11 @@ def test_tasks_that_are_over_are_looked_up() -> None:
     world, store = a_store(done, rest)
     tasks = {(4, 0): End("COMPLETED", 20.0), (4, 1): End("CANCELLED", 30.0)}
     assert ends(world, store, "afterok:4_0") == {(4, 0): tasks[4, 0]}
-    assert ends(world, store, "afterok:4_1") == {(4, task): tasks[4, 1] for task in (1, 2)}
-    whole = {**tasks, (4, 2): tasks[4, 1], (4, WHOLE): End("FAILED", 30.0)}
+    assert ends(world, store, "afterok:4_1") == {(4, 1): tasks[4, 1]}
+    assert ends(world, store, "afterok:4_0:4_1:4_7") == tasks
+    whole = {(4, WHOLE): End("FAILED", 30.0)}
     assert ends(world, store, "afterok:4") == whole
+    assert ends(world, store, "aftercorr:4") == {**tasks, (4, 2): tasks[4, 1], **whole}
     assert ends(world, store, "afterok:5") == {}, "nobody was told this id"
 
 

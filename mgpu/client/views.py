@@ -13,9 +13,9 @@ from mgpu.protocol.names import JOB_FIELDS
 class JobView(NamedTuple):
     """A job as the scheduler shows it to this caller.
 
-    Times are Unix time, durations seconds, memory MiB. ``name``, ``command`` and ``cwd`` are None
-    where they belong to somebody else and are private, and so is ``project``. ``gpu_ids`` are the GPUs it holds,
-    ``dependency`` is what it still waits for, in Slurm's form.
+    Times are Unix time, durations seconds, memory MiB. ``name``, ``command``, ``cwd`` and
+    ``project`` are None where they belong to somebody else and are private. ``gpu_ids`` are the
+    GPUs it holds, ``dependency`` is what it still waits for, in Slurm's form.
 
     ``array`` is the id of the array it belongs to, 0 if to none. ``tasks`` are the indices that
     it stands for, as ``7`` or ``8-100``; at most ``max_concurrent`` of the array's run at once (0:
@@ -25,7 +25,7 @@ class JobView(NamedTuple):
     GPU; ``note`` is what its owner is to know of it, as that it does nothing with its GPUs.
 
     ``qos`` is its class, empty where it named none; ``cpus`` and ``host_mem`` (MiB) are 0, and
-    ``gpu_type`` empty, where it does not ask for any. ``begin`` is when it may start at the earliest.
+    ``gpu_type`` empty, where it does not ask for any. It may start at ``begin`` at the earliest.
     """
 
     id: int

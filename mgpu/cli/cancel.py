@@ -3,33 +3,143 @@
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
-from mgpu.model.target import on_wire
+from mgpu.cli.params import WORDS, Parsed
+from mgpu.model.target import Name, on_wire
+
+if TYPE_CHECKING:
+    from mgpu.cli.columns import Row
 
 _OUTCOMES = {
     "cancelled": "Cancelled job {}",
     "cancelling": "Cancelling job {}: its processes are being ended",
     "ended": "Job {} has ended already",
 }
+_FILTERS = ("me", "users", "states", "names", "projects", "qos", "gpus")
+#: So many jobs are ended without asking.
+_UNASKED = 10
+
+
+def _states(text: str) -> list[str]:
+    from mgpu.cli.cancel_choice import parse_states
+
+    return parse_states(text)
+
+
+def _gpus(text: str) -> list[int]:
+    from mgpu.cli.queue_filter import parse_gpus
+
+    return parse_gpus(text)
 
 
 @click.command("mgpu_cancel", context_settings=CONTEXT)
+@click.option("--me", is_flag=True, help="All your jobs.")
+@click.option(
+    "-n",
+    "--name",
+    "names",
+    type=WORDS,
+    metavar="NAMES",
+    help="Those of these names; * and ? stand for anything.",
+)
+@click.option(
+    "-t",
+    "--state",
+    "states",
+    type=Parsed("states", _states),
+    metavar="STATES",
+    help="Those in these states: PD, R, long names.",
+)
+@click.option(
+    "-u",
+    "--user",
+    "users",
+    type=WORDS,
+    metavar="NAMES",
+    help="Those of these users; others than you with --admin.",
+)
+@click.option(
+    "-P",
+    "--project",
+    "-A",
+    "--account",
+    "projects",
+    type=WORDS,
+    metavar="NAMES",
+    help="Those of these projects.",
+)
+@click.option("-q", "--qos", type=WORDS, metavar="NAMES", help="Those of these classes.")
+@click.option(
+    "-w",
+    "--nodelist",
+    "gpus",
+    type=Parsed("GPUs", _gpus),
+    metavar="GPUS",
+    help="Those on these GPUs, as gpu0,gpu2.",
+)
+@click.option("--dry-run", is_flag=True, help="Say which jobs it would be, and end none.")
+@click.option(
+    "-y", "--yes", is_flag=True, help=f"Do not ask before more than {_UNASKED} are ended."
+)
 @click.option("--admin", is_flag=True, help="As an administrator: jobs of other users too.")
 @common_options
-@click.argument("jobs", nargs=-1, required=True, metavar="JOBS...")
-def cancel(*, jobs: tuple[str, ...], admin: bool, socket: str | None, config: str | None) -> int:
+@click.argument("jobs", nargs=-1, metavar="[JOBS]...")
+def cancel(
+    *, jobs: tuple[str, ...], socket: str | None, config: str | None, **options: Any
+) -> int:  # fmt: skip
     """End your jobs JOBS, given as 3, 3,4 or 3-5; tasks of an array as 42_7 or 42_[1-5,9].
 
-    A waiting job leaves the queue; a running one gets SIGTERM, and SIGKILL after the grace.
-    Repeating it is harmless.
+    Instead of JOBS, or beside them, say which: with several options those jobs are meant that fit
+    all of them. A waiting job leaves the queue; a running one gets SIGTERM, and SIGKILL after the
+    grace. Repeating it is harmless.
     """
-    with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
-        outcomes = client.cancel(*map(on_wire, job_names(jobs)))
+    named = job_names(jobs) if jobs else []
+    if not named and not any(options[name] for name in _FILTERS):
+        raise click.UsageError("no job is named; write 3, 42_7 or 3-5, or give --me or --name")
+    admin = options["admin"] or os.geteuid() == 0
+    with connect(socket, config, admin=admin) as client:
+        if options["dry_run"] or any(options[name] for name in _FILTERS):
+            from mgpu.cli import cancel_choice
+
+            choice = cancel_choice.choose(client, named, options, admin=admin)
+            if options["dry_run"]:
+                return _would(choice.rows, choice.unknown)
+            targets, many = choice.targets(), choice.number()
+        else:
+            targets, many = list(map(on_wire, named)), _count(named)
+        if not targets:
+            emit("No job fits: nothing is cancelled")
+            return 0
+        _confirm(many, yes=options["yes"])
+        outcomes = client.cancel(*targets)
     return max([_report(job, outcome) for job, outcome in outcomes.items()], default=0)
+
+
+def _count(named: list[Name]) -> int:
+    return sum(1 if isinstance(name, int) else len(name.tasks) for name in named)
+
+
+def _confirm(many: int, *, yes: bool) -> None:
+    """Ask a person before many jobs are ended; a script is taken by its word."""
+    if many > _UNASKED and not yes and sys.stdin.isatty():
+        click.confirm(f"Cancel {many} jobs?", abort=True, err=True)
+
+
+def _would(rows: list[Row], unknown: list[Name]) -> int:
+    from mgpu.cli.cancel_choice import described
+
+    for row in rows:
+        emit(f"Would cancel job {described(row)}")
+    for name in unknown:
+        complain(f"job {on_wire(name)}: unknown, ended, or not yours")
+    if not rows and not unknown:
+        emit("No job fits: nothing would be cancelled")
+    return 1 if unknown else 0
 
 
 def _report(job: int | str, outcome: str) -> int:

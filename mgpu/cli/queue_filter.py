@@ -82,7 +82,7 @@ def wire_filters(options: dict[str, Any], ids: list[Name]) -> dict[str, object]:
 def chosen(rows: list[Row], ids: list[Name], options: dict[str, Any]) -> list[Row]:
     """Those of the scheduler's answer that are meant."""
     if ids:
-        rows = _of_named(array_rows.narrowed(ids, rows), options)
+        rows = let_through(array_rows.narrowed(ids, rows), options)
     if options["names"]:
         rows = _by_name(rows, options["names"])
     if options["projects"]:
@@ -96,8 +96,8 @@ def chosen(rows: list[Row], ids: list[Name], options: dict[str, Any]) -> list[Ro
     return rows
 
 
-def _of_named(rows: list[Row], options: dict[str, Any]) -> list[Row]:
-    """Those of the named jobs that the options for the scheduler let through."""
+def let_through(rows: list[Row], options: dict[str, Any]) -> list[Row]:
+    """Those that the options for the scheduler let through, where it was not asked with them."""
     states = options["states"] or (ACTIVE | ENDED if _wants_ended(options) else ACTIVE)
     users = options["users"]
     return [

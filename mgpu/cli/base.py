@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mgpu.model.target import Name
 
 USAGE, BROKEN_PIPE, INTERRUPTED = 2, 128 + 13, 128 + 2
+#: Set by a shell that wants to know how a line may go on (``mgpu.cli.complete``).
+COMPLETION = "_MGPU_COMPLETE"
 CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
 
 
@@ -46,6 +48,11 @@ def run(command: click.Command) -> NoReturn:
     gc.disable()  # short-lived, and its large lists hold no cycles
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if COMPLETION in os.environ:
+        from mgpu.cli.complete import answer
+
+        answer(command)
+        finish(0)
     finish(status_of(command))
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: word -> (what it does, module, name of the command in it).
 Commands = dict[str, tuple[str, str, str]]
@@ -35,6 +38,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command of the first word; an unknown one is an error with the nearest."""
         if args and args[0] not in self._known:
+            if ctx.resilient_parsing:  # a shell asks how the line goes on
+                return None, None, args
             raise click.UsageError(f"there is no command {args[0]!r}{self._nearest(args[0])}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -42,6 +47,14 @@ class LazyGroup(click.Group):
         """The list of commands, without loading them."""
         with formatter.section("Commands"):
             formatter.write_dl([(word, entry[0]) for word, entry in self._known.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """The words and options that go on, without loading the commands."""
+        from click.shell_completion import CompletionItem
+
+        known = [(word, entry[0]) for word, entry in self._known.items()]
+        words = [CompletionItem(w, help=text) for w, text in known if w.startswith(incomplete)]
+        return [*words, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _nearest(self, word: str) -> str:
         from difflib import get_close_matches

@@ -18,7 +18,15 @@ COMMANDS: Commands = {
     "job": ("Hold, release and repeat jobs.", "mgpu.cli.job", "job"),
     "info": ("Show the GPUs and who holds what.", "mgpu.cli.info", "info"),
     "ctl": ("Administer: reservations, quotas.", "mgpu.cli.ctl", "ctl"),
+    "completion": ("Let a shell complete commands.", "mgpu.cli.completion", "completion"),
 }
+#: Those that are no programs of their own.
+WITHIN = frozenset({"completion"})
+
+
+def programs() -> list[str]:
+    """The names of all programs."""
+    return ["mgpu", *(f"mgpu_{word}" for word in COMMANDS if word not in WITHIN)]
 
 
 @click.group("mgpu", cls=LazyGroup, known=COMMANDS, context_settings=CONTEXT)

@@ -36,6 +36,7 @@ def info(world: World, version: str, now: Now) -> Row:
         "pending": pending,
         "running": len(world.jobs) - pending,
         "next": _next(world, now),
+        "classes": sorted({one.name for one in world.policy.classes.values()}),
     }
 
 

@@ -56,8 +56,8 @@ def test_a_row_tells_others_too_that_a_job_does_nothing() -> None:
 
 
 def test_a_row_tells_what_a_job_asked_for_and_others_nothing_of_its_project() -> None:
-    desk = Desk(8000, policy=Policy(classes={name: QosClass(name) for name in ("", "debug")}))
-    wish = replace(a_spec(2), project="thesis", qos="debug", cpus=4, host_mem=512, gpu_type="Sim")
+    desk = Desk(8000, 8000, policy=Policy(classes={name: QosClass(name) for name in ("", "debug")}))
+    wish = replace(a_spec(2), project="thesis", qos="debug", cpus=4, host_mem=512, gpu_type="Test")
     desk.submit(wish)
     desk.run()
     seen = row(desk)
@@ -65,7 +65,7 @@ def test_a_row_tells_what_a_job_asked_for_and_others_nothing_of_its_project() ->
         "debug",
         4,
         512,
-        "Sim",
+        "Test",
     ]
     assert (seen["project"], seen["begin"]) == (None, None)
     mine = views.row(desk.world, desk.job(1), STRANGER._replace(may_any=True), desk.now)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli import array_rows, queue_filter, queue_show
+from mgpu.cli import array_rows, queue_filter, queue_show, watch
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
 from mgpu.cli.queue_options import queue_options
 from mgpu.model.target import Name, on_wire
@@ -38,14 +39,28 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
     with connect(socket, config) as client:
         if options["why"] or options["starts"] or options["ranks"]:
             return _ask(client, ids, options)
+        if options["seconds"]:
+            return _watch(client, ids, options)
         rows = client.rows(queue_filter.wire_filters(options, ids))
     unknown = array_rows.missing(ids, rows)
-    lines = queue_show.lines(_arranged(rows, ids, options), options)
+    lines = queue_show.lines(_arranged(rows, ids, options), options, watch.width())
     if lines:
         emit("\n".join(lines))
     for name in unknown:
         complain(f"job {on_wire(name)}: unknown")
     return 1 if ids and len(unknown) == len(ids) else 0
+
+
+def _watch(client: Client, ids: list[Name], options: dict[str, Any]) -> int:
+    """Show the jobs again whenever something has happened, and every so many seconds."""
+    filters = queue_filter.wire_filters(options, ids)
+
+    def draw(width: int) -> list[str]:
+        return queue_show.lines(_arranged(client.rows(filters), ids, options), options, width)
+
+    with closing(client.news()) as news:
+        watch.watch(draw, options["seconds"], news)
+    return 0
 
 
 def _arranged(rows: list[Row], ids: list[Name], options: dict[str, Any]) -> list[Row]:
@@ -67,7 +82,7 @@ _CHOICES = {
     "states": "--states", "each": "--array", "ended": "--all", "layout": "--format",
     "fields": "--Format", "long": "--long", "sort": "--sort", "names": "--name",
     "projects": "--project", "qos": "--qos", "gpus": "--nodelist", "since": "--since",
-    "group": "--group", "as_csv": "--csv",
+    "group": "--group", "as_csv": "--csv", "seconds": "--watch",
 }  # fmt: skip
 _JOBS = {"me": "--me", "users": "--user", "jobs": "--jobs", "limit": "--limit"}
 #: Only one of each of these is heeded.

@@ -65,6 +65,10 @@ _OPTIONS = (
     click.option("--tree", is_flag=True, help="Jobs under those that they wait for."),
     click.option("-g", "--group", type=click.Choice(queue_show.GROUPS),
                  help="Count the jobs of each array, user, project, class or state."),
+    click.option("--watch", "-i", "--iterate", "seconds", is_flag=False, flag_value=2,
+                 type=click.IntRange(1, 3600), metavar="[SECONDS]",
+                 help="Show it again when something happens, and every so many seconds. "
+                 "[default: 2]"),
     click.option("--why", metavar="IDS", help="All there is to say about waiting jobs."),
     click.option("--limit", type=click.IntRange(1, 100_000), metavar="N", help="At most N jobs."),
     click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON."),

@@ -18,10 +18,23 @@ _AT = {name: index for index, name in enumerate(JOB_FIELDS)}
 GROUPS = ("array", "user", "project", "qos", "state")
 _COUNTS = ("jobs", "pending", "running", "completing", "ended", "gpus", "gpus_waited_for")
 _PRIVATE = "private"
+#: Options that say how it looks: the same wherever it goes.
+_FORMS = ("group", "as_json", "as_csv", "tree", "layout", "long")
+#: Jobs that are drawn as a table on a terminal; more take too long, and nobody looks at them.
+_MOST_DRAWN = 500
 
 
-def lines(rows: list[Row], options: dict[str, Any]) -> list[str]:
-    """The jobs as the options ask for them."""
+def lines(rows: list[Row], options: dict[str, Any], width: int) -> list[str]:
+    """The jobs as the options ask for them; ``width`` is that of a terminal, or 0."""
+    if width and len(rows) <= _MOST_DRAWN and not any(options[name] for name in _FORMS):
+        from mgpu.cli import queue_table
+
+        return queue_table.lines(rows, width, header=not options["no_header"])
+    shown = _plain(rows, options)
+    return [line[:width] for line in shown] if width and options["seconds"] else shown
+
+
+def _plain(rows: list[Row], options: dict[str, Any]) -> list[str]:
     if options["group"]:
         return _groups(rows, options["group"], options)
     if options["as_json"]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from mgpu.cli.base import OutputLost, emit
+
+if TYPE_CHECKING:
+    from mgpu.client.news import News
 
 Lines = Sequence[str]
 #: Makes the lines for a width; 0 is no bound.
@@ -13,6 +17,8 @@ Draw = Callable[[int], Lines]
 
 #: The other screen of the terminal, without a cursor; and back.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+#: Seconds between what is shown and what is shown on news.
+_CALM = 1.0
 _HOME, _END_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -21,15 +27,15 @@ def width() -> int:
     return _size()[0] if sys.stdout.isatty() else 0
 
 
-def watch(draw: Draw, seconds: float) -> None:
-    """Show what ``draw`` makes every so many seconds until the user interrupts."""
+def watch(draw: Draw, seconds: float, news: News | None = None) -> None:
+    """Show what ``draw`` makes every so many seconds, and on news, until the user interrupts."""
     terminal = sys.stdout.isatty()
     lines = draw(width())  # what is wrong from the beginning is said on the usual screen
     try:
         _write(_ENTER if terminal else "")
         while True:
             _write(_frame(lines) if terminal else "\n".join(lines) + "\n\n")
-            pause(seconds)
+            wait(seconds, news)
             lines = draw(width())
     except KeyboardInterrupt:
         pass  # the way to end it
@@ -37,13 +43,26 @@ def watch(draw: Draw, seconds: float) -> None:
         _write(_LEAVE if terminal else "")
 
 
-def pause(seconds: float) -> None:
-    """Wait for so long, or until nobody reads any more."""
+def wait(seconds: float, news: News | None) -> None:
+    """Wait for so long, or until there are news; in a busy queue they come once a second."""
+    if news is None:
+        pause(seconds)
+        return
+    pause(min(seconds, _CALM))
+    left = seconds - _CALM
+    if left > 0 and pause(left, news.descriptor()):
+        news.take()
+
+
+def pause(seconds: float, descriptor: int | None = None) -> bool:
+    """Wait for so long, or until nobody reads any more; True once ``descriptor`` is readable."""
     import select
 
     reader = select.poll()
     reader.register(sys.stdout, 0)
-    reader.poll(seconds * 1000)
+    if descriptor is not None:
+        reader.register(descriptor, select.POLLIN)
+    return any(ready == descriptor for ready, _ in reader.poll(seconds * 1000))
 
 
 def show(draw: Draw) -> None:

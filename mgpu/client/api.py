@@ -12,9 +12,11 @@ from mgpu.protocol import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Any
 
+    from mgpu.client.news import News
     from mgpu.client.session import Message, OnPart
     from mgpu.client.views import Health, JobEnd, JobView, Machine
 
@@ -82,6 +84,7 @@ class Client:
         count: int = 1,
         key: str | None = None,
         extras: Mapping[str, object] | None = None,
+        rehearse: Callable[[Message], None] | None = None,
     ) -> int:
         """Queue ``count`` jobs and return the first id; the others follow it without a gap.
 
@@ -97,7 +100,8 @@ class Client:
         gets the active venv or conda environment, the one named by ``venv`` or ``conda_env``, or
         the nearest one, unless ``activate`` is False. ``key`` (made when None) makes a repeated
         submission harmless: the same key gives the same job. ``extras`` are further fields as in
-        :class:`mgpu.protocol.extras.Extras`.
+        :class:`mgpu.protocol.extras.Extras`. ``rehearse`` is given the request instead of the
+        scheduler; nothing is asked then, and 0 returned.
         """
         from mgpu.client import capture  # whoever only looks never needs it
 
@@ -122,6 +126,9 @@ class Client:
             **(extras or {}),
         }
         request = {"key": key or os.urandom(16).hex(), "count": count, "spec": spec}
+        if rehearse is not None:
+            rehearse(request)
+            return 0
         body = self.request(names.SUBMIT, request).body
         number: int = body["first"] if "first" in body else body["jobs"][0][0]
         return number
@@ -214,6 +221,10 @@ class Client:
         from mgpu.client.views import Health
 
         return Health(**_only(Health._fields, self.request(names.PING).body))
+
+    def news(self) -> News:
+        """What tells, over a connection of its own, that something has happened."""
+        return self._session.news()
 
     def request(
         self,

@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mgpu.client.news import News
+
     #: A body from a server that is trusted: read without checking each type again.
     Message = dict[str, Any]
     OnPart = Callable[[Message], None]
@@ -48,6 +50,12 @@ class Session:
         self._timeout = timeout
         self._transport: Transport | None = None
         self._met = False
+
+    def news(self) -> News:
+        """News of the same scheduler, over a connection of their own."""
+        from mgpu.client.news import News
+
+        return News(self._address)
 
     def ask(
         self, request: dict[str, object], on_part: OnPart | None = None, *, patient: bool = False

@@ -84,6 +84,10 @@ class Transport:
         self._timeout = timeout
         _set_timeouts(self._socket, timeout)
 
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """End the connection."""
         self._socket.close()

@@ -35,6 +35,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "ranks": _ALL,
     "starts": _ALL,
     "why": _ALL,
+    "news": _ALL,
     "hold": _NOT_OTHER,
     "release": _NOT_OTHER,
     "crons": _NOT_OTHER,

@@ -28,6 +28,7 @@ from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.engine import Ask, Engine
 from mgpu.daemon.faults import contained
+from mgpu.daemon.news import News
 from mgpu.daemon.server import Server
 from mgpu.daemon.waiters import Waiters
 from mgpu.model.errors import MgpuError
@@ -74,6 +75,7 @@ class Dispatcher:
         self.rules = rules
         self._started = started
         self.waiters = Waiters()
+        self.news = News()
         self.simulate: Callable[..., bool] = lambda *_, **__: False
         self.repaired: Callable[[str, Now], None] = lambda *_: None
 
@@ -104,6 +106,7 @@ class Dispatcher:
     def forget(self, conn: Connection) -> None:
         """The connection is closed."""
         self.waiters.forget(conn)
+        self.news.forget(conn)
 
     def ended(self, job: Job, now: Now) -> None:
         """A job has ended: tell those who wait for it."""
@@ -111,6 +114,11 @@ class Dispatcher:
             self.tell(conn, job, now, by_id=by_id)
             if done:
                 self.ok(conn, {}, now)
+
+    def turned(self, now: Now) -> None:
+        """A turn is over: tell those who wait for news of what has happened in it."""
+        for conn in self.news.concerned(self.engine.version):
+            self.ok(conn, {"seen": self.engine.version}, now)
 
     # -- answers --------------------------------------------------------------------------------
 

@@ -89,6 +89,7 @@ class Engine:
 
     ``act`` is called with the effects of a stored turn, ``on_ended`` with each job that ended.
     ``timed`` does some work at the cost of a uid, which may have ``most_kept`` bytes of payloads.
+    ``version`` is another one after each turn in which something happened.
     ``rebooted`` tells that what is stored was written before the machine was started again.
     """
 
@@ -120,6 +121,7 @@ class Engine:
         self._retry_at: float | None = None
         self._retry_delay = RETRY_FIRST
         self.running = False
+        self.version = 1
         self.world = self._load()
 
     def _load(self) -> World:
@@ -293,6 +295,7 @@ class Engine:
 
     def _finish(self, turn: _Turn, ended: list[Job], now: Now) -> None:
         """The turn is stored: answer, tell, act."""
+        self.version += bool(turn.events)
         self._dirty = False
         self._retry_at = None
         self._retry_delay = RETRY_FIRST

@@ -53,6 +53,14 @@ def starts(desk: Dispatcher, conn: Connection, request: questions.Starts, now: N
     desk.ok(conn, {"now": now.wall, "rows": rows}, now)
 
 
+def news(desk: Dispatcher, conn: Connection, request: questions.News, now: Now) -> None:
+    """Answer at once if something has happened since, otherwise as soon as something does."""
+    if request.seen == desk.engine.version:
+        desk.news.add(conn)
+    else:
+        desk.ok(conn, {"seen": desk.engine.version}, now)
+
+
 def _waiting(world: World, expected: Mapping[int, Expected]) -> list[Job]:
     """The jobs whose start is known, and the first ones of the others."""
     others = (
@@ -97,4 +105,5 @@ HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {
     questions.Ranks: (names.RANKS, ranks),
     questions.Starts: (names.STARTS, starts),
     questions.Why: (names.WHY, explain),
+    questions.News: (names.NEWS, news),
 }

@@ -122,6 +122,7 @@ class Scheduler:
         for part in parts:
             part.expire(now)
         self._engine.turn(now)
+        self._dispatcher.turned(now)
 
     # -- what the parts tell each other -----------------------------------------------------------
 

@@ -83,7 +83,7 @@ class Update:
     max_concurrent: int
 
 
-Question = questions.Ranks | questions.Starts | questions.Why | keeping.Keeping | gpus.Gpus
+Question = questions.Question | keeping.Keeping | gpus.Gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +230,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.RANKS: questions.parse_ranks,
     names.STARTS: questions.parse_starts,
     names.WHY: questions.parse_why,
+    names.NEWS: questions.parse_news,
     names.HOLD: keeping.parse_hold,
     names.RELEASE: keeping.parse_release,
     names.CRONS: keeping.parse_crons,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
-from mgpu.protocol.fields import Fields
+from mgpu.protocol.fields import INT64_MAX, Fields
 
 #: Jobs that one question may name.
 MOST = 100
@@ -32,6 +32,16 @@ class Why:
     jobs: tuple[Name, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """Tell once more has happened than the caller has ``seen``."""
+
+    seen: int
+
+
+Question = Ranks | Starts | Why | News
+
+
 def parse_ranks(fields: Fields) -> Ranks:
     """The question for ranks."""
     return Ranks(fields.integer("limit", 1, 10_000, default=100))
@@ -45,6 +55,11 @@ def parse_starts(fields: Fields) -> Starts:
 def parse_why(fields: Fields) -> Why:
     """The question why jobs wait."""
     return Why(_jobs(fields))
+
+
+def parse_news(fields: Fields) -> News:
+    """The question for news."""
+    return News(fields.integer("seen", 0, INT64_MAX, default=0))
 
 
 def _jobs(fields: Fields) -> tuple[Name, ...]:

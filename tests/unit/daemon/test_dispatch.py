@@ -264,6 +264,28 @@ def test_wait_tells_each_end_as_it_comes(rig: Rig) -> None:
     ]
 
 
+def test_news_come_once_something_has_happened(rig: Rig) -> None:
+    client = rig.client(BOB)
+    (first,) = client.ask({"op": "news", "seen": 0})
+    seen = first["ok"]["seen"]
+    assert client.ask({"op": "news", "seen": seen}) == []
+    rig.wait(600)  # nothing happens, and nobody hangs up
+    assert client.take() == []
+    rig.submit()
+    ((told,),) = [client.take()]
+    assert told["ok"]["seen"] != seen
+    assert client.ask({"op": "news", "seen": seen}) == [told]  # it was missed meanwhile
+
+
+def test_who_waits_for_news_and_leaves_is_forgotten(rig: Rig) -> None:
+    leaving = rig.client()
+    (told,) = leaving.ask({"op": "news", "seen": 0})
+    leaving.ask({"op": "news", **told["ok"]})
+    leaving.close()
+    rig.submit()
+    assert not rig.scheduler._dispatcher.news.concerned(-1)
+
+
 def test_who_waits_and_leaves_is_forgotten(rig: Rig) -> None:
     rig.submit(count=2)
     staying, leaving = rig.client(), rig.client()

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mgpu.client import Client
     from mgpu.model.target import Name
 
-USAGE, BROKEN_PIPE, INTERRUPTED = 2, 128 + 13, 128 + 2
+USAGE, DEFECT, BROKEN_PIPE, INTERRUPTED = 2, 70, 128 + 13, 128 + 2
+#: Variable that asks for the trace of what went wrong.
+DEBUG = "MGPU_DEBUG"
 #: Set by a shell that wants to know how a line may go on (``mgpu.cli.complete``).
 COMPLETION = "_MGPU_COMPLETE"
 CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
@@ -109,6 +111,7 @@ def status_of(command: click.Command, args: list[str] | None = None) -> int:
         status = command.main(args, prog_name=command.name, standalone_mode=False)
     except MgpuError as error:
         say_error(error)
+        _trace(error)
         return error.exit_status
     except click.ClickException as error:
         error.show()
@@ -117,7 +120,28 @@ def status_of(command: click.Command, args: list[str] | None = None) -> int:
         return _output_lost(error.reason)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except Exception as error:
+        return _defect(error)
     return status if isinstance(status, int) else 0
+
+
+def _defect(error: Exception) -> int:
+    """Say what nobody has foreseen in one line."""
+    complain(f"unexpected {type(error).__name__}: {error}")
+    if not _trace(error):
+        complain(f"set {DEBUG}=1 to see where, and report it with the command line", label="hint")
+    return DEFECT
+
+
+def _trace(error: Exception) -> bool:
+    """Print where ``error`` comes from, if the caller asks for it."""
+    asked = os.environ.get(DEBUG, "0") not in ("", "0")
+    if asked:
+        import traceback
+
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            print(visible(line), file=sys.stderr)
+    return asked
 
 
 def say_error(error: MgpuError) -> None:

@@ -58,8 +58,7 @@ class Transport:
         if self._greeted or "error" in message:
             return message
         self._greeted = True
-        if not isinstance(message.get("mgpu"), int):
-            raise MgpuError("Version", "what answers does not speak mgpu's protocol")
+        _check_version(message)
         return self.receive()
 
     def _next_body(self) -> bytes:
@@ -91,6 +90,19 @@ class Transport:
     def close(self) -> None:
         """End the connection."""
         self._socket.close()
+
+
+def _check_version(greeting: dict[str, object]) -> None:
+    """Raise Version unless the server has chosen a version that is spoken here."""
+    version = greeting.get("mgpu")
+    if not isinstance(version, int):
+        hint = "check --socket, --config and MGPU_RUNTIME_DIR"
+        raise MgpuError("Version", "what answers does not speak mgpu's protocol", hint=hint)
+    if not VERSIONS[0] <= version <= VERSIONS[1]:
+        older = "scheduler" if version < VERSIONS[0] else "command"
+        ours = f"{VERSIONS[0]} to {VERSIONS[1]}"
+        message = f"the {older} is too old: the server speaks version {version}, the client {ours}"
+        raise MgpuError("Version", message, hint="install the same release of mgpu for both")
 
 
 def check_server(sock: socket.socket, address: Address) -> None:

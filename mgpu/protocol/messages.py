@@ -126,13 +126,13 @@ def _version_error(wanted: tuple[int, ...]) -> MgpuError:
     """Which of the two is too old; the client prints it as it is."""
     theirs, ours = (f"{pair[0]} to {pair[1]}" for pair in (wanted, VERSIONS))
     speak = f"the client speaks versions {theirs} of the protocol, the server {ours}"
-    if wanted[1] < VERSIONS[0]:
+    if wanted[0] > wanted[1]:
+        what, hint = "the versions are no range", "the first number is the lowest"
+    elif wanted[1] < VERSIONS[0]:
         what, hint = "this command is too old for the scheduler", "install the scheduler's release"
-    elif wanted[0] > VERSIONS[1]:
+    else:
         what = "the scheduler is too old for this command"
         hint = "upgrade it and restart it: systemctl restart mgpu"
-    else:
-        what, hint = "the versions are no range", "the first number is the lowest"
     return MgpuError("Version", f"{what}: {speak}", hint=hint)
 
 

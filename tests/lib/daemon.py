@@ -266,7 +266,7 @@ class Daemon:
             env={**user.environment(), **env},
             cwd=options.pop("cwd", user.home if user.uid else "/"),
             stdin=options.pop("stdin", subprocess.DEVNULL),
-            stdout=subprocess.PIPE,
+            stdout=options.pop("stdout", subprocess.PIPE),
             stderr=subprocess.PIPE,
             text=True,
             **options,

@@ -11,6 +11,7 @@ from mgpu.cli.base import CONTEXT, run
 from mgpu.cli.lazy import Commands, LazyGroup
 
 COMMANDS: Commands = {
+    "show": ("Tell all of jobs.", "mgpu.cli.job_show", "show"),
     "hold": ("Keep waiting jobs from starting.", "mgpu.cli.job_hold", "hold"),
     "release": ("Let held jobs go on.", "mgpu.cli.job_hold", "release"),
     "update": ("Change waiting jobs and arrays.", "mgpu.cli.job_update", "update"),

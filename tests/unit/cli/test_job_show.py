@@ -1,0 +1,114 @@
+"""mgpu_job show: what it asks, and all that it tells of a job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import pytest
+
+from mgpu.cli.job_show import show
+from mgpu.protocol.messages import ListJobs, parse_request
+from mgpu.protocol.questions import Why
+from tests.lib.fake_server import FakeServer, Message
+from tests.lib.golden import Golden
+from tests.unit.cli.conftest import MOMENT, Run, job, listing
+
+Capture = pytest.CaptureFixture[str]
+WAITING = job(
+    id=3,
+    reason="Resources",
+    detail="needs 2 GPUs",
+    gpus=2,
+    gpu_mem=8192,
+    exclusive=True,
+    gpu_type="A100",
+    qos="debug",
+    project="thesis",
+    cpus=4,
+    host_mem=512,
+    begin=MOMENT + 60,
+    dependency="afterok:1",
+    command="python \x1b[31m.py",
+)
+RUNNING = job(
+    id=43,
+    array=42,
+    tasks="7",
+    params={"lr": "0.1"},
+    state="RUNNING",
+    started=MOMENT + 5,
+    elapsed=61.0,
+    time_limit=600,
+    gpu_mem=9000,
+    gpu_ids=[1],
+    peak=[[1, 7000]],
+    attempt=2,
+    restarts=1,
+    note="its GPUs idle for 3:00",
+)
+ANOTHERS = job(
+    id=9,
+    user="bob",
+    mine=False,
+    name=None,
+    command=None,
+    cwd=None,
+    project=None,
+    params=None,
+    state="FAILED",
+    started=MOMENT,
+    ended=MOMENT + 90,
+    elapsed=90.0,
+    signal=9,
+    detail=None,
+    requeue=False,
+    time_limit=60,
+    gpus=0,
+)
+
+
+@pytest.fixture(autouse=True)
+def three_jobs(server: FakeServer) -> None:
+    rows = listing(WAITING, RUNNING, ANOTHERS)
+    told = [[3, 0, "", "alice", "PENDING", ["2 GPUs are too few.", "It is next\x07 in line."]]]
+
+    def answer(request: Message) -> Iterable[Message]:
+        assert isinstance(parse_request(request), ListJobs | Why)
+        if request["jobs"] == [3, 5, "42_7", "42_8"]:
+            return rows({"jobs": [3, 43]})
+        return [{"ok": {"rows": told}}] if request["op"] == "why" else rows(request)
+
+    server.answer = answer
+
+
+@pytest.mark.parametrize("number", ["3", "43", "9"])
+def test_a_job(number: str, run: Run, golden: Golden, capsys: Capture) -> None:
+    assert run(show, number) == 0
+    golden.check(f"cli/job_show_{number}.txt", capsys.readouterr().out)
+
+
+def test_why_is_asked_of_what_waits_alone(run: Run, server: FakeServer, capsys: Capture) -> None:
+    assert run(show, "3,9") == 0
+    assert server.requests == [
+        {"op": "jobs", "jobs": [3, 9], "scope": "all", "ended": True},
+        {"op": "why", "jobs": [3]},
+    ]
+    assert capsys.readouterr().out.count("\n\n") == 1
+
+
+def test_json_has_every_field_of_every_job(run: Run, capsys: Capture) -> None:
+    assert run(show, "3,43", "--json") == 0
+    waiting, running = json.loads(capsys.readouterr().out)
+    assert waiting["command"] == "python \x1b[31m.py"
+    assert waiting["why"] == ["2 GPUs are too few.", "It is next\x07 in line."]
+    assert (running["peak"], running["attempt"], running["why"]) == ([[1, 7000]], 2, [])
+
+
+def test_an_unknown_job_is_an_error(run: Run, capsys: Capture) -> None:
+    assert run(show, "5") == 1
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert 'unknown: "5"\n' in seen.err
+    assert run(show, "3,5,42_7,42_8") == 1
+    assert 'unknown: "5,42_8"\n' in capsys.readouterr().err

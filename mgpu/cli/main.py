@@ -13,6 +13,7 @@ from mgpu.cli.lazy import Commands, LazyGroup
 
 COMMANDS: Commands = {
     "srun": ("Submit a command or a script.", "mgpu.cli.srun", "srun"),
+    "sbatch": ("Submit a script, as sbatch does.", "mgpu.cli.sbatch", "sbatch"),
     "queue": ("List jobs.", "mgpu.cli.queue", "queue"),
     "cancel": ("End jobs.", "mgpu.cli.cancel", "cancel"),
     "job": ("Hold, release and repeat jobs.", "mgpu.cli.job", "job"),

@@ -18,15 +18,16 @@ from mgpu.cli import (
 )
 from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
 from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME, Parsed
+from mgpu.cli.submit_script import Program, program, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mgpu.client import Client
+    from mgpu.client.session import Message
 
-_AS_IS = "mgpu.as_is"
+_NAME, _PROGRAM = "mgpu_srun", "mgpu.program"
 _MOST_NOTES = 10
-_SCRIPT_BYTES = 768 << 10  # the scheduler refuses more, and says so
 
 
 #: Modules with ``OPTIONS`` and ``extras``, one for each group of finer points; in order of help.
@@ -47,19 +48,46 @@ def _extra_options(function: Callable[..., object]) -> Callable[..., object]:
 
 
 class SubmitCommand(click.Command):
-    """Remembers whether the command was written after ``--``: then it is never a script."""
+    """Finds out what is to be run, and with which options that stand elsewhere."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does."""
+        """Parse as click does, with variables and directives as defaults."""
         given = submit_priority.with_nice(args, self.params)
-        rest = super().parse_args(ctx, list(given))
-        before = len(given) - len(ctx.params["command"] or ()) - 1
-        ctx.meta[_AS_IS] = before >= 0 and given[before] == "--"
-        return rest
+        if not ctx.resilient_parsing:
+            self._look_around(ctx, given)
+        return super().parse_args(ctx, given)
+
+    def _look_around(self, ctx: click.Context, given: list[str]) -> None:
+        values = self._values(ctx, given)
+        if any(one.is_eager and one.name in values for one in self.get_params(ctx)):
+            return  # --help and --version
+        words = words_of(values)
+        before = len(given) - len(words) - 1
+        as_is = before >= 0 and given[before] == "--"
+        is_batch = self.name != _NAME
+        if not (words or is_batch or values.get("wrap") is not None):
+            raise click.MissingParameter(ctx=ctx, param=self.params[-1])
+        found = program(words, values.get("wrap"), as_is=as_is, script=is_batch)
+        ctx.meta[_PROGRAM] = found
+        prefix = f"{self.name}_".upper()
+        if found.script or any(name.startswith(prefix) for name in os.environ):
+            from mgpu.cli import submit_sources
+
+            ctx.default_map = submit_sources.defaults(ctx, self, values, found.script)
+
+    def _values(self, ctx: click.Context, given: list[str]) -> dict[str, Any]:
+        try:
+            return self.make_parser(ctx).parse_args(list(given))[0]
+        except click.NoSuchOption as error:
+            if self.name == _NAME:
+                raise
+            from mgpu.cli import slurm_words
+
+            raise slurm_words.refusal(error) from None
 
 
 @click.command(
-    "mgpu_srun", cls=SubmitCommand, context_settings=CONTEXT | {"allow_interspersed_args": False}
+    _NAME, cls=SubmitCommand, context_settings=CONTEXT | {"allow_interspersed_args": False}
 )
 @click.option(
     "-G",
@@ -134,15 +162,16 @@ class SubmitCommand(click.Command):
 @click.option("--no-activate", is_flag=True, help="Activate no environment.")
 @_extra_options
 @click.option("-W", "--wait", is_flag=True, help="Wait for the end and return the job's code.")
+@click.option("--wrap", metavar="TEXT", help="Run this line of shell instead of a COMMAND.")
+@click.option("--dry-run", is_flag=True, help="Print what would be submitted; ask nothing.")
 @click.option("--parsable", is_flag=True, help="Print the bare id.")
 @click.option("--admin", is_flag=True, help="As an administrator, who may give any priority.")
 @common_options
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, metavar="COMMAND...", type=click.UNPROCESSED)
 @click.pass_context
 def srun(
     context: click.Context,
     /,
-    command: tuple[str, ...],
     socket: str | None,
     config: str | None,
     *,
@@ -153,36 +182,48 @@ def srun(
 
     A COMMAND that is a file beginning with #! (with a slash in its name, or in the current
     folder) is a script: its content is copied now, so later edits change nothing. Written after
-    -- it is run as it is.
+    -- it is run as it is; - is a script from standard input.
+
+    A script may go on with lines of options, #MGPU --gpus 2 or #SBATCH --gpus=2, and a variable
+    MGPU_SRUN_GPUS=2 is --gpus 2. The command line goes before variables, those before scripts.
 
     Example: mgpu_srun --gpus 1 --mem 8000 --time-limit 600 -- python train.py
     """
-    wait, parsable = options.pop("wait"), options.pop("parsable")
+    wait, parsable, dry = (options.pop(name) for name in ("wait", "parsable", "dry_run"))
     what = "recurring job" if options["cron"] else "job"
     if options["cron"] and wait:
         raise click.UsageError("--wait and --cron cannot be used together")
     with connect(socket, config, admin=admin) as client:
-        job = _submit(client, command, options, as_is=context.meta[_AS_IS])
+        job = _submit(client, context.meta[_PROGRAM], options, dry=dry)
+        if dry:
+            return 0
         emit(str(job) if parsable else f"Submitted {what} {job}")
         return _wait(client, job) if wait else 0
 
 
-def _submit(
-    client: Client, command: tuple[str, ...], options: dict[str, Any], *, as_is: bool
-) -> int:
-    script = None if as_is else _script(command[0])
-    if script is not None:
-        options |= {"script": script, "script_name": os.path.basename(command[0])}
-        command = command[1:]
+def _submit(client: Client, what: Program, options: dict[str, Any], *, dry: bool) -> int:
+    options = {"exclusive": False, **options}  # mgpu_sbatch has no such option
+    for name in ("command", "wrap"):
+        del options[name]
     extras = _extras(options)
     return client.submit(
-        command,
+        what.words,
         time_limit=_time_limit(options.pop("time_limit"), options.pop("slurm_time")),
         cwd=options.pop("chdir"),
         activate=not options.pop("no_activate"),
+        script=what.script,
+        script_name=what.name,
         extras=extras,
+        rehearse=_show if dry else None,
         **options,
     )
+
+
+def _show(request: Message) -> None:
+    """Print what would be sent, but for the values of variables: they may be secret."""
+    from mgpu.cli.rehearsal import shown
+
+    emit(shown(request["spec"]))
 
 
 def _extras(options: dict[str, Any]) -> dict[str, object]:
@@ -197,30 +238,6 @@ def _time_limit(seconds: int | None, slurm: int | None) -> int | None:
     if seconds is not None and slurm is not None:
         raise click.UsageError("--time and --time-limit say the same thing: give one of them")
     return slurm if seconds is None else seconds
-
-
-def _script(path: str) -> bytes | None:
-    """The content of a script; None for what is a command."""
-    try:
-        # Not blocking: the word may name a FIFO.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return _content(descriptor)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-
-
-def _content(descriptor: int) -> bytes | None:
-    if os.read(descriptor, 2) != b"#!":
-        return None
-    chunks = [b"#!"]
-    while chunks[-1] and sum(map(len, chunks)) <= _SCRIPT_BYTES:
-        chunks.append(os.read(descriptor, _SCRIPT_BYTES))
-    return b"".join(chunks)
 
 
 def _wait(client: Client, job: int) -> int:

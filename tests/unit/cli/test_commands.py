@@ -19,6 +19,7 @@ from mgpu.cli.ctl_reserve import reserve
 from mgpu.cli.info import info
 from mgpu.cli.main import COMMANDS, group
 from mgpu.cli.queue import queue
+from mgpu.cli.sbatch import sbatch
 from mgpu.cli.srun import srun
 from tests.lib.fake_server import FakeServer, Message
 from tests.lib.golden import Golden
@@ -26,6 +27,7 @@ from tests.unit.cli.conftest import Run, job, listing
 
 Capture = pytest.CaptureFixture[str]
 ALL = {"srun": srun, "queue": queue, "cancel": cancel, "info": info, "group": group, "ctl": ctl}
+ALL |= {"sbatch": sbatch}
 ALL |= {f"ctl_reserve_{word}": command for word, command in reserve.commands.items()}
 ALL |= {f"ctl_gpu_{word}": command for word, command in gpu.commands.items()}
 ALL |= {"ctl_drain": drain, "ctl_resume": resume}
@@ -97,7 +99,7 @@ def test_the_group_knows_each_command(word: str, capsys: Capture) -> None:
     [
         ("list", "there is no command 'list'"),
         ("quue", "did you mean queue?"),
-        ("xyz", "known are srun, queue, cancel"),
+        ("xyz", "known are srun, sbatch, queue"),
     ],
 )
 def test_an_unknown_word_is_an_error(word: str, message: str, capsys: Capture) -> None:

@@ -46,14 +46,18 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without loading them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(word, entry[0]) for word, entry in self._known.items()])
+            formatter.write_dl(self.summaries())
+
+    def summaries(self) -> list[tuple[str, str]]:
+        """Each word and what it does."""
+        return [(word, entry[0]) for word, entry in self._known.items()]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """The words and options that go on, without loading the commands."""
         from click.shell_completion import CompletionItem
 
-        known = [(word, entry[0]) for word, entry in self._known.items()]
-        words = [CompletionItem(w, help=text) for w, text in known if w.startswith(incomplete)]
+        known = [pair for pair in self.summaries() if pair[0].startswith(incomplete)]
+        words = [CompletionItem(word, help=text) for word, text in known]
         return [*words, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _nearest(self, word: str) -> str:

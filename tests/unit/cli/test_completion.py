@@ -16,7 +16,8 @@ import pexpect
 import pytest
 
 from mgpu.cli.base import COMPLETION
-from mgpu.cli.complete import LINE
+from mgpu.cli.cancel import cancel
+from mgpu.cli.complete import LINE, answer
 from mgpu.cli.completion import SCRIPTS
 from mgpu.cli.main import programs
 from mgpu.protocol.names import JOB_FIELDS
@@ -142,6 +143,21 @@ def words(line: str, shell: str = "bash") -> list[str]:
 )
 def test_lines_go_on(line: str, known: list[str]) -> None:
     assert words(line)[: len(known)] == known
+
+
+@pytest.mark.parametrize(("uid", "known"), [(1000, ["421", "435"]), (0, ["421", "435", "450"])])
+def test_jobs_to_act_on_are_ones_own(
+    uid: int,
+    known: list[str],
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setenv(COMPLETION, "fish")
+    monkeypatch.setenv(LINE, "mgpu_cancel ")
+    answer(cancel)
+    assert [row.split("\t")[1] for row in capsys.readouterr().out.splitlines()] == known
 
 
 def test_no_name_of_others_becomes_a_command(place: Path) -> None:

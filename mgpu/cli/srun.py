@@ -140,6 +140,12 @@ class SubmitCommand(click.Command):
     help="Variables of this shell that the job gets. [default: ALL]",
 )
 @click.option(
+    "--export-slurm/--no-export-slurm",
+    default=None,
+    help="Whether it gets its variables under Slurm's names too, as SLURM_JOB_ID. [default: as "
+    "the machine is configured]",
+)
+@click.option(
     "--requeue/--no-requeue",
     default=True,
     help="At the time limit: back to the queue, or the end. [default: requeue]",
@@ -228,7 +234,10 @@ def _show(request: Message) -> None:
 
 def _extras(options: dict[str, Any]) -> dict[str, object]:
     """What the options of the groups say on the wire; they are taken out of ``options``."""
+    slurms = options.pop("export_slurm")
     fields: dict[str, object] = {}
+    if slurms is not None:
+        fields["export_slurm"] = "yes" if slurms else "no"
     for group in GROUPS:
         fields |= group.extras(options)
     return fields

@@ -292,6 +292,14 @@ SETTINGS: Final = (
         default=True,
         help="Whether a virtual environment is found and activated for a job.",
     ),
+    Setting(
+        "jobs.export_slurm",
+        Flag(),
+        default=False,
+        help="Whether jobs get copies of their variables under Slurm's names, as `SLURM_JOB_ID`, "
+        "where they do not say it themselves (`--export-slurm`). Some programs take those for a "
+        "sign that `srun` has started them.",
+    ),
     Setting("log.level", Choice("debug", "info", "warning", "error"), "info", "The least of it."),
 )
 

@@ -20,6 +20,19 @@ _REST = _FIRST | frozenset(b"0123456789")
 _OURS = (b"MGPU_JOB_", b"MGPU_GPU_", b"MGPU_ARRAY_", b"MGPU_RESTART_", b"MGPU_PARAM_")
 _ARRAY = (b"JOB_ID", b"TASK_ID", b"TASK_COUNT", b"TASK_MIN", b"TASK_MAX")
 
+_COPIES = (
+    (b"SLURM_JOB_ID", b"MGPU_JOB_ID"),
+    (b"SLURM_JOBID", b"MGPU_JOB_ID"),
+    (b"SLURM_JOB_NAME", b"MGPU_JOB_NAME"),
+    (b"SLURM_JOB_USER", b"USER"),
+    (b"SLURM_JOB_GPUS", b"MGPU_GPU_IDS"),
+    (b"SLURM_RESTART_COUNT", b"MGPU_RESTART_COUNT"),
+    *((b"SLURM_ARRAY_" + name, b"MGPU_ARRAY_" + name) for name in _ARRAY),
+)
+_ONES = (b"SLURM_NTASKS", b"SLURM_NPROCS", b"SLURM_NNODES", b"SLURM_JOB_NUM_NODES")
+_ZEROS = (b"SLURM_PROCID", b"SLURM_LOCALID", b"SLURM_NODEID")
+_HOSTS = (b"SLURM_NODELIST", b"SLURM_JOB_NODELIST", b"SLURMD_NODENAME", b"SLURM_SUBMIT_HOST")
+
 
 def valid_name(name: bytes) -> bool:
     """Whether ``name`` is ``[A-Za-z_][A-Za-z0-9_]*``."""
@@ -68,6 +81,21 @@ def reserved(order: Order, name: str, *, fenced: bool = False) -> Environment:
     for variable, value in zip(_ARRAY, order.array or (), strict=False):
         found[b"MGPU_ARRAY_" + variable] = b"%d" % value
     return found
+
+
+def add_slurms(env: Environment, cwd: bytes, cpus: int, host: str) -> None:
+    """Put copies of mgpu's variables into ``env`` under Slurm's names, and no others of those."""
+    for name in [name for name in env if name.startswith(b"SLURM_")]:
+        del env[name]  # of the job of a real Slurm in which this one was submitted
+    env.update({slurms: env[ours] for slurms, ours in _COPIES if ours in env})
+    gpus = env[b"MGPU_GPU_IDS"]
+    found = dict.fromkeys(_ONES, b"1") | dict.fromkeys(_ZEROS, b"0")
+    found |= dict.fromkeys(_HOSTS, os.fsencode(host))
+    found[b"SLURM_SUBMIT_DIR"] = cwd
+    found[b"SLURM_GPUS_ON_NODE"] = b"%d" % len(gpus.split(b",") if gpus else ())
+    if cpus:
+        found[b"SLURM_CPUS_PER_TASK"] = b"%d" % cpus
+    env.update(found)
 
 
 def _visible(order: Order, *, fenced: bool) -> bytes:

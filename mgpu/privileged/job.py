@@ -225,6 +225,10 @@ def _environment(child: Child) -> None:
     env.update(environment.parameters(wanted.values))
     fenced = child.site.fence is not None
     env.update(environment.reserved(child.order, wanted.name, fenced=fenced))
+    if wanted.export_slurm == "yes" or (
+        wanted.export_slurm == "configured" and child.site.export_slurm
+    ):
+        environment.add_slurms(env, wanted.cwd, wanted.cpus, child.site.host)
     child.env = env
 
 

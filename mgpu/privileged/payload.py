@@ -23,7 +23,8 @@ class Payload:
     """The launch payload with its types checked."""
 
     __slots__ = (
-        *("activate", "activate_path", "argv", "cwd", "env", "error", "name", "output"),
+        *("activate", "activate_path", "argv", "cpus", "cwd", "env", "error", "export_slurm"),
+        *("name", "output"),
         *("rlimits", "script", "script_name", "template", "truncate", "umask", "values"),
     )
 
@@ -39,6 +40,8 @@ class Payload:
         self.truncate = data.get("open_mode") == "truncate"
         self.umask: int = _typed(data, "umask", int) & 0o777
         self.rlimits: list[list[int]] = _list_of(data, "rlimits", list)
+        self.cpus: int = _typed(data, "cpus", int) if "cpus" in data else 0
+        self.export_slurm: str = data.get("export_slurm") or "configured"
         self.template: str = data.get("name_template") or ""
         self.values: dict[bytes, bytes] = {}
         activate = data.get("activate") or {}

@@ -15,6 +15,7 @@ class Site:
     """The open folders, the service account and the facts of this boot.
 
     ``attempts`` and ``scripts`` are open folders; ``groups`` is None where cgroups cannot be had;
+    ``export_slurm`` says whether jobs that do not say it themselves get Slurm's variables;
     ``fence`` is None where jobs are not kept off other GPUs;
     ``signals`` is the signalfd, which reports to whichever process reads it.
     """
@@ -23,6 +24,7 @@ class Site:
         *(
             "attempts",
             "boot_id",
+            "export_slurm",
             "fence",
             "gid",
             "groups",
@@ -46,6 +48,7 @@ class Site:
         groups: Groups | None,
         fence: Fence | None,
         signals: int,
+        export_slurm: bool = False,
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -55,6 +58,7 @@ class Site:
         self.scripts_path = scripts_path
         self.groups = groups
         self.fence = fence
+        self.export_slurm = export_slurm
         self.signals = signals
         self.boot_id = boot_id()
         self.host = os.uname().nodename.partition(".")[0]

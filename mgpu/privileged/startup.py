@@ -39,8 +39,8 @@ class Settings:
     """The settings that matter to root, out of the resolved configuration."""
 
     __slots__ = (
-        *("admin_group", "cgroup", "config", "enforce", "group", "level", "raw", "rules"),
-        *("runtime", "service"),
+        *("admin_group", "cgroup", "config", "enforce", "export_slurm", "group", "level"),
+        *("raw", "rules", "runtime", "service"),
         "state",
     )
 
@@ -54,6 +54,7 @@ class Settings:
         self.admin_group = _string(values, "access.admin_group")
         self.service = _string(values, "access.service_user")
         self.enforce = values.get("gpus.isolation") == "enforce"
+        self.export_slurm = values.get("jobs.export_slurm") is True
         self.config = str(values.get("config.path") or "")
         self.level = str(values.get("log.level") or "info")
         minimum, root = values.get("access.min_uid"), values.get("access.allow_root")
@@ -118,6 +119,7 @@ def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
         groups=groups,
         fence=_fence(groups, settings.cgroup) if settings.enforce else None,
         signals=signals,
+        export_slurm=settings.export_slurm,
     )
     os.close(runtime)
     return site, [lock, state, *groups_lock]

@@ -35,6 +35,7 @@ LIMITS = Limits()
 _ITEMS = 10_000
 _VARIABLE = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 _OPEN_MODES = ("append", "truncate")
+_EXPORT_SLURM = ("configured", "yes", "no")
 _ACTIVATE = ("auto", "none", "venv", "conda")
 _MAX_RESOURCE = 15
 _INFINITY = -1
@@ -67,14 +68,15 @@ def parse_spec(
     if spec.gpus == 0 and (spec.gpu_mem is not None or spec.exclusive):
         refuse(fields.at("gpus"), "asks for no GPU, and for memory of it or for it alone")
     fields.finish()
-    return spec, pack(payload | {"name": spec.name, **_varied(spec.extras)})
+    return spec, pack(payload | {"name": spec.name, **_known(spec.extras)})
 
 
-def _varied(extras: Extras) -> dict[str, object]:
-    """What the job's process needs to know of a sweep."""
+def _known(extras: Extras) -> dict[str, object]:
+    """What the job's process needs to know of its CPUs and of a sweep."""
+    cpus: dict[str, object] = {"cpus": extras.cpus} if extras.cpus else {}
     if extras.sweep is None:
-        return {}
-    return {"sweep": extras.sweep.axes, "name_template": extras.name_template}
+        return cpus
+    return {**cpus, "sweep": extras.sweep.axes, "name_template": extras.name_template}
 
 
 def _scheduling(fields: Fields, limits: Limits, payload: dict[str, object]) -> SpecFields:
@@ -107,6 +109,7 @@ def _payload(fields: Fields, limits: Limits) -> dict[str, object]:
         "umask": fields.integer("umask", 0, 0o777, default=0o022),
         "rlimits": _rlimits(fields),
         "activate": _activate(fields, limits),
+        "export_slurm": fields.choice("export_slurm", _EXPORT_SLURM, "configured"),
     }
 
 

@@ -154,6 +154,7 @@ SPEC: dict[str, Callable[[Odd], object]] = {
     "name_template": lambda odd: odd.pick("{a}", "{", "}}{", "{a}" * 40),
     "cron": lambda odd: odd.pick(*CRONS, odd.text(128)),
     "zone": lambda odd: odd.text(64),
+    "export_slurm": lambda odd: odd.pick("yes", "no", "configured", odd.text(8)),
     "overlap": Odd.text,
     "missed": Odd.text,
 }

@@ -58,6 +58,8 @@ def test_defaults(run: Run, server: FakeServer, folder: Path) -> None:
     ("args", "field", "value"),
     [
         (["-G", "2"], "gpus", 2),
+        (["--export-slurm"], "export_slurm", "yes"),
+        (["--no-export-slurm"], "export_slurm", "no"),
         (["--gpus=0"], "gpus", 0),
         (["--gres", "gpu"], "gpus", 1),
         (["--gres=gpu:3"], "gpus", 3),

@@ -92,3 +92,32 @@ def test_parameters_are_variables_too() -> None:
         b"MGPU_PARAM_LR": b"0.1",
         b"MGPU_PARAM_BATCH_2": b"",
     }
+
+
+def test_copies_under_slurms_names() -> None:
+    env = environment.base([b"SLURM_ARRAY_TASK_ID=99", b"SLURM_CPUS_PER_TASK=7"], ACCOUNT)
+    env.update(environment.reserved(order(), "train"))
+    environment.add_slurms(env, b"/data", 0, "box")
+    assert {name: value for name, value in env.items() if name.startswith(b"SLURM")} == {
+        b"SLURM_JOB_ID": b"42",
+        b"SLURM_JOBID": b"42",
+        b"SLURM_JOB_NAME": b"train",
+        b"SLURM_JOB_USER": b"alice",
+        b"SLURM_JOB_GPUS": b"2,0",
+        b"SLURM_GPUS_ON_NODE": b"2",
+        b"SLURM_RESTART_COUNT": b"1",
+        b"SLURM_SUBMIT_DIR": b"/data",
+        **dict.fromkeys([b"SLURM_NTASKS", b"SLURM_NPROCS"], b"1"),
+        **dict.fromkeys([b"SLURM_NNODES", b"SLURM_JOB_NUM_NODES"], b"1"),
+        **dict.fromkeys([b"SLURM_PROCID", b"SLURM_LOCALID", b"SLURM_NODEID"], b"0"),
+        **dict.fromkeys([b"SLURM_NODELIST", b"SLURM_JOB_NODELIST"], b"box"),
+        **dict.fromkeys([b"SLURMD_NODENAME", b"SLURM_SUBMIT_HOST"], b"box"),
+    }
+
+
+def test_slurms_names_for_tasks_and_cpus() -> None:
+    env = environment.reserved(order(gpus=[], uuids=[], array=[40, 3, 5, 1, 9]), "n")
+    env[b"USER"] = b"alice"
+    environment.add_slurms(env, b"/", 4, "box")
+    assert (env[b"SLURM_ARRAY_JOB_ID"], env[b"SLURM_ARRAY_TASK_ID"]) == (b"40", b"3")
+    assert (env[b"SLURM_CPUS_PER_TASK"], env[b"SLURM_GPUS_ON_NODE"]) == (b"4", b"0")

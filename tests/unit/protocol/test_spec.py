@@ -31,6 +31,7 @@ def test_defaults() -> None:
         "output": None,
         "error": None,
         "open_mode": "append",
+        "export_slurm": "configured",
         "umask": 0o022,
         "rlimits": [],
         "activate": {"mode": "auto", "path": b""},

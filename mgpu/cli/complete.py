@@ -53,7 +53,8 @@ def answer(command: click.Command) -> None:
     shell = SHELLS.get(os.environ[COMPLETION])
     with suppress(Exception):
         if shell is not None and command.name:
-            sys.stdout.write(shell(command, {}, command.name, COMPLETION).complete() + "\n")
+            items = shell(command, {}, command.name, COMPLETION).complete()
+            sys.stdout.write(f"{items}\n" if items else "")
 
 
 class Live(_ParamType):

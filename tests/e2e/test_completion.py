@@ -1,0 +1,38 @@
+"""What shells are told of a real scheduler, each user as themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mgpu.cli.base import COMPLETION
+from mgpu.cli.complete import LINE
+from tests.lib.daemon import Daemon
+from tests.lib.users import User
+
+GPUS = [{"name": "NVIDIA A100", "memory": 16384, "count": 2}]
+CLASSES = [{"name": "urgent", "priority": 5}]
+
+
+def told(daemon: Daemon, user: User, line: str) -> list[str]:
+    """The words for a line; a word and its help are parted by a tab."""
+    program = line.split()[0]
+    done = daemon.command(user, [program], env={COMPLETION: "fish", LINE: line})
+    assert (done.returncode, done.stderr) == (0, "")
+    return [row.partition("\t")[2] for row in done.stdout.splitlines()]
+
+
+def test_everybody_completes_what_they_may_see(
+    make_daemon: Callable[..., Daemon], alice: User, bob: User
+) -> None:
+    daemon = make_daemon({"scheduling": {"classes": CLASSES}}, gpus=GPUS)
+    job = daemon.submit(alice, "--gpus", "1", "--name", "hunter2", "--", "sleep", "600")
+    array = daemon.submit(alice, "--gpus", "2", "--array", "0-3", "--", "sleep", "600")
+    own = told(daemon, alice, "mgpu_cancel ")
+    assert [word.split("\t")[0] for word in own] == [str(job), str(array)]
+    assert "hunter2" in own[0]
+    assert told(daemon, bob, "mgpu_cancel ") == []
+    assert told(daemon, bob, "mgpu_queue --name ") == []
+    assert "hunter2" not in str(told(daemon, bob, "mgpu_queue --all --jobs "))
+    assert told(daemon, bob, "mgpu_queue --user ") == [alice.name]
+    assert told(daemon, bob, "mgpu_srun --gpus a") == [f"a100:{n}\tNVIDIA A100" for n in (1, 2)]
+    assert told(daemon, bob, "mgpu_srun --qos ") == ["normal", "urgent"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -170,6 +171,9 @@ class SubmitCommand(click.Command):
 @click.option("-W", "--wait", is_flag=True, help="Wait for the end and return the job's code.")
 @click.option("--wrap", metavar="TEXT", help="Run this line of shell instead of a COMMAND.")
 @click.option("--dry-run", is_flag=True, help="Print what would be submitted; ask nothing.")
+@click.option(
+    "--test-only", is_flag=True, help="Say whether and when it would start; keep nothing."
+)
 @click.option("--parsable", is_flag=True, help="Print the bare id.")
 @click.option("--admin", is_flag=True, help="As an administrator, who may give any priority.")
 @common_options
@@ -195,19 +199,28 @@ def srun(
 
     Example: mgpu_srun --gpus 1 --mem 8000 --time-limit 600 -- python train.py
     """
-    wait, parsable, dry = (options.pop(name) for name in ("wait", "parsable", "dry_run"))
+    wait, parsable = options.pop("wait"), options.pop("parsable")
+    dry, test = options.pop("dry_run"), options.pop("test_only")
     what = "recurring job" if options["cron"] else "job"
     if options["cron"] and wait:
         raise click.UsageError("--wait and --cron cannot be used together")
+    if options["cron"] and test:
+        raise click.UsageError("--test-only and --cron cannot be used together")
     with connect(socket, config, admin=admin) as client:
-        job = _submit(client, context.meta[_PROGRAM], options, dry=dry)
-        if dry:
+        rehearse = _show if dry else partial(_foretell, client) if test else None
+        job = _submit(client, context.meta[_PROGRAM], options, rehearse)
+        if rehearse is not None:
             return 0
         emit(str(job) if parsable else f"Submitted {what} {job}")
         return _wait(client, job) if wait else 0
 
 
-def _submit(client: Client, what: Program, options: dict[str, Any], *, dry: bool) -> int:
+def _submit(
+    client: Client,
+    what: Program,
+    options: dict[str, Any],
+    rehearse: Callable[[Message], None] | None,
+) -> int:
     options = {"exclusive": False, **options}  # mgpu_sbatch has no such option
     for name in ("command", "wrap"):
         del options[name]
@@ -220,7 +233,7 @@ def _submit(client: Client, what: Program, options: dict[str, Any], *, dry: bool
         script=what.script,
         script_name=what.name,
         extras=extras,
-        rehearse=_show if dry else None,
+        rehearse=rehearse,
         **options,
     )
 
@@ -230,6 +243,14 @@ def _show(request: Message) -> None:
     from mgpu.cli.rehearsal import shown
 
     emit(shown(request["spec"]))
+
+
+def _foretell(client: Client, request: Message) -> None:
+    """Ask what would become of it, and print that."""
+    from mgpu.cli.rehearsal import foretold
+    from mgpu.protocol.names import SUBMIT
+
+    emit(foretold(client.request(SUBMIT, request | {"dry": True}).body))
 
 
 def _extras(options: dict[str, Any]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from mgpu.core import arrays
+from mgpu.core.explain import reason_of
 from mgpu.core.foresight import holding
 from mgpu.core.lifecycle import evolve
 from mgpu.core.order import Scorer
@@ -21,7 +22,7 @@ from mgpu.core.schedule import next_deadline, schedule
 from mgpu.core.settle import settle
 from mgpu.core.world import World
 from mgpu.model import states
-from mgpu.model.events import Event, Finished, Preempted, Requeued, Started
+from mgpu.model.events import Event, Finished, Preempted, Requeued, Started, Submitted
 from mgpu.model.gpu import DIRTY, Inventory
 from mgpu.model.job import Job, Pending
 from mgpu.model.time import Now
@@ -52,6 +53,23 @@ def forecast(world: World, now: Now, wanted: Collection[int] = ()) -> dict[int, 
     return ahead.starts
 
 
+class Foretold(NamedTuple):
+    """What would become of a new job: its start, if one is known, and why not now, if not now."""
+
+    start: Expected | None
+    reason: str
+    detail: str
+
+
+def foretell(world: World, events: list[Event], now: Now) -> Foretold:
+    """What would become of the job of which ``events`` tell; the world stays as it is."""
+    ahead = _Ahead(world, now, ())
+    new = next(event.job for event in events if isinstance(event, Submitted))
+    start = ahead.follow(events, new)
+    at_once = start is not None and start.wall <= now.wall
+    return Foretold(start, *(("", "") if at_once else ahead.reason))
+
+
 class _Ahead:
     """The copy of the world and what is to happen in it; each entry is (boot, job, attempt)."""
 
@@ -75,6 +93,17 @@ class _Ahead:
         self._ends = [(self._end(job), job.id, job.attempt) for job in world.placed.values()]
         heapq.heapify(self._ends)
         self._after = ""
+        self.reason = ("", "")
+
+    def follow(self, events: list[Event], new: int) -> Expected | None:
+        """The start of a ``new`` job, which the events bring; ``reason`` is why not at once."""
+        self._apply(events)
+        self._missing = {new}
+        self._pass()
+        if new in self.world.jobs:
+            self.reason = reason_of(self.world, self.world.jobs[new], self.now)
+        self.run()
+        return self.starts.get(new)
 
     def run(self) -> None:
         for _ in range(_MOST_STEPS):

@@ -182,7 +182,7 @@ class Dispatcher:
             with self.answering(conn, names.SUBMIT, at):
                 if isinstance(account, MgpuError):
                     raise account
-                self._submit_as(conn, request, account)
+                self._submit_as(conn, request, account, at)
 
         self.accounts.lookup(conn.uid, resolved, now)
 
@@ -200,7 +200,9 @@ class Dispatcher:
                 hint="system accounts are refused; see access.min_uid",
             )
 
-    def _submit_as(self, conn: Connection, request: messages.Submit, account: Account) -> None:
+    def _submit_as(
+        self, conn: Connection, request: messages.Submit, account: Account, now: Now
+    ) -> None:
         if account.problem:
             raise MgpuError(
                 "AccountRefused",
@@ -209,6 +211,9 @@ class Dispatcher:
             )
         world, zone = self.engine.world, self.rules.zone
         submit = submission.wish(world, self.store, request, account, zone, admin=conn.admin)
+        if request.dry:
+            handle_queue.foretell_submission(self, conn, submit, now)
+            return
         ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
         self.change(conn, "submit", ask)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import chain, islice
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from mgpu.core import arrays
+from mgpu.core import requests as core
+from mgpu.core.decide import decide
 from mgpu.core.explain import reason_of
-from mgpu.core.forecast import Expected, first_in_line, forecast, not_before
+from mgpu.core.forecast import Expected, first_in_line, forecast, foretell, not_before
 from mgpu.core.order import Scorer
 from mgpu.core.why import why
 from mgpu.core.world import World
+from mgpu.model.errors import MgpuError
 from mgpu.model.job import Job, Pending
 from mgpu.model.target import Name
 from mgpu.model.time import Now
@@ -51,6 +55,19 @@ def starts(desk: Dispatcher, conn: Connection, request: questions.Starts, now: N
     told.sort(key=lambda one: one[1].wall if one[1] is not None else one[2] or inf)
     rows = [_start(world, job, at, earliest, now) for job, at, earliest in told]
     desk.ok(conn, {"now": now.wall, "rows": rows}, now)
+
+
+def foretell_submission(
+    desk: Dispatcher, conn: Connection, wish: core.Submit | core.Repeat, now: Now
+) -> None:
+    """What would become of a submission, of which nothing is kept; refusals are as usual."""
+    if isinstance(wish, core.Repeat):
+        raise MgpuError("BadRequest", "a recurring job starts by its own times", path="dry")
+    world = desk.engine.world
+    wish = replace(wish, spec=replace(wish.spec, spec_id=world.next_id))
+    start, reason, detail = foretell(world, decide(world, wish, now).events, now)
+    body = {"at": start.wall, "gpus": list(start.gpus), "after": start.after} if start else {}
+    desk.ok(conn, {"now": now.wall, "reason": reason, "detail": detail, **body}, now)
 
 
 def news(desk: Dispatcher, conn: Connection, request: questions.News, now: Now) -> None:

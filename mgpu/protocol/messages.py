@@ -28,12 +28,16 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """``count`` jobs of one spec; a repeated ``key`` of the same user is answered as before."""
+    """``count`` jobs of one spec; a repeated ``key`` of the same user is answered as before.
+
+    ``dry`` asks what would become of it, and keeps nothing.
+    """
 
     key: str
     count: int
     spec: SpecFields
     payload: bytes
+    dry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,10 @@ def _submit(fields: Fields) -> Submit:
         refuse("key", "is missing; it makes a repeated submission harmless")
     count = fields.integer("count", 1, names.MAX_COUNT, default=1)
     spec, payload = parse_spec(fields.value("spec"), LIMITS, "spec")
-    return Submit(key, count, spec, payload)
+    dry = fields.boolean("dry", default=False)
+    if dry and count > 1:
+        refuse("count", f"is {count}; one job can be tried at a time")
+    return Submit(key, count, spec, payload, dry)
 
 
 def _cancel(fields: Fields) -> Cancel:

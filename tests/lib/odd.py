@@ -170,7 +170,9 @@ SHAPES: dict[str, Shape] = {
     "ping": Shape({}),
     "info": Shape({}),
     "submit": Shape(
-        {"key": Odd.key, "spec": Odd.spec}, count=lambda odd: odd.pick(1, 3, 50, 100_000)
+        {"key": Odd.key, "spec": Odd.spec},
+        count=lambda odd: odd.pick(1, 3, 50, 100_000),
+        dry=lambda odd: odd.one_in(4),
     ),
     "jobs": Shape(
         {},

@@ -240,6 +240,32 @@ def test_sbatch_has_variables_of_its_own(run: Run, server: FakeServer, monkeypat
     assert (spec(server)["gpus"], spec(server)["host_mem"]) == (1, 1024)
 
 
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({"at": 5.0, "gpus": [0, 1], "after": "", "reason": ""}, "It would start now on gpu0,gpu1"),
+        ({"at": 5.0, "gpus": [], "after": "", "reason": ""}, "It would start now"),
+        (
+            {"at": 1767323045.0, "gpus": [1], "after": "7", "reason": "Resources", "detail": "x"},
+            "It would start at 2026-01-02T03:04:05 on gpu1 after job 7: Resources: x",
+        ),
+        ({"reason": "JobHeldUser"}, "It would wait, and no start is known: JobHeldUser"),
+    ],
+)
+def test_a_test_says_when_it_would_start(
+    told: dict[str, Any], line: str, run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    server.answer = lambda _: [{"ok": {"now": 5.0, "detail": "", **told}}]
+    assert run(srun, "--test-only", "true") == 0
+    assert capsys.readouterr().out == f"{line}\n"
+    assert [(request["op"], request["dry"]) for request in server.requests] == [("submit", True)]
+
+
+def test_recurring_jobs_are_not_tested(run: Run, capsys: Capture) -> None:
+    assert run(srun, "--test-only", "--cron", "0 2 * * *", "true") == 2
+    assert "--test-only and --cron cannot be used together" in capsys.readouterr().err
+
+
 def test_a_dry_run_asks_nothing_and_keeps_values_to_itself(
     run: Run, server: FakeServer, monkeypatch: Patch, capsys: Capture
 ) -> None:

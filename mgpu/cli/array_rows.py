@@ -48,14 +48,24 @@ def one_each(rows: list[Row]) -> Iterator[Row]:
 
 
 def in_order(rows: list[Row]) -> list[Row]:
-    """The rows with the tasks of an array together, in their order; what has ended comes last."""
-    return sorted(rows, key=_place) if any(row[_ARRAY] for row in rows) else rows
+    """The rows with the tasks of an array together, in their order; what has ended comes last.
 
+    An array is where the first of its rows is, and so nothing that comes later goes before what
+    is not part of any.
+    """
+    if not any(row[_ARRAY] for row in rows):
+        return rows
+    places: dict[int, int] = {}
+    for row in rows:
+        places.setdefault(row[_ARRAY], row[_ID])
 
-def _place(row: Row) -> tuple[bool, int, int]:
-    first = re.match(r"\d*", row[_TASKS])
-    task = int(first[0]) if first is not None and first[0] else 0
-    return row[_STATE] in ENDED, row[_ARRAY] or row[_ID], task
+    def place(row: Row) -> tuple[bool, int, int]:
+        first = re.match(r"\d*", row[_TASKS])
+        task = int(first[0]) if first is not None and first[0] else 0
+        number = places[row[_ARRAY]] if row[_ARRAY] else row[_ID]
+        return row[_STATE] in ENDED, number, task
+
+    return sorted(rows, key=place)
 
 
 def _narrowed(wanted: Names, row: Row) -> Row:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli import array_rows, queue_filter, queue_show, watch
+from mgpu.cli import array_rows, queue_filter, queue_show, queue_stream, watch
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
 from mgpu.cli.queue_options import queue_options
 from mgpu.model.target import Name, on_wire
@@ -41,9 +41,12 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
             return _ask(client, ids, options)
         if options["seconds"]:
             return _watch(client, ids, options)
+        width = watch.width()
+        if not ids and queue_stream.suits(options, width):
+            return queue_stream.show(client, queue_filter.wire_filters(options, ids), options)
         rows = client.rows(queue_filter.wire_filters(options, ids))
     unknown = array_rows.missing(ids, rows)
-    lines = queue_show.lines(_arranged(rows, ids, options), options, watch.width())
+    lines = queue_show.lines(_arranged(rows, ids, options), options, width)
     if lines:
         emit("\n".join(lines))
     for name in unknown:

@@ -74,8 +74,8 @@ def wire_filters(options: dict[str, Any], ids: list[Name]) -> dict[str, object]:
         "scope": "me" if options["me"] else "all" if everyone else None,
         "users": options["users"] or [],
         "states": states,
-        "ended": _wants_ended(options),
-        "limit": 0 if _narrows(options) else options["limit"] or 0,
+        "ended": wants_ended(options),
+        "limit": 0 if narrows(options) else options["limit"] or 0,
     }
 
 
@@ -98,7 +98,7 @@ def chosen(rows: list[Row], ids: list[Name], options: dict[str, Any]) -> list[Ro
 
 def let_through(rows: list[Row], options: dict[str, Any]) -> list[Row]:
     """Those that the options for the scheduler let through, where it was not asked with them."""
-    states = options["states"] or (ACTIVE | ENDED if _wants_ended(options) else ACTIVE)
+    states = options["states"] or (ACTIVE | ENDED if wants_ended(options) else ACTIVE)
     users = options["users"]
     return [
         row
@@ -109,12 +109,13 @@ def let_through(rows: list[Row], options: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _wants_ended(options: dict[str, Any]) -> bool:
+def wants_ended(options: dict[str, Any]) -> bool:
+    """Whether jobs that have ended are listed."""
     states = options["states"] or []
     return bool(options["ended"] or options["since"] or ENDED.intersection(states))
 
 
-def _narrows(options: dict[str, Any]) -> bool:
+def narrows(options: dict[str, Any]) -> bool:
     """Whether only the first of the scheduler's answer would be too few."""
     return any(options[name] for name in ("names", "projects", "qos", "gpus", "since", "sort"))
 

@@ -45,8 +45,14 @@ def _plain(rows: list[Row], options: dict[str, Any]) -> list[str]:
         return _csv_of_jobs(rows, layout, header=header)
     if options["tree"]:
         return _tree(rows, layout, header=header)
-    layout = layout or parse_format(LONG if options["long"] else DEFAULT)
+    layout = format_of(options)
     return [*([layout.header()] if header else []), *layout.lines(rows)]
+
+
+def format_of(options: dict[str, Any]) -> Format:
+    """The columns that are asked for."""
+    given: Format | None = options["layout"]
+    return given or parse_format(LONG if options["long"] else DEFAULT)
 
 
 def _tree(rows: list[Row], layout: Format | None, *, header: bool) -> list[str]:

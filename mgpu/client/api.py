@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mgpu.client import address
 from mgpu.client.session import Reply, Session
@@ -162,6 +162,22 @@ class Client:
         rows = [row for part in parts for row in part["rows"]]
         fields = parts[0]["fields"] if parts else list(names.JOB_FIELDS)
         return rows if fields == list(names.JOB_FIELDS) else _reordered(rows, fields)
+
+    def pieces(
+        self, filters: Mapping[str, object], take: Callable[[list[list[Any]], bool], None]
+    ) -> None:
+        """As :meth:`rows`, but ``take`` gets them in pieces as they come, and whether it is the
+        first one: it is so again, from the beginning, when the connection broke meanwhile.
+        """
+        fields: list[str] = []
+
+        def opened(part: Message) -> None:
+            first = "fields" in part
+            fields[:] = part["fields"] if first else fields
+            known = fields == list(names.JOB_FIELDS)
+            take(part["rows"] if known else _reordered(part["rows"], fields), first)
+
+        self.request(names.JOBS, filters, opened)
 
     def cancel(self, *jobs: int | str) -> dict[int | str, str]:
         """End jobs; of each: ``cancelled`` (it waited), ``cancelling``, ``ended`` or ``unknown``.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from mgpu.cli.columns import COLUMNS, UNLETTERED
 from mgpu.cli.fields import LETTERS, NAMES
 from mgpu.cli.queue import queue
-from tests.lib.fake_server import FakeServer
+from mgpu.protocol.names import JOB_FIELDS
+from tests.lib.fake_server import FakeServer, HangUp, Message
 from tests.lib.golden import Golden
 from tests.unit.cli.conftest import MOMENT, Run, job, listing
 
@@ -50,7 +53,7 @@ def test_golden(
     name: str, args: list[str], run: Run, server: FakeServer, golden: Golden, capsys: Capture
 ) -> None:
     server.answer = listing(*ROWS)
-    assert run(queue, *args) == 0
+    assert run(queue, "--all", *args) == 0
     golden.check(f"cli/queue_{name}.txt", capsys.readouterr().out)
 
 
@@ -134,3 +137,59 @@ def test_usage_errors(
     assert run(queue, *args) == 2
     assert message in capsys.readouterr().err
     assert server.requests == []
+
+
+def pieces(*listed: list[list[object]]) -> Callable[[Message], Iterable[Message]]:
+    """A scheduler that lists jobs in so many pieces."""
+
+    def answer(_request: Message) -> Iterable[Message]:
+        fields: dict[str, object] = {"fields": list(JOB_FIELDS)}
+        for rows in listed:
+            yield {"part": {"rows": rows, **fields}}
+            fields = {}
+        yield {"ok": {"count": 0}}
+
+    return answer
+
+
+def test_the_first_jobs_are_printed_before_the_others_come(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, flushed = io.StringIO(), list[str]()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(out, "flush", lambda: flushed.append(out.getvalue()))
+    server.answer = pieces([job(id=1), job(id=2)], [job(id=3)], [job(id=4)])
+    assert run(queue, "-o", "%i") == 0
+    assert flushed == ["JOBID\n1\n2\n"]
+    assert out.getvalue() == "JOBID\n1\n2\n3\n4\n"
+
+
+def test_pieces_of_arrays_are_put_together(run: Run, server: FakeServer, capsys: Capture) -> None:
+    server.answer = pieces(
+        [job(id=1), job(id=2, array=2, tasks="5-9"), job(id=3)],
+        [job(id=4, array=2, tasks="3"), job(id=5), job(id=6, array=2, tasks="4")],
+    )
+    run(queue, "-h", "-o", "%i")
+    assert capsys.readouterr().out.split() == ["1", "2_3", "2_4", "2_[5-9]", "3", "5"]
+
+
+def test_a_listing_that_breaks_off_shows_each_job_once(
+    run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    whole = pieces([job(id=1), job(id=2)], [job(id=3)])
+
+    def broken(request: Message) -> Iterable[Message]:
+        server.answer = whole
+        yield from list(whole(request))[:2]
+        raise HangUp
+
+    server.answer = broken
+    assert run(queue, "-h", "-o", "%i") == 0
+    assert capsys.readouterr().out.split() == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("args", [["-h"], []])
+def test_nothing_is_listed(args: list[str], run: Run, server: FakeServer, capsys: Capture) -> None:
+    server.answer = pieces()
+    assert run(queue, "-o", "%i", *args) == 0
+    assert capsys.readouterr().out == ("" if args else "JOBID\n")

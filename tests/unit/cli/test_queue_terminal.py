@@ -67,10 +67,10 @@ def test_a_form_that_is_asked_for_is_the_same_everywhere(
     args: list[str], run: Run, server: FakeServer, capsys: Capture, terminal: Terminal
 ) -> None:
     server.answer = listing(*ROWS)
-    run(queue, *args)
+    run(queue, "--all", *args)
     elsewhere = capsys.readouterr().out
     terminal(40)
-    run(queue, *args)
+    run(queue, "--all", *args)
     assert capsys.readouterr().out == elsewhere
 
 

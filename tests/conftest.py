@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.lib import box
 from tests.lib.golden import Golden
 
 # The same examples in every run; MGPU_TEST_RANDOM=1 draws others, to find what is not known yet.
-settings.register_profile("steady", derandomize=True, database=None)
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],  # says more of the machine than of the test
+)
 if not os.environ.get("MGPU_TEST_RANDOM"):
     settings.load_profile("steady")
 

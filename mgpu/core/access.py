@@ -35,6 +35,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "ranks": _ALL,
     "starts": _ALL,
     "why": _ALL,
+    "logs": _NOT_OTHER,
     "news": _ALL,
     "hold": _NOT_OTHER,
     "release": _NOT_OTHER,

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 from mgpu.core import arrays
 from mgpu.core import requests as core
 from mgpu.core.roster import Part
-from mgpu.daemon import dependencies
+from mgpu.daemon import dependencies, views
 from mgpu.daemon.engine import Ask
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Ended, Job
 from mgpu.model.target import Name, Names, Target, name_of, on_wire
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
-from mgpu.protocol import messages, names
+from mgpu.protocol import messages, names, questions
 
 if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
     from mgpu.daemon.dispatch import Dispatcher
+
+#: The fields of a row by which its logs are found.
+_OF_LOGS = ("id", "array", "tasks", "user", "state", "name", "cwd", "attempt", "restarts")
 
 
 def wait(desk: Dispatcher, conn: Connection, request: messages.Wait, now: Now) -> None:
@@ -56,6 +59,24 @@ def depend(desk: Dispatcher, conn: Connection, request: messages.Depend, now: No
     needs, known = dependencies.read(desk.engine.world, desk.store, request.dependency, conn.uid)
     wish = core.SetDependency(request.jobs, needs, known, conn.uid, may_any)
     desk.change(conn, names.DEPEND, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+
+
+def logs(desk: Dispatcher, conn: Connection, request: questions.Logs, now: Now) -> None:
+    """What a client needs to find the logs of the caller's jobs; nothing about other ones."""
+    own = None if desk.may_any(conn, names.LOGS) else conn.uid
+    world = desk.engine.world
+    active = [job for name in request.jobs for job, _ in arrays.parts(world, name)]
+    ended = desk.ended_of(request.jobs, own)
+    found = {job.id: job for job in [*active, *ended] if own in (None, job.uid)}
+    chosen = list(found.values())[: questions.MOST]
+    desk.ok(conn, {"rows": [_logs_of(desk, job, now) for job in chosen]}, now)
+
+
+def _logs_of(desk: Dispatcher, job: Job, now: Now) -> dict[str, object]:
+    viewer = views.Viewer(job.uid, may_any=True, open_queue=True)
+    row = dict(zip(names.JOB_FIELDS, views.row(desk.engine.world, job, viewer, now), strict=True))
+    told = {name: row[name] for name in _OF_LOGS}
+    return told | {"output": job.spec.output, "error": job.spec.error}
 
 
 def end_of(job: Job, *, by_id: bool) -> dict[str, object]:
@@ -96,4 +117,5 @@ HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {
     messages.Wait: (names.WAIT, wait),
     messages.Update: (names.UPDATE, update),
     messages.Depend: (names.DEPEND, depend),
+    questions.Logs: (names.LOGS, logs),
 }

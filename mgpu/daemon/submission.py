@@ -89,6 +89,8 @@ def _spec(world: World, fields: SpecFields) -> JobSpec:
         kill_on_invalid_dep=extras.kill_on_invalid_dep,
         sweep=extras.sweep,
         name_template=extras.name_template,
+        output=fields.output,
+        error=fields.error,
     )
 
 

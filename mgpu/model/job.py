@@ -22,8 +22,9 @@ class JobSpec:
 
     Sizes are MiB, durations seconds. ``gpu_mem`` None means: the GPUs for itself. ``time_limit``
     None means: the machine's. ``signal`` is (number, seconds before the limit). What only the
-    job's own process needs (environment, script, log paths) is the launch payload, kept apart
-    in the store and never held by the scheduler.
+    job's own process needs (environment, script, arguments) is the launch payload, kept apart
+    in the store and never held by the scheduler. ``output`` and ``error`` are the patterns of its
+    logs ("": the default one, and the same file), kept so that they can be found afterwards.
 
     ``qos`` names a class of the policy ("": the default one). ``gpu_type`` is part of a GPU's
     name, ``gpu_uuids`` are the only GPUs it may have, ``min_gpu_total`` is the least memory of a
@@ -54,6 +55,8 @@ class JobSpec:
     kill_on_invalid_dep: bool = True
     sweep: Sweep | None = None
     name_template: str = ""
+    output: str = ""
+    error: str = ""
 
     @property
     def shares(self) -> bool:

@@ -245,6 +245,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.RANKS: questions.parse_ranks,
     names.STARTS: questions.parse_starts,
     names.WHY: questions.parse_why,
+    names.LOGS: questions.parse_logs,
     names.NEWS: questions.parse_news,
     names.HOLD: keeping.parse_hold,
     names.RELEASE: keeping.parse_release,

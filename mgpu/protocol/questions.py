@@ -1,4 +1,4 @@
-"""Questions about the order of the queue: ranks, expected starts, and why a job waits."""
+"""Questions about jobs: ranks, expected starts, why they wait, where their output goes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,20 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
+class Logs:
+    """Where the output of jobs goes."""
+
+    jobs: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class News:
     """Tell once more has happened than the caller has ``seen``."""
 
     seen: int
 
 
-Question = Ranks | Starts | Why | News
+Question = Ranks | Starts | Why | Logs | News
 
 
 def parse_ranks(fields: Fields) -> Ranks:
@@ -55,6 +62,11 @@ def parse_starts(fields: Fields) -> Starts:
 def parse_why(fields: Fields) -> Why:
     """The question why jobs wait."""
     return Why(_jobs(fields))
+
+
+def parse_logs(fields: Fields) -> Logs:
+    """The question for logs."""
+    return Logs(_jobs(fields))
 
 
 def parse_news(fields: Fields) -> News:

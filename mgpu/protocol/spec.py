@@ -55,6 +55,8 @@ class SpecFields:
     requeue: bool
     signal: tuple[int, int] | None
     priority: int
+    output: str
+    error: str
     extras: Extras
 
 
@@ -91,6 +93,8 @@ def _scheduling(fields: Fields, limits: Limits, payload: dict[str, object]) -> S
         requeue=fields.boolean("requeue", default=True),
         signal=_signal(fields),
         priority=fields.integer("priority", -limits.priority, limits.priority, default=0),
+        output=_decoded(payload["output"]),
+        error=_decoded(payload["error"]),
         extras=parse_extras(fields),
     )
 

@@ -205,28 +205,27 @@ _SPEC_1: Final = (
     ("signal", or_none(pair)),
 )
 
+_SPEC_2: Final = (
+    *_SPEC_1,
+    ("project", text),
+    ("qos", text),
+    ("gpu_type", text),
+    ("gpu_uuids", texts),
+    ("min_gpu_total", integer),
+    ("min_capability", pair),
+    ("cpus", integer),
+    ("host_mem", integer),
+    ("deadline", or_none(number)),
+    ("retries", integer),
+    ("kill_on_invalid_dep", flag),
+    ("sweep", or_none(_sweep)),
+    ("name_template", text),
+)
+
 SPEC: Final = (
     Kind(1, JobSpec, _SPEC_1),
-    Kind(
-        2,
-        JobSpec,
-        (
-            *_SPEC_1,
-            ("project", text),
-            ("qos", text),
-            ("gpu_type", text),
-            ("gpu_uuids", texts),
-            ("min_gpu_total", integer),
-            ("min_capability", pair),
-            ("cpus", integer),
-            ("host_mem", integer),
-            ("deadline", or_none(number)),
-            ("retries", integer),
-            ("kill_on_invalid_dep", flag),
-            ("sweep", or_none(_sweep)),
-            ("name_template", text),
-        ),
-    ),
+    Kind(2, JobSpec, _SPEC_2),
+    Kind(3, JobSpec, (*_SPEC_2, ("output", text), ("error", text))),
 )
 
 

@@ -200,6 +200,7 @@ SHAPES: dict[str, Shape] = {
     "ranks": Shape({}, limit=lambda odd: odd.pick(1, 10_000)),
     "starts": Shape(_JOBS),
     "why": Shape(_JOBS),
+    "logs": Shape(_JOBS),
     "news": Shape({"seen": lambda odd: odd.pick(0, 1, 2, odd.number())}),
     "reserve": Shape(
         {

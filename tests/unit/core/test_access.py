@@ -32,6 +32,7 @@ MAY = {
     "ranks": EVERYBODY,
     "starts": EVERYBODY,
     "why": EVERYBODY,
+    "logs": {OWNER, ADMIN, ROOT},
     "news": EVERYBODY,
     "hold": {OWNER, ADMIN, ROOT},
     "release": {OWNER, ADMIN, ROOT},

@@ -31,6 +31,7 @@ ABOUT: dict[str, Map] = {
     "ranks": {},
     "starts": {"jobs": JOBS},
     "why": {"jobs": JOBS},
+    "logs": {"jobs": JOBS},
     "news": {"seen": 0},
     "reservations": {},
     "quota_list": {},

@@ -24,6 +24,7 @@ SPECS = {
     "plain": spec(1),
     "full": spec(2, gpus=4, gpu_mem=8000, exclusive=True, time_limit=60, signal=(10, 60)),
     "swept": SWEPT,
+    "logged": spec(4, output="out/%j.log", error="/tmp/%x-%r.err"),
 }
 MORES = {
     "array": tables.More(0, TASKS, "user", 1_700_000_100.5, NEEDS),
@@ -83,9 +84,9 @@ def test_what_no_job_has_is_not_stored() -> None:
     assert records.unpack_more(None, "here") == tables.More()
 
 
-def before(name: str) -> bytes:
+def before(name: str, version: int = 1) -> bytes:
     """What an earlier version stored for a sample: it is read, and never written again."""
-    return (FOLDER / "state" / f"{name}-1.msgpack").read_bytes()
+    return (FOLDER / "state" / f"{name}-{version}.msgpack").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["Stopping", "Stopping-early"])
@@ -98,13 +99,17 @@ def test_a_submission_of_before_is_read() -> None:
     assert event == EVENTS["Submitted"]
 
 
-@pytest.mark.parametrize("name", ["plain", "full"])
-def test_a_spec_of_before_is_read(name: str) -> None:
-    assert records.unpack_spec(before(f"spec-{name}"), "here") == SPECS[name]
+@pytest.mark.parametrize(
+    ("name", "version"), [("plain", 1), ("full", 1), ("plain", 2), ("full", 2), ("swept", 2)]
+)
+def test_a_spec_of_before_is_read(name: str, version: int) -> None:
+    assert records.unpack_spec(before(f"spec-{name}", version), "here") == SPECS[name]
 
 
-def test_a_recurring_job_of_before_is_read() -> None:
-    assert records.unpack_record(before("record-Recurring"), "here") == RECORDS["Recurring"]
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_recurring_job_of_before_is_read(version: int) -> None:
+    found = records.unpack_record(before("record-Recurring", version), "here")
+    assert found == RECORDS["Recurring"]
 
 
 def test_numbers_of_kinds_are_unique() -> None:

@@ -1,0 +1,215 @@
+"""mgpu_job log: what a job wrote. The file is opened here, with the rights of the caller."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from mgpu.cli.base import CONTEXT, OutputLost, common_options, connect
+from mgpu.cli.watch import pause
+from mgpu.client.logs import is_per_run, path_of
+from mgpu.model.errors import MgpuError
+from mgpu.model.states import ENDED
+from mgpu.model.target import on_wire, parse_target
+from mgpu.model.units import quoted
+from mgpu.protocol import names
+
+if TYPE_CHECKING:
+    from mgpu.client import Client
+    from mgpu.client.logs import Log
+    from mgpu.model.target import Name
+
+#: Seconds between looks at what is new.
+_OFTEN = 0.3
+_BLOCK = 1 << 16
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@click.command("log", context_settings=CONTEXT)
+@click.argument("job", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
+@click.option("-n", "--lines", type=click.IntRange(0), metavar="N", help="Only the last N lines.")
+@click.option("--attempt", type=click.IntRange(1), metavar="K", help="The K-th run's (%r).")
+@click.option("--stderr", is_flag=True, help="Its standard error, where that is another file.")
+@click.option("--admin", is_flag=True, help="As an administrator: anybody's job.")
+@common_options
+def log(
+    job: str,
+    lines: int | None,
+    attempt: int | None,
+    socket: str | None,
+    config: str | None,
+    *,
+    follow: bool,
+    stderr: bool,
+    admin: bool,
+) -> None:
+    """Print what a job wrote: ID as 42 or 42_7. The file is read as yourself."""
+    with connect(socket, config, admin=admin) as client:
+        reader = Reader(client, parse_target(job), attempt, error=stderr)
+        while not reader.open() and follow and not reader.over:
+            pause(_OFTEN)
+            reader.ask()
+        reader.need()
+        reader.skip(lines)
+        reader.copy()
+        while follow and not reader.over:
+            pause(_OFTEN)
+            reader.ask()  # before the copy, so that nothing is missed of one that is over
+            reader.copy()
+            reader.turn()
+
+
+class Reader:
+    """The log of one job. ``over`` tells whether the job was when it was asked about last."""
+
+    def __init__(self, client: Client, job: Name, attempt: int | None, *, error: bool) -> None:
+        self._client = client
+        self._job = job
+        self._attempt = attempt
+        self._error = error
+        self._descriptor = -1
+        self._opened = ""
+        self._problem = "it is not there yet"
+        self.over = False
+        self.path = ""
+        self.ask()
+        self._strange = sys.stdout.isatty() and self._known["user"] != _me()
+
+    def ask(self) -> None:
+        """Learn how the job is now, and where its log is."""
+        rows = self._client.request(names.LOGS, {"jobs": [on_wire(self._job)]}).body["rows"]
+        self._known = known = _only_one(self._job, rows)
+        self.over = known["state"] in ENDED
+        several = known["array"] and not known["tasks"].isdecimal()
+        if several or not known["attempt"]:
+            self.path = ""
+            return
+        if self._attempt is not None:
+            self._check(known, self._attempt)
+        restarts = known["restarts"] if self._attempt is None else self._attempt - 1
+        self.path = path_of(known, restarts, error=self._error)
+
+    def _check(self, known: Log, attempt: int) -> None:
+        if not is_per_run(known, error=self._error):
+            path = path_of(known, 0, error=self._error)
+            hint = "name the file with %r (--output %j-%r.log) to have one for each"
+            raise _refused(f"all runs of job {self._job} wrote to {quoted(path)}", hint)
+        if attempt > known["restarts"] + 1:
+            raise _refused(
+                f"job {self._job} ran {known['restarts'] + 1} times and has no run {attempt}"
+            )
+
+    def open(self) -> bool:
+        """Open the log, if there is one yet."""
+        if not self.path:
+            return False
+        try:
+            descriptor = os.open(self.path, _FLAGS)
+        except OSError as error:
+            self._problem = error.strerror or str(error)
+            if not isinstance(error, FileNotFoundError):
+                raise self._unreadable(self._problem) from error
+            return False
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise _refused(f"{quoted(self.path, 200)} is no regular file: nothing is kept in it")
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor, self._opened = descriptor, self.path
+        return True
+
+    def need(self) -> None:
+        """Raise MgpuError that says why there is nothing to read, if there is nothing."""
+        if self._descriptor >= 0:
+            return
+        if not self.path:
+            how = "never ran" if self.over else "has not run yet"
+            raise _refused(f"job {self._job} {how}: it has no log", "mgpu_job show tells its state")
+        raise self._unreadable(self._problem)
+
+    def _unreadable(self, why: str) -> MgpuError:
+        hint = f"job {self._job} wrote it as {self._known['user']}, and it is read as {_me()}"
+        return _refused(f"cannot read {quoted(self.path, 200)}: {why}", hint)
+
+    def skip(self, lines: int | None) -> None:
+        """Leave out all but the last so many lines; None leaves out nothing."""
+        if lines is not None:
+            os.lseek(self._descriptor, _start_of_last(self._descriptor, lines), os.SEEK_SET)
+
+    def copy(self) -> None:
+        """Print what is there and was not printed yet."""
+        place = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        if os.fstat(self._descriptor).st_size < place:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)  # somebody began it anew
+        while data := os.read(self._descriptor, _BLOCK):
+            _write(_harmless(data) if self._strange else data)
+
+    def turn(self) -> None:
+        """Go on in the file of the next run, once there is one."""
+        if self.path and self.path != self._opened and self.open():
+            self.copy()
+
+
+def _only_one(job: Name, rows: list[Log]) -> Log:
+    if not rows:
+        raise MgpuError(
+            "UnknownJob",
+            f"job {on_wire(job)}: unknown, or not yours",
+            hint="mgpu_queue --me --all lists your jobs",
+        )
+    if len(rows) > 1:
+        raise _refused(f"job {job} is an array; name one of its tasks, as {job}_7")
+    return rows[0]
+
+
+def _refused(message: str, hint: str = "") -> MgpuError:
+    return MgpuError("Refused", message, hint=hint)
+
+
+def _start_of_last(descriptor: int, lines: int) -> int:
+    """Where the last so many lines begin; what follows the last newline is a line too."""
+    end = place = os.fstat(descriptor).st_size
+    if not lines:
+        return end
+    ends_open = bool(end) and os.pread(descriptor, 1, end - 1) != b"\n"
+    wanted = lines if ends_open else lines + 1
+    while place > 0:
+        begin = max(0, place - _BLOCK)
+        block = os.pread(descriptor, place - begin, begin)
+        found = block.count(b"\n")
+        if found >= wanted:
+            for _ in range(wanted):
+                at = block.rindex(b"\n")
+                block = block[:at]
+            return begin + at + 1
+        wanted, place = wanted - found, begin
+    return 0
+
+
+def _me() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _harmless(data: bytes) -> bytes:
+    """What somebody else's job wrote, without power over the terminal."""
+    controls = rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]"
+    return re.sub(controls, lambda match: b"".join(b"\\x%02x" % one for one in match[0]), data)
+
+
+def _write(data: bytes) -> None:
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OutputLost(error) from error

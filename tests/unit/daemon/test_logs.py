@@ -1,0 +1,45 @@
+"""What the scheduler tells of logs: enough to find the files, and to the owner alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.daemon.outside import Map
+from tests.unit.daemon.rig import ALICE, BOB, Rig
+
+
+def logs(rig: Rig, *jobs: object, uid: int = ALICE, admin: bool = False) -> list[Map]:
+    client = rig.client(uid, admin=admin)
+    rows: list[Map] = client.one({"op": "logs", "jobs": list(jobs)})["ok"]["rows"]
+    client.close()
+    return rows
+
+
+def pick(row: Map, *names: str) -> list[Any]:
+    return [row[name] for name in names]
+
+
+def test_patterns_are_known_while_a_job_waits_runs_and_after_it_ended(rig: Rig) -> None:
+    job = rig.submit(name="train", output=b"out/%j.log", error=b"\xff%r")
+    for state in ("RUNNING", "COMPLETED"):
+        (row,) = logs(rig, job)
+        assert pick(row, "id", "state", "name", "cwd", "attempt", "restarts") == [
+            *(job, state, "train", "/home/u", 1, 0)
+        ]
+        assert pick(row, "output", "error") == ["out/%j.log", "\\xff%r"]
+        if state == "RUNNING":
+            rig.supervisor(job).runs()
+            rig.supervisor(job).ends()
+
+
+def test_a_task_is_found_by_its_name(rig: Rig) -> None:
+    array = rig.submit(array="3-5", gpus=1, name="sweep")
+    (row,) = logs(rig, f"{array}_4")
+    assert pick(row, "array", "tasks", "output") == [array, "4", ""]
+    assert len(logs(rig, array)) == 3
+
+
+def test_nobody_else_is_told(rig: Rig) -> None:
+    job = rig.submit(output=b"/tmp/secret")
+    assert logs(rig, job, uid=BOB) == []
+    assert logs(rig, job, uid=0, admin=True) == logs(rig, job) != []

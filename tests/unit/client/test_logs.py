@@ -40,7 +40,7 @@ def test_the_default_is_the_one_of_the_process_of_the_job(array: tuple[int, int]
 
 def test_standard_error_is_in_the_same_file_unless_it_has_its_own() -> None:
     log = LOG | {"output": "%j-%r.out"}
-    assert logs.path_of(log, 1, error=True) == logs.path_of(log, 1) == "/work/43-1.out"
+    assert logs.path_of(log, 1, error=True) == logs.path_of(log, 1) == "/srv/43-1.out"
     assert logs.is_per_run(log)
     log |= {"error": "/tmp/%x.%A.%a"}
     assert logs.path_of(log, 1, error=True) == "/tmp/a_b.43.0"

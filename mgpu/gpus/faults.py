@@ -7,6 +7,7 @@ https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -47,12 +48,14 @@ _RESET: Final = "needs a reset"
 class Faults:
     """What the hardware of each GPU (PCI address) has reported; it stays until it is forgiven.
 
-    ``known`` are the faults that were known before.
+    ``known`` are the faults that were known before. One that comes after others were forgiven has
+    its number behind it: an order about an earlier one says nothing of it.
     """
 
     def __init__(self, driver: Driver, known: Mapping[str, str]) -> None:
         self._driver = driver
         self._found = dict(known)
+        self._forgiven = {bus: _number(text) - 1 for bus, text in known.items()}
         self._states: dict[str, str] = {}
         self._events: Any = None
         self._buses: dict[int, str] = {}
@@ -63,7 +66,8 @@ class Faults:
 
     def forgive(self, bus: str) -> None:
         """Forget what was reported; what is reported from now on counts again."""
-        self._found.pop(bus, None)
+        if self._found.pop(bus, None) is not None:
+            self._forgiven[bus] = self._forgiven.get(bus, 0) + 1
 
     def restart(self) -> None:
         """The driver is started anew: events are to be asked for again."""
@@ -86,22 +90,26 @@ class Faults:
         self._register(bus, handle)
         state = self._state(handle)
         if state and state != self._states.get(bus):
-            self._found.setdefault(bus, state)
+            self._found.setdefault(bus, self._numbered(bus, state))
         self._states[bus] = state
 
     def failed(self, bus: str, error: Exception) -> None:
         """A GPU could not be asked."""
         if isinstance(error, pynvml.NVMLError_GpuIsLost):
-            self._found.setdefault(bus, _LOST)
+            self._found.setdefault(bus, self._numbered(bus, _LOST))
         elif isinstance(error, pynvml.NVMLError_ResetRequired):
-            self._found.setdefault(bus, _RESET)
+            self._found.setdefault(bus, self._numbered(bus, _RESET))
+
+    def _numbered(self, bus: str, text: str) -> str:
+        number = self._forgiven.get(bus, 0) + 1
+        return text if number == 1 else f"{text} ({number})"
 
     def _take(self, event: Any) -> None:
         bus = self._buses.get(_address(event.device))
         if event.eventType == pynvml.nvmlEventTypeXidCriticalError:
             number = int(event.eventData)
             if bus is not None and number in XIDS:
-                self._found[bus] = f"Xid {number}: {XIDS[number]}"
+                self._found[bus] = self._numbered(bus, f"Xid {number}: {XIDS[number]}")
 
     def _register(self, bus: str, handle: Any) -> None:
         if self._events is None:
@@ -134,6 +142,12 @@ class Faults:
         if not values or values[0].nvmlReturn != pynvml.NVML_SUCCESS:
             return 0
         return int(values[0].value.uiVal)
+
+
+def _number(text: str) -> int:
+    """Which of the faults of its GPU this one is."""
+    found = re.search(r" \((\d+)\)$", text)
+    return int(found[1]) if found else 1
 
 
 def _address(handle: Any) -> int:

@@ -86,6 +86,26 @@ def test_a_forgiven_gpu_can_fail_again(driver: FakeDriver, opened: Open) -> None
     assert faults(monitor)[0].startswith("Xid 62")
 
 
+def test_the_same_error_after_a_repair_is_told_apart(driver: FakeDriver, opened: Open) -> None:
+    memory = Memory()
+    monitor = opened("nvml", memory=memory)
+    next_from(monitor)
+    text, events = "Xid 62: internal micro-controller halt", [xid(1, 0, 62)]
+    driver.show(*TWO, *events)
+    assert faults(monitor)[0] == text
+    for number in (2, 3):
+        monitor.forgive("GPU-a")  # and the next one comes before the GPUs are looked at
+        events.append(xid(number, 0, 62))
+        driver.show(*TWO, *events)
+        assert faults(monitor)[0] == f"{text} ({number})"
+    monitor.close()
+    following = opened("nvml", memory=memory)
+    next_from(following)
+    following.forgive("GPU-a")
+    driver.show(*TWO, *events, xid(4, 0, 62))
+    assert faults(following)[0] == f"{text} (4)"
+
+
 STATES = [
     (health(0, remap=1), "Xid 64: a bad page or row could not be retired"),
     (health(0, remap=0, ecc=3), ""),  # its rows are remapped: it goes on

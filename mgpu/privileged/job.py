@@ -220,7 +220,8 @@ def _environment(child: Child) -> None:
     home = os.fsencode(account.home)
     place = activation.Place(env, wanted.cwd, home, account.uid)
     child.stage = "activate"
-    child.activation = activation.choose(wanted.activate, wanted.activate_path, place, Probe())
+    mode = wanted.activate if child.site.activate or wanted.activate != "auto" else "none"
+    child.activation = activation.choose(mode, wanted.activate_path, place, Probe())
     child.activation.apply(env)
     env.update(environment.parameters(wanted.values))
     fenced = child.site.fence is not None

@@ -15,6 +15,7 @@ class Site:
     """The open folders, the service account and the facts of this boot.
 
     ``attempts`` and ``scripts`` are open folders; ``groups`` is None where cgroups cannot be had;
+    ``activate`` says whether environments are looked for that no job asked for;
     ``export_slurm`` says whether jobs that do not say it themselves get Slurm's variables;
     ``fence`` is None where jobs are not kept off other GPUs;
     ``signals`` is the signalfd, which reports to whichever process reads it.
@@ -25,6 +26,7 @@ class Site:
             "attempts",
             "boot_id",
             "export_slurm",
+            "activate",
             "fence",
             "gid",
             "groups",
@@ -48,6 +50,7 @@ class Site:
         groups: Groups | None,
         fence: Fence | None,
         signals: int,
+        activate: bool = True,
         export_slurm: bool = False,
     ) -> None:
         self.uid = uid
@@ -58,6 +61,7 @@ class Site:
         self.scripts_path = scripts_path
         self.groups = groups
         self.fence = fence
+        self.activate = activate
         self.export_slurm = export_slurm
         self.signals = signals
         self.boot_id = boot_id()

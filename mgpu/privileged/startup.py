@@ -39,7 +39,16 @@ class Settings:
     """The settings that matter to root, out of the resolved configuration."""
 
     __slots__ = (
-        *("admin_group", "cgroup", "config", "enforce", "export_slurm", "group", "level"),
+        *(
+            "activate",
+            "admin_group",
+            "cgroup",
+            "config",
+            "enforce",
+            "export_slurm",
+            "group",
+            "level",
+        ),
         *("raw", "rules", "runtime", "service"),
         "state",
     )
@@ -54,6 +63,7 @@ class Settings:
         self.admin_group = _string(values, "access.admin_group")
         self.service = _string(values, "access.service_user")
         self.enforce = values.get("gpus.isolation") == "enforce"
+        self.activate = values.get("jobs.activate") is not False
         self.export_slurm = values.get("jobs.export_slurm") is True
         self.config = str(values.get("config.path") or "")
         self.level = str(values.get("log.level") or "info")
@@ -119,6 +129,7 @@ def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
         groups=groups,
         fence=_fence(groups, settings.cgroup) if settings.enforce else None,
         signals=signals,
+        activate=settings.activate,
         export_slurm=settings.export_slurm,
     )
     os.close(runtime)

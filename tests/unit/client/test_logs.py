@@ -15,7 +15,7 @@ from mgpu.privileged import output
 
 ME = pwd.getpwuid(os.getuid())
 LOG: dict[str, Any] = {
-    "id": 43, "array": 0, "tasks": "", "user": ME.pw_name, "name": "a/b", "cwd": "/work",
+    "id": 43, "array": 0, "tasks": "", "user": ME.pw_name, "name": "a/b", "cwd": "/srv",
     "output": "", "error": "",
 }  # fmt: skip
 TEXT = st.text("%jAarxuNq0194./é\n-", max_size=12)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from mgpu.core.book import Book
+from mgpu.core.ledger import Ledger
 from mgpu.core.policy import Policy
 from mgpu.core.traces import Trace, Traces
 from mgpu.model.gpu import AVAILABLE, CLEANING, DIRTY, DRAINED, FAULTY, RESTRICTED, UNKNOWN, Gpu
@@ -21,7 +22,12 @@ class Gates:
     """Judges what is known of a GPU."""
 
     def __init__(
-        self, records: Book, policy: Policy, traces: Traces, placed: Mapping[int, Job]
+        self,
+        records: Book,
+        policy: Policy,
+        traces: Traces,
+        placed: Mapping[int, Job],
+        ledger: Ledger,
     ) -> None:
         self._drains = {drain.uuid: drain for drain in records.all(Drain)}
         self._ignored = {(one.pid, one.ticks) for one in records.all(Ignored)}
@@ -29,10 +35,11 @@ class Gates:
         self._policy = policy
         self._traces = traces
         self._placed = placed
+        self._ledger = ledger
 
     def judged(self, gpu: Gpu) -> Gpu:
         """The GPU with its outsiders counted, and with the first thing that keeps jobs off it."""
-        outside = gpu.outside + self._strayed(gpu)
+        outside = self._outside(gpu)
         gpu = replace(gpu, outside=outside, foreign=self._foreign(gpu, outside))
         if not gpu.available:
             return replace(gpu, state=FAULTY if gpu.fault else UNKNOWN)
@@ -62,16 +69,34 @@ class Gates:
             return AVAILABLE, ""
         return FAULTY if drain.fault else DRAINED, f"drained: {drain.reason}"
 
-    def _strayed(self, gpu: Gpu) -> int:
-        """What jobs use that were given other GPUs."""
-        jobs = ((self._placed.get(number), memory) for number, memory in gpu.measured)
-        return sum(memory for job, memory in jobs if job is not None and gpu.uuid not in job.gpus)
+    def _outside(self, gpu: Gpu) -> int:
+        """What is used by others than the jobs that hold the GPU, or held it until just now."""
+        over = self._traces.jobs(gpu.uuid)
+        holders = [job for job in self._ledger.on(gpu.uuid) if job.id not in over]
+        theirs = {job.id for job in holders} | over
+        measured = dict(gpu.measured)
+        others = gpu.outside + sum(n for job, n in measured.items() if job not in theirs)
+        if not theirs or (gpu.told and theirs.isdisjoint(gpu.untold)):
+            known = sum(n for job, n in measured.items() if job in theirs)
+        elif over or not all(job.spec.shares for job in holders):
+            return others  # all of it was promised: what is not known to be another's is theirs
+        else:
+            known = sum(max(job.spec.gpu_mem or 0, measured.get(job.id, 0)) for job in holders)
+        return max(others, gpu.used - known)
 
     def _foreign(self, gpu: Gpu, outside: int) -> int:
         if self._policy.outsiders == "ignore":
             return 0
-        known = (p for p in gpu.processes if not p.job and (p.pid, p.ticks) in self._ignored)
-        return max(0, outside - sum(max(0, process.memory) for process in known))
+        ignored = (p for p in gpu.processes if not p.job and (p.pid, p.ticks) in self._ignored)
+        foreign = max(0, outside - sum(max(0, process.memory) for process in ignored))
+        if any(self._strays(job, gpu) for job in gpu.untold):
+            return max(foreign, self._policy.unmanaged_ignore + 1)  # it may be as much as it likes
+        return foreign
+
+    def _strays(self, number: int, gpu: Gpu) -> bool:
+        """Whether a job was given other GPUs."""
+        job = self._placed.get(number)
+        return job is not None and gpu.uuid not in job.gpus
 
 
 def _left(gpu: Gpu, trace: Trace) -> str:

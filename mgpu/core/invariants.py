@@ -123,6 +123,10 @@ def _check_ledger(world: World) -> None:
         held = sum(max(job.spec.gpu_mem or 0, used.get(job.id, 0)) for job in jobs)
         free = gpu.total - world.policy.margin - gpu.outside - held
         _require(room.free == free, f"gpu{room.index}: {room.free} MiB free, should be {free}")
+        settled = world.policy.cleaning and gpu.available and not gpu.cleaning
+        if settled and all(job.spec.shares for job in jobs):
+            enough = held + gpu.outside >= gpu.used
+            _require(enough, f"gpu{room.index}: {gpu.used} MiB in use, some of it promised")
 
 
 def _check_promises(world: World) -> None:

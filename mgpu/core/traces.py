@@ -41,6 +41,10 @@ class Traces:
         """The oldest trace on a GPU."""
         return min(self._left.get(uuid, {}).values(), key=lambda trace: trace.since, default=None)
 
+    def jobs(self, uuid: str) -> set[int]:
+        """The jobs that are over and not known to have left a GPU."""
+        return set(self._left.get(uuid, ()))
+
     def left(self, uuid: str) -> list[Trace]:
         """The jobs whose processes are on a GPU though they were over when it was looked at."""
         traces = self._left.get(uuid, {}).values()

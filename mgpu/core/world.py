@@ -127,7 +127,7 @@ class World:
         return self._gates().may_use(gpu)
 
     def _gates(self) -> Gates:
-        return Gates(self.records, self.policy, self.traces, self.placed)
+        return Gates(self.records, self.policy, self.traces, self.placed, self.ledger)
 
     @property
     def backend(self) -> str:

@@ -78,6 +78,8 @@ def nothing_known(gpu: Gpu, note: str) -> Gpu:
         outside=0,
         processes=(),
         measured=(),
+        told=True,
+        untold=(),
         reading=NOTHING_READ,
     )
 
@@ -88,16 +90,24 @@ def unavailable(inventory: Inventory, note: str) -> Inventory:
     return inventory._replace(gpus=gpus)
 
 
-def outside_memory(used: int, processes: list[Process]) -> int:
-    """How much of ``used`` is not used by jobs.
+def accounted(gpu: Gpu, used: int, processes: list[Process] | None) -> Gpu:
+    """The GPU with who uses what of it; ``processes`` is None where the driver tells of none."""
+    there = processes or []
+    strangers = (process.memory for process in there if not process.job)
+    return replace(
+        gpu,
+        used=used,
+        outside=sum(max(0, memory) for memory in strangers),
+        processes=largest(there),
+        measured=measured(there),
+        told=processes is not None,
+        untold=_untold(there),
+    )
 
-    Where the driver does not tell how much a process of a job uses, only what it tells of the
-    others counts: a job must not be taken for a stranger.
-    """
-    ours = [process.memory for process in processes if process.job]
-    if min(ours, default=0) < 0:
-        return sum(max(0, process.memory) for process in processes if not process.job)
-    return max(0, used - sum(ours))
+
+def _untold(processes: list[Process]) -> tuple[int, ...]:
+    """The jobs of which the driver does not tell all; 0 for processes outside mgpu."""
+    return tuple(sorted({process.job for process in processes if process.memory < 0}))
 
 
 def largest(processes: list[Process]) -> tuple[Process, ...]:
@@ -119,7 +129,7 @@ def measured(processes: list[Process]) -> tuple[tuple[int, int], ...]:
     for process in processes:
         if process.job:
             sums[process.job] = sums.get(process.job, 0) + process.memory
-    untold = {process.job for process in processes if process.memory < 0}
+    untold = _untold(processes)
     return tuple(sorted((job, total) for job, total in sums.items() if job not in untold))
 
 
@@ -137,5 +147,6 @@ def unpack(packed: list[object]) -> Gpu:
         processes=tuple(Process(*process) for process in gpu.processes),
         capability=(major, minor),
         measured=tuple((job, memory) for job, memory in gpu.measured),
+        untold=tuple(gpu.untold),
         reading=Reading(*gpu.reading),
     )

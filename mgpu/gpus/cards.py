@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import pynvml
 
-from mgpu.gpus.base import largest, measured, outside_memory
+from mgpu.gpus.base import accounted
 from mgpu.gpus.driver import ABSENT, Driver
 from mgpu.gpus.owners import Owners
 from mgpu.model.gpu import Gpu, Process, Reading
@@ -77,14 +78,7 @@ def _instance_name(driver: Driver, handle: Any) -> str:
 def _use(driver: Driver, card: Card, owners: Owners) -> Gpu:
     total, used = _memory(driver, card.handle)
     processes = _processes(driver, card.handle, owners)
-    return replace(
-        card.gpu,
-        total=total,
-        used=used,
-        outside=outside_memory(used, processes),
-        processes=largest(processes),
-        measured=measured(processes),
-    )
+    return accounted(replace(card.gpu, total=total), used, processes)
 
 
 def _memory(driver: Driver, handle: Any) -> tuple[int, int]:
@@ -97,11 +91,14 @@ def _memory(driver: Driver, handle: Any) -> tuple[int, int]:
         return info.total // _MIB, -(-info.used // _MIB)
 
 
-def _processes(driver: Driver, handle: Any, owners: Owners) -> list[Process]:
+def _processes(driver: Driver, handle: Any, owners: Owners) -> list[Process] | None:
+    """Those that compute and draw; None where the driver does not tell which compute."""
+    lists = [driver.first(*functions, of=handle) for functions in _PROCESSES]
+    if lists[0] is None:
+        return None
     found: dict[int, int] = {}
-    for functions in _PROCESSES:
-        for entry in driver.first(*functions, of=handle) or ():
-            found[entry.pid] = max(found.get(entry.pid, -1), _mib(entry.usedGpuMemory))
+    for entry in chain.from_iterable(entries or () for entries in lists):
+        found[entry.pid] = max(found.get(entry.pid, -1), _mib(entry.usedGpuMemory))
     return [owners.process(pid, memory) for pid, memory in found.items()]
 
 

@@ -11,10 +11,8 @@ from mgpu.gpus.base import (
     ANSWER_LIMIT,
     Failure,
     Leaders,
-    largest,
-    measured,
+    accounted,
     nothing_known,
-    outside_memory,
 )
 from mgpu.gpus.memory import Memory, Told
 from mgpu.gpus.owners import Owners
@@ -62,7 +60,6 @@ def _gpu(index: int, table: Mapping[str, Any]) -> Gpu:
         index,
         table["name"],
         table["memory"],
-        used,
         used=used,
         capability=(major, minor),
         bus=f"51500000:{index:02X}:00.0",
@@ -151,12 +148,5 @@ class SimulatedMonitor:
         processes = [self._owners.process(pid, memory) for pid, memory in told.processes]
         others = gpu.used if told.used < 0 else min(told.used, gpu.total)
         used = min(gpu.total, others + sum(memory for _, memory in told.processes))
-        return replace(
-            gpu,
-            used=used,
-            outside=outside_memory(used, processes),
-            processes=largest(processes),
-            measured=measured(processes),
-            fault=told.fault,
-            reading=Reading(told.utilization),
-        )
+        known = accounted(gpu, used, processes)
+        return replace(known, fault=told.fault, reading=Reading(told.utilization))

@@ -52,18 +52,20 @@ DIRTY: Final = "dirty"
 class Gpu:
     """One GPU of this machine, remembered by ``uuid``; ``index`` is its place in PCI order.
 
-    ``total`` is what programs can have of it. ``outside`` is the memory that processes outside
-    mgpu use, ``used`` what all use; ``processes`` are the largest of them. ``available`` is False
-    while nothing may be started on it; ``note`` then says why. ``capability`` is CUDA's (major,
-    minor), (0, 0) where it is not known. ``bus`` is the PCI address, ``minor`` the number of its
-    device node (-1: not known). A MIG instance is a GPU of its own whose ``card`` is the UUID of
-    the GPU that it is a part of.
+    ``total`` is what programs can have of it, ``used`` what all use of it, ``outside`` what the
+    driver tells of processes outside mgpu; ``processes`` are the largest of all. ``available`` is
+    False while nothing may be started on it; ``note`` then says why. ``capability`` is CUDA's
+    (major, minor), (0, 0) where it is not known. ``bus`` is the PCI address, ``minor`` the number
+    of its device node (-1: not known). A MIG instance is a GPU of its own whose ``card`` is the
+    UUID of the GPU that it is a part of.
 
     ``measured`` is what the processes of each job use, as (job, MiB); where the driver does not
-    tell of one of them, nothing is told of its job. ``fault`` is the last error that the hardware
-    reported and that only a reset repairs.
+    tell of one of them, nothing is told of its job, which is among the ``untold`` then (0: of
+    processes outside mgpu). ``told`` is False where it does not say who uses the GPU. ``fault`` is
+    the last error that the hardware reported and that only a reset repairs.
 
-    The scheduler adds: ``foreign``, the part of ``outside`` for which the GPU counts as taken,
+    The scheduler makes of ``outside`` all that its holders do not use, as far as can be known, and
+    adds: ``foreign``, the part of ``outside`` for which the GPU counts as taken,
     ``cleaning``, True while the last job is not known to be gone (``note`` then says why), and
     ``state``, one of the words above.
     """
@@ -87,6 +89,8 @@ class Gpu:
     cleaning: bool = False
     reading: Reading = NOTHING_READ
     state: str = AVAILABLE
+    told: bool = True
+    untold: tuple[int, ...] = ()
 
 
 class Link(IntEnum):

@@ -76,7 +76,7 @@ def test_closing_can_be_repeated(monitor: Monitor) -> None:
 
 def test_simulated_gpus_are_what_the_settings_say(opened: Open) -> None:
     first, second = next_from(opened("simulated")).gpus
-    assert (first.name, first.total, first.outside, first.used) == ("Sim A", 16384, 100, 100)
+    assert (first.name, first.total, first.used) == ("Sim A", 16384, 100)
     assert first.uuid == "GPU-51500000-0000-4000-8000-000000000000"
     assert second.uuid == "GPU-51500000-0000-4000-8000-000000000001"
 
@@ -120,7 +120,7 @@ def test_a_simulated_gpu_can_be_told_to_fill_up(opened: Open, leader: int) -> No
     monitor.tell(1, NOW, used=500, processes=((leader, 900), (os.getpid(), 70)), utilization=8)
     monitor.request(NOW, {leader: 42})
     other, full = next_from(monitor).gpus
-    assert (full.used, full.outside, full.measured) == (1470, 570, ((42, 900),))
+    assert (full.used, full.outside, full.measured) == (1470, 70, ((42, 900),))
     assert [(one.pid, one.job) for one in full.processes] == [(leader, 42), (os.getpid(), 0)]
     assert full.reading.utilization == 8
     assert (other.used, other.processes) == (100, ())

@@ -34,7 +34,7 @@ def test_nvml_tells_names_uuids_and_memory_that_programs_can_have(
 ) -> None:
     first, second = next_from(opened("nvml")).gpus
     assert (first.uuid, first.name) == ("GPU-a", "NVIDIA H200")
-    assert (first.total, first.used, first.outside) == (143771 - RESERVED, 1024, 1024)
+    assert (first.total, first.used) == (143771 - RESERVED, 1024)
     assert (second.uuid, second.name, second.total) == ("GPU-b", "NVIDIA L4", 24564 - RESERVED)
 
 
@@ -85,10 +85,10 @@ def test_processes_of_jobs_are_told_from_those_of_others(driver: FakeDriver, ope
     driver.show(TWO[0], TWO[1], f"proc 0 {os.getpid()} 900", "proc 0 1 100")
     monitor = opened("nvml")
     strangers = next_from(monitor).gpus[0]
-    assert (strangers.outside, [one.job for one in strangers.processes]) == (1024, [0, 0])
+    assert (strangers.outside, [one.job for one in strangers.processes]) == (1000, [0, 0])
     monitor.request(NOW, {os.getpid(): 42})
     ours = next_from(monitor).gpus[0]
-    assert ours.outside == 1024 - 900
+    assert (ours.outside, ours.measured) == (100, ((42, 900),))
     assert [(one.pid, one.memory, one.job) for one in ours.processes] == [
         (os.getpid(), 900, 42),
         (1, 100, 0),
@@ -127,7 +127,15 @@ def test_a_job_is_not_measured_where_the_driver_does_not_tell_of_one_process(
     monitor = opened("nvml")
     monitor.request(NOW, {os.getpid(): 42, 2**22 + 1: 42})
     found = until(monitor, lambda seen: seen.gpus[0].processes[0].job)
-    assert found.gpus[0].measured == ()
+    assert (found.gpus[0].measured, found.gpus[0].untold) == ((), (42,))
+
+
+def test_a_driver_that_tells_of_no_processes_says_so(driver: FakeDriver, opened: Open) -> None:
+    kinds = [f"DeviceGet{kind}RunningProcesses" for kind in ("Compute", "Graphics")]
+    names = [f"{kind}_v{version}" for kind in kinds for version in (2, 3)]
+    driver.show(*TWO, *(fail(name, 0, NOT_SUPPORTED) for name in names))
+    first, second = next_from(opened("nvml")).gpus
+    assert (first.told, second.told) == (False, True)
 
 
 def test_nvml_tells_places_and_the_driver(driver: FakeDriver, opened: Open) -> None:
@@ -190,7 +198,7 @@ def test_instances_of_a_gpu_in_mig_mode_are_gpus_of_their_own(
     first, second, whole = inventory.gpus
     assert (first.uuid, first.name, first.card, first.total) == ("MIG-1", SLICE, "GPU-a", 4864)
     assert (first.index, first.bus, first.minor) == (0, "00000000:10:00.0", 0)
-    assert (second.used, second.outside, second.measured) == (200, 110, ((42, 90),))
+    assert (second.used, second.outside, second.measured) == (200, 0, ((42, 90),))
     assert first.processes == ()
     assert (whole.uuid, whole.card, whole.index) == ("GPU-b", "", 2)
     assert inventory.topology[0] == (Link.SELF, Link.SWITCH, inventory.topology[0][2])

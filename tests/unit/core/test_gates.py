@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from mgpu.core.invariants import check_invariants
 from mgpu.core.policy import Policy
 from mgpu.model.events import Erased, Recorded
@@ -85,8 +87,90 @@ def test_what_a_job_uses_of_a_gpu_that_it_was_not_given_counts_as_outside() -> N
     desk.submit(a_spec(1, 8000))
     desk.run()
     desk.launched(1)
-    look(desk, *(replace(a_gpu(i, 20000), measured=((1, 3000),)) for i in (0, 1)))
+    look(desk, *(replace(a_gpu(i, 20000), used=3000, measured=((1, 3000),)) for i in (0, 1)))
     assert [shown(desk, index).outside for index in (0, 1)] == [0, 3000]
+
+
+def running(*sizes: int | None, policy: Policy = CLEANING) -> Desk:
+    """A job for each size runs on the only GPU; None: alone."""
+    desk = Desk(20000, policy=policy)
+    for size in sizes:
+        desk.submit(a_spec(1, size))
+    desk.run()
+    for number, _ in enumerate(sizes, 1):
+        desk.launched(number)
+    return desk
+
+
+#: What jobs asked for, what is used, what each is measured to use, who is not told, what the
+#: driver tells of outsiders, and what of it counts as used by others.
+WHOSE: list[tuple[list[int | None], int, dict[int, int], list[int], int, int]] = [
+    # Nobody holds the GPU: all of it is used by others, whatever the driver tells of them.
+    ([], 10000, {}, [], 0, 10000),
+    ([], 10000, {}, [0], 300, 10000),
+    # All is told of who holds it.
+    ([8000], 10000, {1: 7000}, [], 0, 3000),
+    ([8000], 10000, {1: 7000}, [0], 2000, 3000),
+    ([8000], 500, {}, [], 0, 500),
+    ([None], 10000, {1: 9800}, [], 0, 200),
+    ([8000], 10000, {1: 7000}, [], 4000, 4000),  # between two calls of the driver
+    # Not all is told: what holders asked for is theirs, and what one uses beyond it.
+    ([4000], 14000, {}, [0, 1], 0, 10000),
+    ([4000], 3000, {}, [1], 0, 0),
+    ([4000], 3000, {}, [1], 1000, 1000),
+    ([4000, 3000], 14000, {1: 9000}, [2], 0, 2000),
+    # Who has the GPU alone may use all of it.
+    ([None], 14000, {}, [1], 0, 0),
+    ([None], 14000, {}, [0, 1], 600, 600),
+]
+
+
+@pytest.mark.parametrize(("asked", "memory", "measured", "untold", "told", "outside"), WHOSE)
+def test_what_the_holders_cannot_be_using_is_used_by_others(
+    asked: list[int | None],
+    memory: int,
+    measured: dict[int, int],
+    untold: list[int],
+    told: int,
+    outside: int,
+) -> None:
+    desk = running(*asked)
+    gpu = replace(a_gpu(0, 20000, outside=told), used=memory, untold=tuple(untold))
+    look(desk, replace(gpu, measured=tuple(measured.items())))
+    assert shown(desk).outside == outside
+
+
+@pytest.mark.parametrize(
+    ("asked", "memory", "outside"),
+    [([], 7000, 7000), ([7000], 7000, 0), ([7000], 9000, 2000), ([None], 9000, 0)],
+)
+def test_where_the_driver_tells_of_no_process_jobs_count_for_what_they_asked_for(
+    asked: list[int | None], memory: int, outside: int
+) -> None:
+    desk = running(*asked)
+    look(desk, replace(a_gpu(0, 20000), used=memory, told=False))
+    assert shown(desk).outside == outside
+
+
+def test_what_a_job_leaves_is_not_an_outsider_s() -> None:
+    desk = running(None)
+    look(desk, replace(a_gpu(0, 20000), used=9000, told=False))
+    desk.end(1)
+    assert (shown(desk).cleaning, shown(desk).outside) == (True, 0)
+    look(desk, replace(a_gpu(0, 20000), told=False), after=1)
+    assert (shown(desk).cleaning, shown(desk).outside) == (False, 0)
+
+
+def test_a_gpu_that_a_job_uses_without_having_it_is_not_free_however_little_is_told() -> None:
+    desk = Desk(20000, 20000)
+    desk.submit(a_spec())
+    desk.run()
+    desk.launched(1)
+    (given,) = desk.job(1).gpus
+    gpus = [replace(a_gpu(index, 20000), used=0, untold=(1,)) for index in (0, 1)]
+    look(desk, *gpus)
+    quiet = {room.uuid: room.quiet for room in desk.world.rooms()}
+    assert quiet == {f"GPU-{index}": f"GPU-{index}" == given for index in (0, 1)}
 
 
 def test_neighbours_are_admitted_beside_what_a_job_really_uses() -> None:

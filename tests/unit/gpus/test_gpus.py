@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mgpu.gpus.base import MAX_PROCESSES, largest, measured, outside_memory, pack, unpack
+from mgpu.gpus.base import MAX_PROCESSES, accounted, largest, measured, pack, unpack
 from mgpu.gpus.simulated import inventory_of
 from mgpu.model.gpu import Gpu, Process
 from mgpu.protocol import link
@@ -14,21 +14,21 @@ def process(memory: int, job: int = 0, pid: int = 1) -> Process:
     return Process(pid, memory, 1000, job)
 
 
-OUTSIDE: list[tuple[int, list[Process], int]] = [
-    (0, [], 0),
-    (500, [], 500),
-    (1000, [process(400, job=1)], 600),
-    (1000, [process(400, job=1), process(600)], 600),
-    (100, [process(400, job=1)], 0),
-    (1000, [process(-1)], 1000),
-    (1000, [process(-1, job=1)], 0),
-    (1000, [process(-1, job=1), process(300), process(-1)], 300),
+OUTSIDE: list[tuple[list[Process] | None, int, bool, tuple[int, ...]]] = [
+    (None, 0, False, ()),
+    ([], 0, True, ()),
+    ([process(400, job=1), process(600)], 600, True, ()),
+    ([process(-1), process(200)], 200, True, (0,)),
+    ([process(-1, job=1), process(300, job=1), process(-1)], 0, True, (0, 1)),
 ]
 
 
-@pytest.mark.parametrize(("used", "processes", "outside"), OUTSIDE)
-def test_what_jobs_use_is_not_outside(used: int, processes: list[Process], outside: int) -> None:
-    assert outside_memory(used, processes) == outside
+@pytest.mark.parametrize(("processes", "outside", "told", "untold"), OUTSIDE)
+def test_what_the_driver_tells_of_outsiders_is_told_and_what_it_does_not_tell_is_named(
+    processes: list[Process] | None, outside: int, told: bool, untold: tuple[int, ...]
+) -> None:
+    gpu = accounted(Gpu("GPU-a", 0, "A", 2000), 1000, processes)
+    assert (gpu.used, gpu.outside, gpu.told, gpu.untold) == (1000, outside, told, untold)
 
 
 def test_the_largest_processes_are_reported() -> None:
@@ -67,10 +67,11 @@ def test_the_fullest_gpu_fits_into_one_message() -> None:
         *("GPU-" + "x" * 36, 1, "N" * 60, 2**20, 2**20, True, "y" * 80, 2**20, everything),
         measured=tuple((2**31 + job, 2**20) for job in range(1000)),
         fault="z" * 80,
+        untold=tuple(2**31 + job for job in range(1000)),
     )
     assert unpack(link.decode(link.encode({"op": "gpu", "gpu": pack(gpu)}))["gpu"]) == gpu
 
 
 def test_use_that_is_simulated_is_not_more_than_there_is() -> None:
     (one,) = inventory_of([{"name": "A", "memory": 100, "count": 1, "used": 500}]).gpus
-    assert (one.total, one.used, one.outside) == (100, 100, 100)
+    assert (one.total, one.used) == (100, 100)

@@ -169,6 +169,11 @@ class SubmitCommand(click.Command):
 @click.option("--no-activate", is_flag=True, help="Activate no environment.")
 @_extra_options
 @click.option("-W", "--wait", is_flag=True, help="Wait for the end and return the job's code.")
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Print what it writes until it is over, and return its code. Ctrl-C leaves it running.",
+)
 @click.option("--wrap", metavar="TEXT", help="Run this line of shell instead of a COMMAND.")
 @click.option("--dry-run", is_flag=True, help="Print what would be submitted; ask nothing.")
 @click.option(
@@ -202,16 +207,23 @@ def srun(
     wait, parsable = options.pop("wait"), options.pop("parsable")
     dry, test = options.pop("dry_run"), options.pop("test_only")
     what = "recurring job" if options["cron"] else "job"
-    if options["cron"] and wait:
-        raise click.UsageError("--wait and --cron cannot be used together")
-    if options["cron"] and test:
-        raise click.UsageError("--test-only and --cron cannot be used together")
+    followed = options.pop("follow")
+    for name, given in (("wait", wait), ("test-only", test), ("follow", followed)):
+        if options["cron"] and given:
+            raise click.UsageError(f"--{name} and --cron cannot be used together")
+    if followed and (options["array"] or options["params"] or options["param_file"]):
+        raise click.UsageError("--follow is for one job; follow a task with: mgpu_job log -f 42_7")
     with connect(socket, config, admin=admin) as client:
         rehearse = _show if dry else partial(_foretell, client) if test else None
         job = _submit(client, context.meta[_PROGRAM], options, rehearse)
         if rehearse is not None:
             return 0
-        emit(str(job) if parsable else f"Submitted {what} {job}")
+        if parsable or not followed:  # otherwise there is nothing but the job's output
+            emit(str(job) if parsable else f"Submitted {what} {job}")
+        if followed:
+            from mgpu.cli.follow import follow
+
+            return follow(client, job, _wait)
         return _wait(client, job) if wait else 0
 
 

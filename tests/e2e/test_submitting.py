@@ -29,3 +29,8 @@ def test_the_command_line_goes_first(daemon: Daemon, alice: User) -> None:
     assert daemon.output(alice, 1).splitlines()[-2].split() == ["1"]
     assert daemon.job(1)["host_mem"] == 1024
     assert daemon.queue(alice, "-h", "--all", "-o", "%j") == "other\n"
+
+
+def test_following_a_job(daemon: Daemon, alice: User) -> None:
+    done = daemon.srun(alice, "--follow", "--", "sh", "-c", "echo one; sleep 0.5; echo two; exit 3")
+    assert (done.returncode, done.stdout.splitlines()[-2:]) == (3, ["one", "two"])

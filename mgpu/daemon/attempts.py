@@ -36,6 +36,7 @@ class Attempt:
     seconds of a stop that could not be delivered yet. ``child`` tells that the launcher is its
     supervisor's parent and has not seen it end, ``acked`` that its stored end was acknowledged.
     ``warned`` tells that the stop is one with a warning first, ``limit`` is a granted extension.
+    ``supervisor`` is the pid of its supervisor, 0 where that is not known.
     """
 
     key: Key
@@ -50,6 +51,7 @@ class Attempt:
     tries: int = 0
     warned: bool = False
     limit: int = 0
+    supervisor: int = 0
 
 
 class Attempts:
@@ -72,6 +74,10 @@ class Attempts:
         """The stage of each attempt: the core's view of the world outside."""
         attempts = self._attempts.items()
         return {key: attempt.stage for key, attempt in attempts if not attempt.acked}
+
+    def supervisors(self) -> dict[int, int]:
+        """The job of each supervisor that is there, by its pid."""
+        return {a.supervisor: key[0] for key, a in self._attempts.items() if a.supervisor}
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -256,6 +262,7 @@ class Attempts:
             self._loop.forget(attempt.sock.fileno())
             attempt.sock.close()
             attempt.sock = None
+            attempt.supervisor = 0
 
     def _send(self, attempt: Attempt, message: dict[str, Any]) -> None:
         if attempt.sock is None:
@@ -300,6 +307,7 @@ class Attempts:
             if attempt.stage == "ordered":
                 attempt.stage = "live"
             started = Now(message["wall"], message["boot"])
+            attempt.supervisor = message.get("supervisor", 0)  # those of before do not tell
             pid, ticks = message["pid"], message["ticks"]
             self._report(requests.AttemptRunning(*attempt.key, pid, ticks, started))
         elif op in ("ended", "refused"):

@@ -183,9 +183,10 @@ class Scheduler:
         self._acted = telling
 
     def _leaders(self) -> dict[int, int]:
-        """The first process of each running job, for the monitor."""
+        """The first process of each running job, and its supervisor, for the monitor."""
         placed = self._engine.world.placed.values()
-        return {job.phase.pid: job.id for job in placed if isinstance(job.phase, Running)}
+        first = {job.phase.pid: job.id for job in placed if isinstance(job.phase, Running)}
+        return {**self._attempts.supervisors(), **first}
 
     def _ended(self, job: Job, now: Now) -> None:
         self._dispatcher.ended(job, now)

@@ -23,8 +23,8 @@ LAST_PAUSE = 60.0
 class Watch:
     """Calls ``on_inventory`` with each new inventory, also with "none may be used" after a hang.
 
-    ``leaders`` tells the first process of each running job, so that the monitor knows ours. A GPU
-    in whose calls monitors hang is left out by their successors until it answers again.
+    ``leaders`` tells the first process and the supervisor of each job, so that the monitor knows
+    ours. A GPU in whose calls monitors hang is left out by their successors until it answers again.
     """
 
     def __init__(

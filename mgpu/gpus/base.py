@@ -40,7 +40,7 @@ class Monitor(Protocol):
         ...
 
     def request(self, now: Now, leaders: Leaders) -> None:
-        """Ask for news soon. ``leaders`` maps the first process of each running job to the job."""
+        """Ask for news soon. ``leaders`` maps first processes and supervisors to their jobs."""
         ...
 
     def receive(self, now: Now) -> Inventory | None:

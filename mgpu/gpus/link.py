@@ -65,7 +65,7 @@ class MonitorLink:
         return None if self._gone or self._final else self._socket.fileno()
 
     def request(self, now: Now, leaders: Leaders) -> None:
-        """Ask for news soon. ``leaders`` maps the first process of each running job to the job."""
+        """Ask for news soon. ``leaders`` maps first processes and supervisors to their jobs."""
         if self._final or self._gone:
             return
         self._send({"op": "look", "leaders": [[pid, job] for pid, job in leaders.items()]})

@@ -35,7 +35,10 @@ class _Known(NamedTuple):
 
 
 class Owners:
-    """Knows jobs by their control group (``cgroup``) and by their first process.
+    """Knows jobs by their control group (``cgroup``), first process and supervisor.
+
+    The supervisor is the parent of whatever a job orphans: who leaves its session and its parent
+    has it among its ancestors all the same.
 
     A process that once belonged to a job does so as long as it lives, whoever its parent is by
     then: only its identity is looked at again.
@@ -49,7 +52,7 @@ class Owners:
         self._seen: dict[int, tuple[int, int, int]] = {}
 
     def look(self, leaders: Leaders) -> None:
-        """Begin a round. ``leaders`` maps the first process of each running job to the job."""
+        """Begin a round. ``leaders`` maps first processes and supervisors to their jobs."""
         self._forget()
         if leaders != self._leaders:
             self._leaders = leaders

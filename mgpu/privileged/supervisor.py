@@ -261,7 +261,8 @@ class Supervisor:
             return
         self.announced = True
         wall, self.begun = self.started, clock.boot()
-        self._tell("running", pid=self.child, ticks=self.ticks, wall=wall, boot=self.begun)
+        process = {"pid": self.child, "ticks": self.ticks, "supervisor": os.getpid()}
+        self._tell("running", **process, wall=wall, boot=self.begun)
         limit, warn = self.order.limit, self.order.warn
         if limit:
             self.deadlines.set("limit", limit)

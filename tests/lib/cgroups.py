@@ -15,6 +15,15 @@ def v2_root() -> Path | None:
     return None
 
 
+def hidden() -> list[str]:
+    """A prefix that runs a command where no v2 tree is mounted, as in many containers."""
+    script = (
+        'while umount -t cgroup2 -a -l && grep -q " - cgroup2 " /proc/self/mountinfo; do :; done'
+    )
+    command = ["unshare", "--mount", "--propagation", "private"]
+    return [*command, "sh", "-c", f'{script}; exec "$@"', "sh"]
+
+
 def groups_of(name: str) -> list[Path]:
     """The groups below ``name``, the deepest first; empty where there is no v2 tree."""
     root = v2_root()

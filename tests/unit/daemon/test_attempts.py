@@ -51,6 +51,25 @@ def test_an_attempt_goes_from_the_order_to_the_ack(rig: Rig) -> None:
     assert not rig.scheduler._attempts._attempts
 
 
+def test_the_monitor_is_told_the_supervisor_of_an_attempt_as_long_as_it_lives(rig: Rig) -> None:
+    job = rig.submit()
+    supervisor = rig.supervisor(job)
+    supervisor.says("ready")
+    supervisor.says("running", pid=77, ticks=5, supervisor=76)
+    assert rig.scheduler._leaders() == {77: job, 76: job}
+    cancel(rig, job)
+    assert rig.scheduler._leaders() == {76: job}
+    supervisor.ends(None, signal=15)
+    supervisor.dies()
+    assert rig.scheduler._leaders() == {}
+
+
+def test_a_supervisor_of_an_earlier_version_does_not_say_its_pid(rig: Rig) -> None:
+    job = rig.submit()
+    rig.supervisor(job).says("running", pid=77, ticks=5)
+    assert rig.scheduler._leaders() == {77: job}
+
+
 def test_the_ack_is_sent_once(rig: Rig) -> None:
     job = rig.submit()
     supervisor = rig.supervisor(job)

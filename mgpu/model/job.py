@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mgpu.model import states
 from mgpu.model.dependency import Dependency
+from mgpu.model.notice import Notify
 from mgpu.model.sweep import Sweep
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
@@ -29,7 +30,8 @@ class JobSpec:
     ``qos`` names a class of the policy ("": the default one). ``gpu_type`` is part of a GPU's
     name, ``gpu_uuids`` are the only GPUs it may have, ``min_gpu_total`` is the least memory of a
     whole GPU. ``cpus`` and ``host_mem`` are 0 where the job names none. ``deadline`` (Unix time)
-    is when it must be over. ``retries`` is how often it runs again after a failure.
+    is when it must be over. ``retries`` is how often it runs again after a failure. ``notify`` is
+    who is told of it.
     """
 
     spec_id: int
@@ -57,6 +59,7 @@ class JobSpec:
     name_template: str = ""
     output: str = ""
     error: str = ""
+    notify: Notify | None = None
 
     @property
     def shares(self) -> bool:

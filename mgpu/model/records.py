@@ -256,6 +256,34 @@ class Outsider:
         return f"{self.pid}.{self.ticks}"
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a ``target`` is to be told: ``body`` is the JSON, ``about`` whom it is about.
+
+    It came up at ``at`` and is sent at ``due`` at the earliest. ``lane`` is whose turn it takes.
+    ``tries`` are those begun; ``sent`` is when the last one was, until its outcome is known.
+    One that is ``done`` is kept so that the same is not told again too soon.
+    """
+
+    id: int
+    uid: int
+    lane: str
+    event: str
+    about: str
+    target: str
+    body: str
+    at: float
+    due: float
+    tries: int = 0
+    sent: float = 0.0
+    done: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its number."""
+        return str(self.id)
+
+
 Record = (
     Array
     | Usage
@@ -270,4 +298,5 @@ Record = (
     | Ignored
     | Excused
     | Outsider
+    | Notice
 )

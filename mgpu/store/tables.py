@@ -12,8 +12,10 @@ from mgpu.model import events as ev
 from mgpu.model import records as kept
 from mgpu.model.dependency import Condition, Dependency
 from mgpu.model.job import Ended, JobSpec, Pending, Running, Starting, Stopping
+from mgpu.model.notice import Notify
 from mgpu.model.sweep import Sweep
 from mgpu.model.tasks import Tasks
+from mgpu.store import shapes
 from mgpu.store.codec import (
     Codec,
     Kind,
@@ -30,29 +32,6 @@ from mgpu.store.codec import (
 )
 
 
-def _tasks(value: Any) -> Tasks:
-    return Tasks(tuple((integer(a), integer(b), integer(c)) for a, b, c in value))
-
-
-def _sweep(value: Any) -> Sweep:
-    return Sweep(tuple((texts(names), tuple(texts(row) for row in rows)) for names, rows in value))
-
-
-def _dependency(value: Any) -> Dependency:
-    any_of, conditions = value
-    return Dependency(tuple(map(_condition, conditions)), flag(any_of))
-
-
-def _condition(value: Any) -> Condition:
-    kind, job, task, delay, ripe, never = value
-    where = (integer(job), integer(task))
-    return Condition(text(kind), *where, integer(delay), number(ripe), text(never))
-
-
-def _peaks(value: Any) -> Any:
-    return tuple((text(uuid), integer(memory)) for uuid, memory in value)
-
-
 def _record(value: Any) -> Any:
     return RECORD_CODEC.unpack(value, "event")
 
@@ -67,9 +46,9 @@ _SIGNAL: Final = ("signal", or_none(integer))
 _DETAIL: Final = ("detail", text)
 _HELD: Final = ("held", text)
 _BEGIN: Final = ("begin", number)
-_NEEDS: Final = ("needs", or_none(_dependency))
-_TASKS: Final = ("tasks", or_none(_tasks))
-_PEAKS: Final = ("peaks", _peaks)
+_NEEDS: Final = ("needs", or_none(shapes.dependency))
+_TASKS: Final = ("tasks", or_none(shapes.tasks))
+_PEAKS: Final = ("peaks", shapes.peaks)
 
 PHASES: Final = (
     Kind(1, Pending, (("since", number), ("eligible", number), ("reason", text), _DETAIL)),
@@ -177,7 +156,7 @@ EVENTS: Final = (
             _NEEDS,
         ),
     ),
-    Kind(10, ev.Split, (_AT, _JOB, ("child", integer), ("tasks", _tasks))),
+    Kind(10, ev.Split, (_AT, _JOB, ("child", integer), ("tasks", shapes.tasks))),
     Kind(11, ev.Held, (_AT, _JOB, _UID, _HELD)),
     Kind(12, ev.Released, (_AT, _JOB, _UID, _BEGIN)),
     Kind(13, ev.DependencyChanged, (_AT, _JOB, _NEEDS)),
@@ -218,14 +197,17 @@ _SPEC_2: Final = (
     ("deadline", or_none(number)),
     ("retries", integer),
     ("kill_on_invalid_dep", flag),
-    ("sweep", or_none(_sweep)),
+    ("sweep", or_none(shapes.sweep)),
     ("name_template", text),
 )
+
+_SPEC_3: Final = (*_SPEC_2, ("output", text), ("error", text))
 
 SPEC: Final = (
     Kind(1, JobSpec, _SPEC_1),
     Kind(2, JobSpec, _SPEC_2),
-    Kind(3, JobSpec, (*_SPEC_2, ("output", text), ("error", text))),
+    Kind(3, JobSpec, _SPEC_3),
+    Kind(4, JobSpec, (*_SPEC_3, ("notify", or_none(shapes.notify)))),
 )
 
 
@@ -356,6 +338,19 @@ RECORDS: Final = (
     Kind(12, kept.Ignored, (*_PROCESS, ("by", check_uid))),
     Kind(13, kept.Excused, (("uuid", text), ("fault", text))),
     Kind(14, kept.Outsider, (*_PROCESS, _UID, ("gpu", text), ("memory", integer), ("at", number))),
+    Kind(
+        16,
+        kept.Notice,
+        (
+            *_UIDS,
+            *((name, text) for name in ("lane", "event", "about", "target", "body")),
+            ("at", number),
+            ("due", number),
+            ("tries", integer),
+            ("sent", number),
+            ("done", flag),
+        ),
+    ),
 )
 
 
@@ -367,6 +362,8 @@ def plain(value: object) -> Any:
         return value.ranges
     if isinstance(value, Sweep):
         return value.axes
+    if isinstance(value, Notify):
+        return [value.events, value.targets, value.tasks]
     if isinstance(value, Dependency):
         return [value.any_of, value.conditions]
     if isinstance(value, Condition):

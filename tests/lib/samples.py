@@ -145,4 +145,18 @@ RECORDS: dict[str, kept.Record] = {
     "Ignored": kept.Ignored(4242, 987654, 0),
     "Excused": kept.Excused("GPU-1", "Xid 48: double bit error"),
     "Outsider": kept.Outsider(4243, 987655, 1001, "GPU-1", 700, 100.25),
+    "Notice": kept.Notice(
+        3,
+        1001,
+        "user:1001",
+        "job_failed",
+        "job 42.1",
+        "mailto:a@b.de",
+        "{}",
+        1.5,
+        2.5,
+        1,
+        3.5,
+        True,
+    ),
 }

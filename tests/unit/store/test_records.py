@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mgpu.model import events as ev
 from mgpu.model import job as jobs
 from mgpu.model import records as kept
+from mgpu.model.notice import Notify
 from mgpu.store import records, tables
 from mgpu.store.base import StoreCorrupt
 from mgpu.store.codec import Kind, check_uid
@@ -25,6 +26,7 @@ SPECS = {
     "full": spec(2, gpus=4, gpu_mem=8000, exclusive=True, time_limit=60, signal=(10, 60)),
     "swept": SWEPT,
     "logged": spec(4, output="out/%j.log", error="/tmp/%x-%r.err"),
+    "told": spec(5, notify=Notify(("job_failed",), ("mailto:a@b.de", "https://x.de/y"), True)),
 }
 MORES = {
     "array": tables.More(0, TASKS, "user", 1_700_000_100.5, NEEDS),
@@ -100,13 +102,17 @@ def test_a_submission_of_before_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "version"), [("plain", 1), ("full", 1), ("plain", 2), ("full", 2), ("swept", 2)]
+    ("name", "version"),
+    [
+        *(("plain", 1), ("full", 1), ("plain", 2), ("full", 2), ("swept", 2)),
+        *((name, 3) for name in ("plain", "full", "swept", "logged")),
+    ],
 )
 def test_a_spec_of_before_is_read(name: str, version: int) -> None:
     assert records.unpack_spec(before(f"spec-{name}", version), "here") == SPECS[name]
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_recurring_job_of_before_is_read(version: int) -> None:
     found = records.unpack_record(before("record-Recurring", version), "here")
     assert found == RECORDS["Recurring"]

@@ -38,7 +38,8 @@ LATER = [
 #: What the samples were when the file of a version was made: jobs and events.
 JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER]}
 HISTORY = {1: list(EVENTS.values())[:8], 2: list(EVENTS.values())}
-KEPT = {1: [], 2: sorted(RECORDS.values(), key=lambda one: type(one).__name__)}
+OLD = [one for one in RECORDS.values() if type(one).__name__ != "Notice"]
+KEPT = {1: [], 2: sorted(OLD, key=lambda one: type(one).__name__)}
 
 
 def fill(store: Store) -> None:

@@ -1,0 +1,44 @@
+"""How values inside of stored ones are read back; :func:`mgpu.store.tables.plain` wrote them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mgpu.model.dependency import Condition, Dependency
+from mgpu.model.notice import Notify
+from mgpu.model.sweep import Sweep
+from mgpu.model.tasks import Tasks
+from mgpu.store.codec import flag, integer, number, text, texts
+
+
+def tasks(value: Any) -> Tasks:
+    """The tasks of an array."""
+    return Tasks(tuple((integer(a), integer(b), integer(c)) for a, b, c in value))
+
+
+def sweep(value: Any) -> Sweep:
+    """The parameters of a sweep."""
+    return Sweep(tuple((texts(names), tuple(texts(row) for row in rows)) for names, rows in value))
+
+
+def dependency(value: Any) -> Dependency:
+    """What a job waits for."""
+    any_of, conditions = value
+    return Dependency(tuple(map(_condition, conditions)), flag(any_of))
+
+
+def _condition(value: Any) -> Condition:
+    kind, job, task, delay, ripe, never = value
+    where = (integer(job), integer(task))
+    return Condition(text(kind), *where, integer(delay), number(ripe), text(never))
+
+
+def peaks(value: Any) -> Any:
+    """The most MiB of each GPU."""
+    return tuple((text(uuid), integer(memory)) for uuid, memory in value)
+
+
+def notify(value: Any) -> Notify:
+    """Whom a job tells of what."""
+    events, targets, each = value
+    return Notify(texts(events), texts(targets), flag(each))

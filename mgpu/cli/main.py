@@ -18,6 +18,7 @@ COMMANDS: Commands = {
     "cancel": ("End jobs.", "mgpu.cli.cancel", "cancel"),
     "job": ("Hold, release and repeat jobs.", "mgpu.cli.job", "job"),
     "info": ("Show the GPUs and who holds what.", "mgpu.cli.info", "info"),
+    "top": ("Watch GPUs and queue on the whole screen, and act there.", "mgpu.cli.top", "top"),
     "ctl": ("Administer: reservations, quotas.", "mgpu.cli.ctl", "ctl"),
     "completion": ("Let a shell complete commands.", "mgpu.cli.completion", "completion"),
 }

@@ -21,6 +21,7 @@ from mgpu.cli.main import COMMANDS, group
 from mgpu.cli.queue import queue
 from mgpu.cli.sbatch import sbatch
 from mgpu.cli.srun import srun
+from mgpu.cli.top import top
 from tests.lib.fake_server import FakeServer, Message
 from tests.lib.golden import Golden
 from tests.unit.cli.conftest import Run, job, listing
@@ -28,6 +29,7 @@ from tests.unit.cli.conftest import Run, job, listing
 Capture = pytest.CaptureFixture[str]
 ALL = {"srun": srun, "queue": queue, "cancel": cancel, "info": info, "group": group, "ctl": ctl}
 ALL |= {"sbatch": sbatch}
+ALL |= {"top": top}
 ALL |= {f"ctl_reserve_{word}": command for word, command in reserve.commands.items()}
 ALL |= {f"ctl_gpu_{word}": command for word, command in gpu.commands.items()}
 ALL |= {"ctl_drain": drain, "ctl_resume": resume}

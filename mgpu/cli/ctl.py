@@ -22,6 +22,8 @@ COMMANDS: Commands = {
     "set-gpus": ("Start new jobs on some GPUs alone.", "mgpu.cli.ctl_gpu", "set_gpus"),
     "show-gpus": ("Show which GPUs are used.", "mgpu.cli.ctl_gpu", "show_gpus"),
     "gpu": ("See and judge who uses GPUs without mgpu.", "mgpu.cli.ctl_gpu", "gpu"),
+    "config": ("See the configuration.", "mgpu.cli.ctl_config", "config"),
+    "reload": ("Read the configuration again.", "mgpu.cli.ctl_config", "reload"),
     "doctor": ("Look for what is not as it should be.", "mgpu.cli.ctl_doctor", "doctor"),
     "simulate": ("Compare policies on a workload.", "mgpu.cli.ctl_simulate", "simulate"),
 }

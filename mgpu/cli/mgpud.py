@@ -16,7 +16,9 @@ import click
 import msgpack
 
 import mgpu
-from mgpu.config import DEFAULT_PATH, ConfigError, config_file, load_settings
+from mgpu.config import DEFAULT_PATH, ConfigError
+from mgpu.config.load import Resolved, resolve
+from mgpu.config.reload import packed
 
 #: flag -> the setting that it overrides.
 FLAGS = {
@@ -48,8 +50,10 @@ def main(context: click.Context, /, config: Path | None, **flags: str | None) ->
     """
     if context.invoked_subcommand is not None:
         return
-    settings = _load(config, {FLAGS[name]: value for name, value in flags.items()})
-    settings["config.path"] = str(config_file(config, os.environ) or "")
+    given = {FLAGS[name]: value for name, value in flags.items()}
+    resolved = _load(config, given)
+    named = str(config.absolute()) if config is not None else ""
+    settings = packed(resolved, named, given)
     if not _is_root():
         raise SystemExit(
             "mgpud: must be started by root, to start each job as the user it belongs to\n"
@@ -96,9 +100,9 @@ def _package_folders() -> list[str]:
 
 def _load(
     path: Path | None, flags: Mapping[str, str | None], env: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+) -> Resolved:
     try:
-        return load_settings(path, os.environ if env is None else env, flags)
+        return resolve(path, os.environ if env is None else env, flags)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"mgpud: {problem}", err=True)

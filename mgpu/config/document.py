@@ -18,6 +18,11 @@ everything that is wrong with a file, with line and remedy.
 A flag of `mgpud` comes before a variable, a variable before the file, the file before the
 default. The variable of a setting is `MGPU_SECTION_KEY`: `MGPU_SCHEDULING_MAX_JOB_TIME=2h`.
 `MGPU_RUNTIME_DIR` is short for `MGPU_PATHS_RUNTIME_DIR`, and clients follow it too.
+`mgpu_ctl config show` tells of each setting what holds and where it comes from.
+
+`mgpu_ctl reload`, or SIGHUP to `mgpud`, has a running daemon read all of it again: a good
+configuration is applied as a whole, of one with a problem nothing is, and the problems are told.
+What the tables below mark with "restart" is named then, and holds from the next start on.
 
 Durations are seconds when bare, or `"90s"`, `"10m"`, `"2h30m"`, `"1-12:00:00"`. Sizes are MiB
 when bare, or `"512M"`, `"16G"`, `"1.5T"`.
@@ -49,7 +54,8 @@ def _section(name: str, text: str) -> str:
 
 def _row(setting: Setting) -> str:
     default = "none" if setting.default == [] else f"`{shown(setting.default)}`"
-    return f"| `{setting.name}` | {default} | {setting.kind.shape} | {setting.help} |\n"
+    more = " (restart)" * setting.restart
+    return f"| `{setting.name}` | {default} | {setting.kind.shape} | {setting.help}{more} |\n"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ GPUS: Final = (
         "auto",
         "`nvml` reads NVIDIA's driver, `simulated` uses the list below; `auto` takes the driver "
         "where it finds a GPU, else the list.",
+        restart=True,
     ),
     Setting(
         "gpus.devices",
@@ -28,6 +29,7 @@ GPUS: Final = (
         [],
         "GPUs that do not exist, to try mgpu with. `used` is memory that others seem to use. Those "
         "with the same number as `nvlink`, `switch` or `numa` are linked that way.",
+        restart=True,
     ),
     Setting(
         "gpus.placement",
@@ -76,12 +78,14 @@ GPUS: Final = (
         "detect",
         "What keeps jobs to their GPUs: environment variables alone; besides, jobs that use others "
         "are found out; besides, the kernel lets a job open the nodes of its own GPUs alone.",
+        restart=True,
     ),
     Setting(
         "gpus.poll_interval",
         Duration(low=1),
         5,
         "How often the driver is asked.",
+        restart=True,
     ),
     Setting(
         "gpus.over_memory",

@@ -221,7 +221,7 @@ class Names:
 
     def from_text(self, text: str) -> list[str]:
         """The names that ``text`` lists, with commas."""
-        return self.parse([name.strip() for name in text.split(",") if name.strip()])
+        return self.parse(listed(text))
 
 
 class Weights:
@@ -265,7 +265,7 @@ class Projects:
 
     def from_text(self, text: str) -> list[str]:
         """The names that ``text`` lists, with commas."""
-        return self.parse([name.strip() for name in text.split(",") if name.strip()])
+        return self.parse(listed(text))
 
 
 class Members:
@@ -334,6 +334,13 @@ class Classes:
             return kind.parse(value.get(key, default))
         except ValueError as error:
             raise ValueError(f"[{number}].{key}: {error}") from error
+
+
+def listed(text: str) -> object:
+    """The names of ``a,b``, or what ``["a", "b"]`` spells as TOML."""
+    if text.strip().startswith("["):
+        return toml_value(text)
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def toml_value(text: str) -> object:

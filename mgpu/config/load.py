@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mgpu.config.lines import lines_of
 from mgpu.config.problems import ConfigError, Problem
@@ -18,7 +18,18 @@ from mgpu.model.units import quoted
 DEFAULT_PATH: Final = Path("/etc/mgpu/config.toml")
 _AT_LINE: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 
+#: Where a value comes from that neither file nor variable gives.
+DEFAULT: Final = "default"
+FLAG: Final = "command line"
+
 Settings = dict[str, Any]
+
+
+class Resolved(NamedTuple):
+    """The value of each setting, and where it comes from: ``default``, ``file F:3``, ..."""
+
+    values: Settings
+    origins: dict[str, str]
 
 
 class _Gathering:
@@ -26,12 +37,14 @@ class _Gathering:
 
     def __init__(self) -> None:
         self.values: Settings = {s.key: s.kind.parse(s.default) for s in SETTINGS}
+        self.origins = dict.fromkeys(self.values, DEFAULT)
         self.problems: list[Problem] = []
 
     def take(self, setting: Setting, value: object, source: str, line: int = 0) -> None:
         """Use a value as TOML gives it."""
         try:
             self.values[setting.key] = setting.kind.parse(value)
+            self.origins[setting.key] = f"file {source}:{line}"
         except ValueError as error:
             self.problems.append(Problem(source, line, setting.key, str(error)))
 
@@ -39,6 +52,7 @@ class _Gathering:
         """Use a value as a flag or a variable spells it."""
         try:
             self.values[setting.key] = setting.kind.from_text(text)
+            self.origins[setting.key] = source if source == FLAG else f"variable {source}"
         except ValueError as error:
             self.problems.append(Problem(source, 0, setting.key, str(error)))
 
@@ -49,6 +63,18 @@ def load_settings(
     flags: Mapping[str, str | None] | None = None,
 ) -> Settings:
     """The settings as a flat dictionary ``{"section.key": value}`` of plain values.
+
+    Arguments and errors are those of :func:`resolve`.
+    """
+    return resolve(path, env, flags).values
+
+
+def resolve(
+    path: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, str | None] | None = None,
+) -> Resolved:
+    """The settings, and where each of them comes from.
 
     ``path`` None means ``MGPU_CONFIG`` of ``env``, else :data:`DEFAULT_PATH` if that exists.
     ``flags`` are texts by key; None is "not given". Raises :class:`ConfigError` with all problems.
@@ -62,10 +88,10 @@ def load_settings(
         gathering.take_text(setting, env[variable], variable)
     for key, text in (flags or {}).items():
         if text is not None:
-            gathering.take_text(BY_KEY[key], text, "command line")
+            gathering.take_text(BY_KEY[key], text, FLAG)
     if gathering.problems:
         raise ConfigError(gathering.problems)
-    return gathering.values
+    return Resolved(gathering.values, gathering.origins)
 
 
 def config_file(path: Path | str | None, env: Mapping[str, str]) -> Path | None:

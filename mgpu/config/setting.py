@@ -8,12 +8,17 @@ from mgpu.config.kinds import Kind
 
 
 class Setting(NamedTuple):
-    """One setting. ``key`` is ``section.name``; ``default`` is as the file would write it."""
+    """One setting. ``key`` is ``section.name``; ``default`` is as the file would write it.
+
+    ``restart``: a change holds from the next start of mgpud on. ``secret``: its value is not shown.
+    """
 
     key: str
     kind: Kind
     default: Any
     help: str
+    restart: bool = False
+    secret: bool = False
 
     @property
     def section(self) -> str:

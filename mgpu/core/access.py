@@ -49,6 +49,8 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "gpu_ignore": _ADMIN,
     "gpu_unignore": _ADMIN,
     "gpu_simulate": _ADMIN,
+    "config": _ADMIN,
+    "reload": _ADMIN,
 }
 
 

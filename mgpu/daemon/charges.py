@@ -65,6 +65,10 @@ class Ledger:
         self._accounts: dict[int, Account] = {}
         self._pruned = 0.0
 
+    def set_bounds(self, connections: int, burst: float, rate: float) -> None:
+        """Other bounds from now on; what is charged stays charged."""
+        self._connections, self._burst, self._rate = connections, burst, rate
+
     def connect(self, uid: int, now: float) -> bool:
         """Charge the making of a connection; False when ``uid`` connects too often."""
         if uid == 0:

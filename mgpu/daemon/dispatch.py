@@ -15,6 +15,7 @@ from mgpu.core import requests as core
 from mgpu.core.access import allowed
 from mgpu.daemon import (
     handle_admin,
+    handle_control,
     handle_gpus,
     handle_jobs,
     handle_queue,
@@ -26,6 +27,7 @@ from mgpu.daemon import (
 )
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
+from mgpu.daemon.control import Control
 from mgpu.daemon.engine import Ask, Engine
 from mgpu.daemon.faults import contained
 from mgpu.daemon.news import News
@@ -74,6 +76,7 @@ class Dispatcher:
         self.accounts = accounts
         self.rules = rules
         self._started = started
+        self.control: Control | None = None
         self.waiters = Waiters()
         self.news = News()
         self.simulate: Callable[..., bool] = lambda *_, **__: False
@@ -151,10 +154,12 @@ class Dispatcher:
         ask.then = answered
         self.engine.ask(ask)
 
-    def done(self, conn: Connection, op: str, key: str, now: Now) -> None:
+    def done(
+        self, conn: Connection, op: str, key: str, now: Now, body: dict[str, Any] | None = None
+    ) -> None:
         """End the reply to a request that changed something which is not stored."""
         _audit(conn, op, {"key": key})
-        self.ok(conn, {"key": key}, now)
+        self.ok(conn, {"key": key} if body is None else body, now)
 
     # -- operations -----------------------------------------------------------------------------
 
@@ -287,6 +292,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     messages.Info: (names.INFO, Dispatcher.info),
     messages.SetPriority: (names.PRIORITY, Dispatcher.priority),
     **handle_admin.HANDLERS,
+    **handle_control.HANDLERS,
     **handle_gpus.HANDLERS,
     **handle_jobs.HANDLERS,
     **handle_queue.HANDLERS,

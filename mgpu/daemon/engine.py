@@ -159,6 +159,14 @@ class Engine:
         self.world.set_inventory(inventory)
         self._dirty = self._looked = True
 
+    def set_policy(self, policy: Policy, most_kept: int) -> None:
+        """Decide by these rules from now on; what runs keeps the limits it was started with."""
+        self._policy, self._most_kept = policy, most_kept
+        self._payloads.most = most_kept
+        self.world.set_policy(policy)
+        self.world.judge()
+        self._dirty = True
+
     def start(self) -> None:
         """Begin to schedule: recovery has put in all that it found."""
         self.running = True

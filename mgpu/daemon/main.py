@@ -24,6 +24,7 @@ from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
 from mgpu.daemon.charges import Meter
+from mgpu.daemon.control import Control
 from mgpu.daemon.dispatch import Dispatcher
 from mgpu.daemon.effects import Actor
 from mgpu.daemon.engine import Engine
@@ -32,7 +33,7 @@ from mgpu.daemon.looks import Looks
 from mgpu.daemon.loop import Loop
 from mgpu.daemon.monitor import Watch
 from mgpu.daemon.recovery import Recovery
-from mgpu.daemon.rules import ledger, policy, rules
+from mgpu.daemon.rules import bounds, ledger, policy, rules
 from mgpu.daemon.server import Server
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Job, Running
@@ -101,6 +102,9 @@ class Scheduler:
         self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
         self._dispatcher.simulate = self._monitor.tell
         self._dispatcher.repaired = self._monitor.forgive
+        self._charges = charges
+        self._control = Control(settings, self._launcher.send, self._adopt)
+        self._dispatcher.control = self._control
         self._looks = Looks(lambda: next_look(self._engine.world), self._monitor.look)
         self._acted: list[Effect] = []
 
@@ -132,6 +136,8 @@ class Scheduler:
             self._recover({(job, attempt) for job, attempt in message["attempts"]}, now)
         elif op == "account":
             self._accounts.answered(message, now)
+        elif op == "reloaded":
+            self._control.reloaded(message, now)
         elif op == "refused":
             self._attempts.refused(message, now)
         elif op == "gone":
@@ -191,12 +197,20 @@ class Scheduler:
     def _ended(self, job: Job, now: Now) -> None:
         self._dispatcher.ended(job, now)
 
+    def _adopt(self, settings: Settings) -> None:
+        """Go on by other settings; what needs a restart is as it was in them."""
+        rule, asked = policy(settings), rules(settings, self._recovery_reason)
+        self._engine.set_policy(rule, settings["limits.kept_per_user"] << 20)
+        self._dispatcher.rules = asked
+        self._charges.set_bounds(*bounds(settings))
+        log.set_level(settings["log.level"])
+
     def _ask_account(self, uid: int) -> None:
         self._launcher.send({"op": "account", "uid": uid})
 
 
 def _stop_on_signals(loop: Loop) -> None:
-    """SIGTERM and SIGINT end the loop; SIGHUP is for a later reload and must not kill."""
+    """SIGTERM and SIGINT end the loop; SIGHUP is the launcher's to heed and must not kill."""
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):

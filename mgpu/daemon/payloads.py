@@ -22,7 +22,7 @@ class Payloads:
     """
 
     def __init__(self, loaded: Loaded, sizes: Mapping[int, int], most: int) -> None:
-        self._most = most
+        self.most = most
         self._jobs = Counter(job.spec.spec_id for job in loaded.jobs)
         self._kept: dict[int, tuple[int, int]] = {}
         self._held: Counter[int] = Counter()
@@ -36,11 +36,11 @@ class Payloads:
     def check(self, uid: int, size: int) -> None:
         """Raise MgpuError where ``size`` bytes more would be too much for ``uid``."""
         held = self._held[uid]
-        if size and self._most and held + size > self._most:
+        if size and self.most and held + size > self.most:
             raise MgpuError(
                 "LimitReached",
                 f"your jobs keep {held} bytes of scripts, environments and command lines; "
-                f"{size} more would pass the limit of {self._most // _MIB} MiB",
+                f"{size} more would pass the limit of {self.most // _MIB} MiB",
                 path="spec",
                 hint="wait until some have ended, cancel some, submit many jobs as one array, "
                 "or send less of the environment (--export)",

@@ -99,7 +99,12 @@ def _classes(settings: Settings) -> dict[str, QosClass]:
 
 def ledger(settings: Settings) -> Ledger:
     """The accounting of connections and requests, as configured."""
-    return Ledger(
+    return Ledger(*bounds(settings))
+
+
+def bounds(settings: Settings) -> tuple[int, float, float]:
+    """The bounds of that accounting."""
+    return (
         settings["limits.connections_per_user"],
         settings["limits.request_burst"],
         settings["limits.requests_per_second"],

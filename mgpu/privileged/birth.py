@@ -69,12 +69,16 @@ class Spare:
                 link.send(line, message, fds)
         return pid
 
-    def lost(self) -> None:
-        """It has ended without an order."""
+    def forget(self) -> None:
+        """Let it end: another is to be forked in its place."""
         self.pid = 0
         if self._line is not None:
-            self._line.close()
+            self._line.close()  # which ends it
             self._line = None
+
+    def lost(self) -> None:
+        """It has ended without an order."""
+        self.forget()
         self._deadlines.set("spare", _AFTER_LOSS_SECONDS)
 
 

@@ -16,6 +16,7 @@ from mgpu.privileged import accounts, log, order, startup, strays, syscalls, tre
 from mgpu.privileged.birth import Spare
 from mgpu.privileged.loop import Deadlines, Loop
 from mgpu.privileged.refusal import Refusal
+from mgpu.privileged.reload import Reload
 from mgpu.privileged.remains import Remains
 from mgpu.privileged.scheduler import Scheduler, command
 from mgpu.privileged.systemd import Manager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from mgpu.privileged.site import Site
+    from mgpu.privileged.startup import Settings
 
 _STOP_SECONDS = 10.0
 #: A scheduler that has been ready for so long is started again at once when it ends.
@@ -50,6 +52,7 @@ class Launcher:
         self.children: dict[int, tuple[int, int]] = {}
         self.kills: set[str] = set()
         self.spare = Spare(site, self.deadlines)
+        self.reload = Reload(lambda: scheduler.settings, self.deadlines, self._reloaded)
         self.remains = Remains(self.loop, site, self._nothing_left)
         self.workers = Workers(self.loop, self.deadlines, site.rules, self._say)
         # Without cgroups: what dead supervisors have left, and whether there may be something.
@@ -103,9 +106,9 @@ class Launcher:
         else:
             self.deadlines.set("scheduler", delay)
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _say(self, message: dict[str, Any], data: bytes = b"") -> None:
         """Tell the scheduler, if it is there: a new one is told the state as a whole."""
-        self.scheduler.send(message)
+        self.scheduler.send(message, data)
 
     def _on_link(self, _events: int) -> None:
         for _ in range(_MESSAGES_IN_A_TURN):
@@ -141,6 +144,8 @@ class Launcher:
                 self._account(message.get("uid"))
             elif operation == "ready":
                 self._ready()
+            elif operation == "reload":
+                self.reload.begin()
             else:
                 log.warning("Unknown order", "order-unknown", op=operation)
         except Refusal as refusal:
@@ -151,6 +156,20 @@ class Launcher:
         self.deadlines.set("stable", _STABLE_SECONDS)
         self.manager.tell("READY=1")
         log.info("Ready", "ready", pid=os.getpid())
+
+    def _reloaded(self, settings: Settings | None, told: dict[str, Any]) -> None:
+        """Go on with other settings, if they are good, and tell the scheduler."""
+        if settings is None:
+            self._say(told)
+            return
+        self.site.take_over(settings)
+        log.configure(settings.level)
+        self.scheduler.settings = settings.raw
+        self.spare.forget()  # it knows the site as it was before
+        self._refill()
+        self.workers.rules = settings.rules
+        log.info("The configuration is applied", "reloaded", changed=",".join(told["changed"]))
+        self._say(told, settings.raw)
 
     def _account(self, uid: object) -> None:
         if type(uid) is not int or not 0 <= uid < 2**32 - 1:
@@ -236,7 +255,7 @@ class Launcher:
         self.remains.clear(f"{job}.{attempt}", kill=True)
 
     def _known(self) -> set[int]:
-        ours = {*self.children, self.scheduler.pid, self.spare.pid}
+        ours = {*self.children, self.scheduler.pid, self.spare.pid, self.reload.pid}
         return ours | self.workers.pids() | self._first_children
 
     def _refill(self) -> None:
@@ -252,8 +271,7 @@ class Launcher:
         if signals & {signal.SIGTERM, signal.SIGINT}:
             self._stop()
         if signal.SIGHUP in signals:
-            log.info("Passing on the reload", "reload", pid=self.scheduler.pid)
-            self.scheduler.signal(signal.SIGHUP)
+            self.reload.begin()
         self._reap()
 
     def _reap(self) -> None:
@@ -266,6 +284,8 @@ class Launcher:
                 self._supervisor_ended(pid, status)
             elif pid == self.spare.pid:
                 self.spare.lost()
+            elif pid == self.reload.pid:
+                self.reload.ended(status)
         if len(ended) == tree.MOST_REAPED:
             self.deadlines.set("reap", 0.0)
         if self.site.groups is None and (self.orphaned or self.kills):
@@ -295,6 +315,8 @@ class Launcher:
                 self._start_scheduler()
             elif name == "stable":
                 self.scheduler.stable()
+            elif name == "reload":
+                self.reload.late()
             elif name == "stop":
                 self.scheduler.signal(signal.SIGKILL)
             elif name == "watchdog":

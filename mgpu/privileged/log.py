@@ -15,6 +15,7 @@ _silent: set[str] = set()
 def configure(level: str) -> None:
     """Say only what is at ``level`` or above."""
     least = _LEVELS.index(level) if level in _LEVELS else 0
+    _silent.clear()
     _silent.update(_LEVELS[:least])
 
 

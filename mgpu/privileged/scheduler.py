@@ -48,7 +48,7 @@ def unreachable(paths: Iterable[str]) -> str:
 class Scheduler:
     """One life of the scheduler after the other."""
 
-    __slots__ = ("_command", "_delay", "_inherited", "_settings", "_site", "link", "pid", "ready")
+    __slots__ = ("_command", "_delay", "_inherited", "_site", "link", "pid", "ready", "settings")
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Scheduler:
         argv: Sequence[str],
     ) -> None:
         self._site = site
-        self._settings = settings
+        self.settings = settings
         self._inherited = sockets
         self._command = list(argv)
         self._delay = 0.0
@@ -69,8 +69,7 @@ class Scheduler:
     def start(self) -> None:
         """Fork and execute a new one, with a new link."""
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        settings = os.memfd_create("mgpu-settings", os.MFD_CLOEXEC)
-        os.write(settings, self._settings)
+        settings = _memory(self.settings)
         user, admin = self._inherited
         fds = {"settings": settings, "user": user.fileno(), "admin": admin.fileno()}
         self.ready = False
@@ -102,14 +101,21 @@ class Scheduler:
         finally:
             os._exit(71)
 
-    def send(self, message: dict[str, Any]) -> bool:
-        """Tell it something; False when it does not listen (any more)."""
+    def send(self, message: dict[str, Any], data: bytes = b"") -> bool:
+        """Tell it something; False when it does not listen (any more).
+
+        ``data`` is more than fits into a message: it goes as a file.
+        """
         if self.link is None:
             return False
+        fds = [_memory(data)] if data else []
         try:
-            link.send(self.link, message)
+            link.send(self.link, message, fds)
         except OSError:
             return False
+        finally:
+            for fd in fds:
+                os.close(fd)
         return True
 
     def signal(self, signum: int) -> None:
@@ -129,3 +135,10 @@ class Scheduler:
     def stable(self) -> None:
         """It has been ready for a while: the next end is not one in a row."""
         self._delay = 0.0
+
+
+def _memory(data: bytes) -> int:
+    """A file in memory that holds ``data``."""
+    fd = os.memfd_create("mgpu-settings", os.MFD_CLOEXEC)
+    os.write(fd, data)
+    return fd

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mgpu.privileged.accounts import Rules
     from mgpu.privileged.cgroup import Groups
     from mgpu.privileged.devices import Fence
+    from mgpu.privileged.startup import Settings
 
 
 class Site:
@@ -66,6 +67,12 @@ class Site:
         self.signals = signals
         self.boot_id = boot_id()
         self.host = os.uname().nodename.partition(".")[0]
+
+    def take_over(self, settings: Settings) -> None:
+        """Go on with what may change while the daemon runs."""
+        self.rules = settings.rules
+        self.activate = settings.activate
+        self.export_slurm = settings.export_slurm
 
     def fds(self) -> list[int]:
         """The descriptors a supervisor keeps."""

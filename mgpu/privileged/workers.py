@@ -26,7 +26,7 @@ _MAX_ANSWER = 64 * 1024
 class Workers:
     """At most one worker for each uid, and no more than 64 of them."""
 
-    __slots__ = ("_again", "_answer", "_busy", "_deadlines", "_loop", "_rules")
+    __slots__ = ("_again", "_answer", "_busy", "_deadlines", "_loop", "rules")
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Workers:
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
-        self._rules = rules
+        self.rules = rules
         self._answer = answer
         self._busy: dict[int, tuple[int, int]] = {}
         self._again: set[int] = set()
@@ -66,7 +66,7 @@ class Workers:
         try:
             syscalls.keep_only([pipe])
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            answer = accounts.answer(uid, self._rules, clock.today())
+            answer = accounts.answer(uid, self.rules, clock.today())
             os.write(pipe, msgpack.packb(answer, unicode_errors="replace")[:_MAX_ANSWER])
         finally:
             os._exit(0)

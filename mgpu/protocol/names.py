@@ -50,12 +50,15 @@ GPU_SET = "gpu_set"
 GPU_IGNORE = "gpu_ignore"
 GPU_UNIGNORE = "gpu_unignore"
 GPU_SIMULATE = "gpu_simulate"
+CONFIG = "config"
+RELOAD = "reload"
 OPERATIONS = (
     PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY, UPDATE, DEPEND,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
     RANKS, STARTS, WHY, LOGS, NEWS, HOLD, RELEASE, CRONS, CRON_CHANGE,
     GPU_LIST, GPU_PROCESSES, GPU_DRAIN, GPU_RESUME, GPU_SET, GPU_IGNORE, GPU_UNIGNORE,
     GPU_SIMULATE,
+    CONFIG, RELOAD,
 )  # fmt: skip
 #: Those that change something: each is one line in the log, allowed or denied.
 CHANGES = frozenset(
@@ -78,6 +81,7 @@ CHANGES = frozenset(
         GPU_IGNORE,
         GPU_UNIGNORE,
         GPU_SIMULATE,
+        RELOAD,
     }
 )
 

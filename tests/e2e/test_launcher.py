@@ -302,10 +302,12 @@ def test_term_stops_and_leaves_jobs(scheduler: FakeScheduler, alice: User) -> No
     eventually(lambda: not scheduler.group(1).exists(), what="the cgroup is removed")
 
 
-def test_hup_goes_to_the_scheduler(scheduler: FakeScheduler) -> None:
+def test_a_reader_of_the_configuration_that_fails_changes_nothing(scheduler: FakeScheduler) -> None:
     os.kill(scheduler.pid, signal.SIGHUP)
-    eventually(lambda: f"status={-signal.SIGHUP}" in scheduler.log(), what="it has been hit")
-    scheduler.take_place()
+    told = scheduler.hear("reloaded")
+    (problem,) = told["problems"]
+    assert problem == "the process that reads the configuration ended with 1"
+    assert "action=reload-refused" in scheduler.log()
 
 
 def test_nonsense_of_the_scheduler_is_survived(scheduler: FakeScheduler) -> None:

@@ -245,4 +245,6 @@ SHAPES: dict[str, Shape] = {
         fault=lambda odd: odd.pick("", "", odd.text(200)),
         hang=lambda odd: odd.one_in(20),
     ),
+    "config": Shape({}),
+    "reload": Shape({}),
 }

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import mgpu
 from mgpu.cli import mgpud
+from mgpu.config.load import Resolved
 
 
 class Executed(Exception):
@@ -89,7 +90,7 @@ def test_a_wrong_flag_is_named(executed: list[Any], config: str) -> None:
 
 
 def test_only_root_can_run_it(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mgpud, "load_settings", lambda *_: {})
+    monkeypatch.setattr(mgpud, "resolve", lambda *_: Resolved({}, {}))
     monkeypatch.setattr(mgpud, "_is_root", lambda: False)
     result = run("--config", config)
     assert result.exit_code == 1

@@ -46,6 +46,8 @@ MAY = {
     "gpu_ignore": {ADMIN},
     "gpu_unignore": {ADMIN},
     "gpu_simulate": {ADMIN},
+    "config": {ADMIN},
+    "reload": {ADMIN},
 }
 CALLERS = list(product((False, True), repeat=3))
 

@@ -103,9 +103,14 @@ class Launcher:
         """Begin, as the father of these supervisors."""
         self.says({"op": "hello", "attempts": [list(key) for key in attempts]})
 
-    def says(self, message: Map) -> None:
-        """Send one message and let the scheduler work."""
-        link.send(self.sock, message)
+    def says(self, message: Map, data: bytes = b"") -> None:
+        """Send one message, perhaps with a file, and let the scheduler work."""
+        fds = [os.memfd_create("test")] if data else []
+        for fd in fds:
+            os.write(fd, data)
+        link.send(self.sock, message, fds)
+        for fd in fds:
+            os.close(fd)
         self.settle()
 
     def about(self, op: str, key: Key, **fields: object) -> None:

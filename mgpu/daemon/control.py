@@ -1,0 +1,81 @@
+"""What an administrator does with the daemon itself: its settings, and reading them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from mgpu.config.reload import ORIGINS, WAITING
+from mgpu.config.settings import SETTINGS, Setting
+from mgpu.config.written import written
+from mgpu.model.time import Now
+from mgpu.system.log import log
+
+Settings = dict[str, Any]
+Told = Callable[[dict[str, Any], Now], None]
+
+#: Shown instead of the value of a setting that is secret.
+HIDDEN = "(not shown)"
+
+
+class Control:
+    """The settings that hold, and who waits for them to be read again.
+
+    ``send`` orders something of the launcher, ``adopt`` makes the parts of the scheduler go on by
+    other settings.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        send: Callable[[dict[str, Any]], None],
+        adopt: Callable[[Settings], None],
+    ) -> None:
+        self.settings = settings
+        self._send = send
+        self._adopt = adopt
+        self._asking: list[Told] = []
+        self._next: list[Told] = []
+
+    def reload(self, then: Told) -> None:
+        """Have the configuration read again and tell ``then`` what came of it."""
+        (self._next if self._asking else self._asking).append(then)
+        self._send({"op": "reload"})
+
+    def reloaded(self, message: dict[str, Any], now: Now) -> None:
+        """The launcher has read it, and checked root's part."""
+        told = self._take_over(message)
+        asking, self._asking, self._next = self._asking, self._next, []
+        for then in asking:
+            then(told, now)
+
+    def _take_over(self, message: dict[str, Any]) -> dict[str, Any]:
+        if "data" not in message:
+            return {"problems": message.get("problems", ()), "changed": [], "waiting": []}
+        settings = msgpack.unpackb(message["data"])
+        self._adopt(settings)
+        self.settings = settings
+        changed, waiting = message["changed"], message["waiting"]
+        told = {"changed": ",".join(changed) or "-", "waiting": ",".join(waiting) or "-"}
+        log.info("Going on by the configuration as it is now", action="reloaded", **told)
+        return {"problems": [], "changed": changed, "waiting": waiting}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Each setting, its value as a file would write it, and where it comes from."""
+        return [self._row(setting) for setting in SETTINGS]
+
+    def _row(self, setting: Setting) -> dict[str, Any]:
+        key, waiting = setting.key, self.settings.get(WAITING, {})
+        return {
+            "key": key,
+            "value": _shown(setting, self.settings[key]),
+            "from": self.settings.get(ORIGINS, {}).get(key, "default"),
+            "restart": setting.restart,
+            "waiting": _shown(setting, waiting[key]) if key in waiting else None,
+        }
+
+
+def _shown(setting: Setting, value: object) -> str:
+    return HIDDEN if setting.secret and value else written(value)

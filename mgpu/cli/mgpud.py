@@ -16,7 +16,8 @@ import click
 import msgpack
 
 import mgpu
-from mgpu.config import DEFAULT_PATH, ConfigError
+from mgpu.cli.mgpud_init import init
+from mgpu.config import DEFAULT_PATH, ConfigError, machine
 from mgpu.config.load import Resolved, resolve
 from mgpu.config.reload import packed
 
@@ -65,9 +66,18 @@ def main(context: click.Context, /, config: Path | None, **flags: str | None) ->
 @main.command()
 @click.argument("file", type=_FILE, default=DEFAULT_PATH)
 def check(file: Path) -> None:
-    """Judge a configuration file: every problem with its line and what to do about it."""
-    _load(file, {}, env={})
+    """Judge a configuration file: every problem with its line and what to do about it.
+
+    Users and groups that it names and this machine does not have are noted, and are no problem of
+    the file.
+    """
+    resolved = _load(file, {}, env={})
     click.echo(f"{file}: good")
+    for remark in machine.remarks(*resolved):
+        click.echo(f"mgpud: note: {remark}", err=True)
+
+
+main.add_command(init)
 
 
 def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:

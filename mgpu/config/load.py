@@ -119,6 +119,19 @@ def _take_file(gathering: _Gathering, path: Path) -> None:
         gathering.problems.append(Problem(source, 0, "", f"{error.strerror}"))
         return
     gathering.problems += problems
+    _take_text(gathering, text, source)
+
+
+def resolve_text(text: str, source: str) -> Resolved:
+    """The settings of a file that holds ``text`` and is called ``source``."""
+    gathering = _Gathering()
+    _take_text(gathering, text, source)
+    if gathering.problems:
+        raise ConfigError(gathering.problems)
+    return Resolved(gathering.values, gathering.origins)
+
+
+def _take_text(gathering: _Gathering, text: str, source: str) -> None:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

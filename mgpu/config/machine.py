@@ -1,0 +1,72 @@
+"""What this machine has, for a configuration that is to fit it."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mgpu.config.problems import Problem
+
+
+class Card(NamedTuple):
+    """An NVIDIA GPU of this machine, as the kernel's driver tells of it."""
+
+    place: str
+    name: str
+
+
+def cards(root: Path = Path("/")) -> list[Card]:
+    """The GPUs that NVIDIA's driver has found; none is asked anything."""
+    found = []
+    for folder in sorted((root / "proc/driver/nvidia/gpus").glob("*")):
+        model = re.search(r"(?m)^Model:\s*(.+)$", _read(folder / "information"))
+        found.append(Card(folder.name, model[1].strip() if model else "a GPU"))
+    return found
+
+
+def smallest_uid(root: Path = Path("/")) -> int:
+    """The first number of people's accounts, as login.defs(5) says."""
+    found = re.findall(r"(?m)^\s*UID_MIN\s+(\d{1,9})", _read(root / "etc/login.defs"))
+    return int(found[-1]) if found else 1000
+
+
+def remarks(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[Problem]:
+    """What the settings name and the machine does not have, with what to do about it."""
+    user = settings["access.service_user"]
+    if not _has(pwd.getpwnam, user):
+        make = f"useradd --system --user-group --shell /usr/sbin/nologin {user}"
+        yield _remark("access.service_user", origins, f"there is no user {user}", make)
+    for key in ("access.group", "access.admin_group"):
+        group = settings[key]
+        if group and not _has(grp.getgrnam, group):
+            yield _remark(key, origins, f"there is no group {group}", f"groupadd {group}")
+    if settings["gpus.backend"] == "simulated" and not settings["gpus.simulated"]:
+        hint = "list some below [[gpus.simulated]]; mgpud init does it"
+        yield _remark("gpus.simulated", origins, "there are no GPUs", hint)
+
+
+def _remark(key: str, origins: Mapping[str, str], text: str, hint: str) -> Problem:
+    kind, _, place = origins.get(key, "").partition(" ")
+    source, _, line = place.rpartition(":")
+    if kind == "file" and line.isdecimal():
+        return Problem(source, int(line), key, text, hint)
+    return Problem(place or "default", 0, key, text, hint)
+
+
+def _has(find: Callable[[str], object], name: str) -> bool:
+    try:
+        find(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

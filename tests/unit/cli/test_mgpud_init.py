@@ -1,0 +1,169 @@
+"""``mgpud init``: the answers it takes, the file it writes, what it keeps of an old one."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mgpu.cli import mgpud
+from mgpu.config import load_settings, machine
+from mgpu.config.machine import Card
+
+EXISTING = """\
+# ours
+[scheduling]   # times
+max_job_time = "1h" # short
+kill_grace = 5
+
+[[scheduling.classes]]
+name = "idle"
+
+[access]
+group = "gpu"  # the students
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "etc" / "config.toml"
+
+
+@pytest.fixture(autouse=True)
+def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cards", list)
+    monkeypatch.setattr(machine, "smallest_uid", lambda: 500)
+
+
+def run(*args: object, answers: str | None = None) -> Result:
+    words = ["init", *map(str, args)]
+    return CliRunner().invoke(mgpud.main, words, input=answers, env={"MGPU_CONFIG": None})
+
+
+def content(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text())
+
+
+def test_proposals_make_a_file_that_mgpud_takes(path: Path) -> None:
+    result = run("--yes", path)
+    assert result.exit_code == 0, result.output
+    settings = load_settings(path)
+    assert settings["gpus.backend"] == "simulated"
+    assert [gpu["memory"] for gpu in settings["gpus.simulated"]] == [16384]
+    assert settings["access.min_uid"] == 500
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.read_text().startswith("# The configuration of mgpu.")
+    assert f"Wrote {path}" in result.output
+
+
+def test_real_gpus_are_used_where_there_are_some(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cards", lambda: [Card("0000:01:00.0", "NVIDIA A100")])
+    result = run("--yes", path)
+    assert "NVIDIA GPUs of this machine: NVIDIA A100" in result.output
+    assert content(path)["gpus"] == {"backend": "auto", "devices": "all"}
+
+
+def test_answers_come_as_options(path: Path) -> None:
+    args = ["--simulated", "1x8G,3x512M", "--gpus", "0,2", "--group", "gpu", "--max-job-time", "2h"]
+    assert run("--yes", *args, "--admin-group", "ops", path).exit_code == 0
+    settings = load_settings(path)
+    assert [(gpu["count"], gpu["memory"]) for gpu in settings["gpus.simulated"]] == [
+        (1, 8192),
+        (3, 512),
+    ]
+    assert settings["gpus.devices"] == [0, 2]
+    assert (settings["access.group"], settings["access.admin_group"]) == ("gpu", "ops")
+    assert settings["scheduling.max_job_time"] == 7200
+
+
+def test_an_existing_file_keeps_its_comments_and_what_is_not_asked_about(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(EXISTING)
+    path.chmod(0o640)
+    assert run("--yes", "--max-job-time", "2h", "--backend", "auto", path).exit_code == 0
+    text = path.read_text()
+    expected = EXISTING.replace('"1h"', '"2h"')
+    assert text.startswith(expected[: expected.index("\n[access]")])
+    assert 'group = "gpu"  # the students' in text
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert load_settings(path)["scheduling.kill_grace"] == 5
+    before = path.read_text()
+    assert run("--yes", path).exit_code == 0
+    assert path.read_text() == before, "asked again, it changes nothing"
+
+
+def test_a_bad_file_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("[loge]\n")
+    path.chmod(0o644)
+    result = run("--yes", path)
+    assert result.exit_code == 1
+    assert f'{path}:1: unknown table "loge"' in result.output
+    assert path.read_text() == "[loge]\n"
+
+
+def test_force_begins_anew_and_keeps_the_old_file(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("[loge]\n")
+    assert run("--yes", "--force", path).exit_code == 0
+    assert load_settings(path)["gpus.backend"] == "simulated"
+    assert path.with_name("config.toml.old").read_text() == "[loge]\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (["--max-job-time", "soon"], '--max-job-time: "soon" is not a duration'),
+        (["--simulated", "two"], "--simulated: 'two' is not as 2x16G"),
+        (["--simulated", "99x16G"], "--simulated: [0].count: 99 is out of range"),
+        (["--backend", "cuda"], "--backend: expected"),
+    ],
+)
+def test_a_wrong_answer_is_named_and_nothing_written(
+    path: Path, args: list[str], problem: str
+) -> None:
+    result = run("--yes", *args, path)
+    assert result.exit_code == 2
+    assert problem in result.output
+    assert not path.exists()
+
+
+def test_without_a_terminal_it_wants_yes(path: Path) -> None:
+    result = run(path)
+    assert result.exit_code == 2
+    assert "give --yes" in result.output
+
+
+def test_what_is_left_to_do_is_said(path: Path) -> None:
+    result = run("--yes", "--group", "no-such-group", path)
+    assert "access.group: there is no group no-such-group (groupadd no-such-group)" in result.output
+
+
+def test_questions_are_asked_on_a_terminal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mgpu.cli.mgpud_init._is_terminal", lambda: True)
+    result = run(path, answers="simulated\n1x8G\n\n\nops\n\nsoon\n3h\n\n\n")
+    assert result.exit_code == 0, result.output
+    assert '"soon" is not a duration' in result.output
+    settings = load_settings(path)
+    assert settings["scheduling.max_job_time"] == 3 * 3600
+    assert settings["access.admin_group"] == "ops"
+
+
+def test_the_machine_is_looked_at_by_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    card = tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0"
+    card.mkdir(parents=True)
+    (card / "information").write_text("Model: \t\t NVIDIA H200\nIRQ:   1\n")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/login.defs").write_text("# UID_MIN 1\nUID_MIN\t\t 2000\n")
+    assert machine.cards(tmp_path) == [Card("0000:01:00.0", "NVIDIA H200")]
+    assert machine.smallest_uid(tmp_path) == 2000
+    assert machine.cards(tmp_path / "x") == []
+    assert machine.smallest_uid(tmp_path / "x") == 1000

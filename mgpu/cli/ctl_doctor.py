@@ -30,6 +30,8 @@ def doctor(*, as_json: bool, socket: str | None, config: str | None) -> int:
     It changes nothing. The exit status is 1 where something has to be done.
     """
     found = [*_daemon(socket, config), *_machine(socket, config)]
+    if all(finding.what != "processes" for finding in found):  # no daemon says how it does it
+        found.append(checks.of_cgroups(Path("/proc/self/mountinfo").read_text(errors="replace")))
     if as_json:
         import json
 
@@ -51,7 +53,6 @@ def _daemon(socket: str | None, config: str | None) -> Iterator[Finding]:
 
 def _machine(socket: str | None, config: str | None) -> Iterator[Finding]:
     yield from checks.of_nodes()
-    yield checks.of_cgroups(Path("/proc/self/mountinfo").read_text(errors="replace"))
     yield checks.of_logind()
     runtime = os.path.dirname(find(socket, config).path)
     package = os.path.dirname(os.path.abspath(mgpu.__file__))

@@ -20,6 +20,21 @@ _ISOLATION: Final = {
 }
 _STRONGER: Final = 'gpus.isolation = "enforce" has the kernel keep jobs to their GPUs'
 _CLOSE: Final = "set NVreg_DeviceFileMode=0660 and NVreg_DeviceFileGID of the nvidia module"
+_BY: Final = {"cgroup-v2": "cgroup version 2", "cgroup-v1": "cgroup version 1 (devices)"}
+_TRACKING: Final = {
+    "cgroup-v2": (OK, "followed by cgroup version 2: nothing of a job is missed"),
+    "cgroup-v1": (WARN, "followed by the subreaper flag, on GPUs by cgroup version 1"),
+    "subreaper": (WARN, "followed by the subreaper flag alone: no cgroup can be written"),
+}
+_MOUNT_V2: Final = "boot with systemd.unified_cgroup_hierarchy=1, or mount cgroup2 (writable)"
+_HIDDEN: Final = (
+    "it does not show mgpu the processes of others (hidepid): whose those on GPUs are is unknown,"
+    " none is killed as an outsider, and jobs that catch signals are not warned"
+)
+_SHOW: Final = (
+    "mount -o remount,gid=$(id -g mgpu) /proc, and gid= beside hidepid= in /etc/fstab"
+    " (mgpu: access.service_user)"
+)
 _LOGIND: Final = ("/etc/systemd/logind.conf", "/etc/systemd/logind.conf.d")
 
 
@@ -42,8 +57,29 @@ def of_daemon(info: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(OK, name, gpu["name"])
         else:
             yield Finding(WARN, name, gpu["note"], "mgpu_ctl show-gpus tells more")
-    level, text = _ISOLATION.get(info["isolation"], (WARN, "not known"))
-    yield Finding(level, "isolation", f"{info['isolation']}: {text}", _STRONGER * (level == WARN))
+    yield _of_isolation(info)
+    yield from _of_tracking(info)
+
+
+def _of_isolation(info: Mapping[str, Any]) -> Finding:
+    """The level that holds, which is not always the one that is configured."""
+    name = info["isolation"]
+    if name == "detect" and info.get("hidden"):
+        text = "detect is configured, and nothing can be found out: see /proc below"
+        return Finding(WARN, "isolation", f"variables: {text}", _SHOW)
+    level, text = _ISOLATION.get(name, (WARN, "not known"))
+    by = _BY.get(info.get("fenced_by", ""))
+    means = f", by {by}" if by else ""
+    return Finding(level, "isolation", f"{name}: {text}{means}", _STRONGER * (level == WARN))
+
+
+def _of_tracking(info: Mapping[str, Any]) -> Iterator[Finding]:
+    """What tells whose a process is. Daemons of before do not say."""
+    if "tracking" in info:
+        level, text = _TRACKING.get(info["tracking"], (WARN, "in a way that is not known here"))
+        yield Finding(level, "processes", f"jobs are {text}", _MOUNT_V2 * (level == WARN))
+    if info.get("hidden"):
+        yield Finding(WARN, "/proc", _HIDDEN, _SHOW)
 
 
 def _of_backend(info: Mapping[str, Any]) -> Finding:
@@ -72,9 +108,8 @@ def of_cgroups(mountinfo: str) -> Finding:
     kinds = re.findall(r" - (cgroup2?) ", mountinfo)
     if "cgroup2" in kinds:
         return Finding(OK, "cgroups", "version 2 is mounted: nothing of a job is missed")
-    remedy = "boot with systemd.unified_cgroup_hierarchy=1, or mount cgroup2"
     text = "version 2 is not mounted: jobs are followed by the subreaper flag alone"
-    return Finding(WARN, "cgroups", text, remedy)
+    return Finding(WARN, "cgroups", text, _MOUNT_V2)
 
 
 def of_logind(root: Path = Path("/")) -> Finding:

@@ -177,6 +177,18 @@ def _rest(machine: Known) -> Iterator[str]:
         yield "These GPUs are simulated: jobs get the variables, and no real GPU."
     elif machine.get("driver"):
         yield f"driver {visible(machine['driver'])}{_age(machine.get('age') or 0.0)}"
+    yield from _footing(machine)
+
+
+def _footing(machine: Known) -> Iterator[str]:
+    """How jobs are kept apart and followed, as it really is; older schedulers do not say."""
+    tracking, level = machine.get("tracking"), machine.get("isolation", "")
+    if tracking:
+        by = f" by {visible(machine['fenced_by'])}" if machine.get("fenced_by") else ""
+        level = "variables" if machine.get("hidden") and level == "detect" else level
+        yield f"isolation: {visible(level)}{by}, jobs followed by {visible(tracking)}"
+    if machine.get("hidden"):
+        yield "/proc hides from mgpu whose the processes on GPUs are (mgpu_ctl doctor)"
 
 
 def _age(seconds: float) -> str:

@@ -150,6 +150,10 @@ class Machine(NamedTuple):
     ``cpus`` and ``memory`` (MiB) for jobs that name some, and how much of each is ``_reserved``.
     ``driver`` is the driver's version, ``age`` how many seconds ago it was asked.
 
+    ``isolation`` is the level that is configured, ``fenced_by`` what enforces it (``cgroup-v2``,
+    ``cgroup-v1`` or nothing), ``tracking`` what tells the processes of a job (one of those, or
+    ``subreaper``). ``hidden``: the kernel does not show the scheduler whose processes are on GPUs.
+
     ``next`` is the first job in line that waits for others to end (``id``, ``array``, ``tasks``,
     ``user``): it gets ``gpus`` in at most ``in`` seconds (None: nobody knows), when the job
     ``after`` has ended.
@@ -165,6 +169,10 @@ class Machine(NamedTuple):
     driver: str = ""
     age: float | None = None
     next: Mapping[str, object] | None = None
+    isolation: str = ""
+    fenced_by: str = ""
+    tracking: str = ""
+    hidden: bool = False
 
 
 class Health(NamedTuple):

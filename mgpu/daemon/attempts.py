@@ -36,7 +36,8 @@ class Attempt:
     seconds of a stop that could not be delivered yet. ``child`` tells that the launcher is its
     supervisor's parent and has not seen it end, ``acked`` that its stored end was acknowledged.
     ``warned`` tells that the stop is one with a warning first, ``limit`` is a granted extension.
-    ``supervisor`` is the pid of its supervisor, 0 where that is not known.
+    ``supervisor`` is the pid of its supervisor, 0 where that is not known. ``foreign`` tells that
+    this launcher does not hear of its end.
     """
 
     key: Key
@@ -52,6 +53,7 @@ class Attempt:
     warned: bool = False
     limit: int = 0
     supervisor: int = 0
+    foreign: bool = False
 
 
 class Attempts:
@@ -121,6 +123,8 @@ class Attempts:
     def acknowledge(self, key: Key) -> None:
         """The end of the attempt is stored: its supervisor may go, its folder with it."""
         attempt = self._attempts.get(key)
+        if attempt is not None and attempt.foreign:
+            self._launcher.send({"op": "clear", "job": key[0], "attempt": key[1]})
         if attempt is None or attempt.sock is None:
             self._attempts.pop(key, None)
             self._dirs.remove(key)
@@ -140,7 +144,8 @@ class Attempts:
 
         ``ran``: its program is known to have run; ``child``: the launcher has its supervisor.
         """
-        attempt = self._attempts[key] = Attempt(key, "ordered", ready=ran, child=child)
+        attempt = Attempt(key, "ordered", ready=ran, child=child, foreign=not child)
+        self._attempts[key] = attempt
         self._find(attempt, now)
 
     def settled(self, key: Key, report: requests.Report) -> None:

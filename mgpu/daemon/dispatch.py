@@ -79,6 +79,7 @@ class Dispatcher:
         self.control: Control | None = None
         self.waiters = Waiters()
         self.news = News()
+        self.footing: dict[str, str] = {}
         self.simulate: Callable[..., bool] = lambda *_, **__: False
         self.repaired: Callable[[str, Now], None] = lambda *_: None
 
@@ -236,7 +237,7 @@ class Dispatcher:
 
     def info(self, conn: Connection, _request: messages.Info, now: Now) -> None:
         """The GPUs and who holds them."""
-        self.ok(conn, machine.info(self.engine.world, __version__, now), now)
+        self.ok(conn, machine.info(self.engine.world, __version__, now) | self.footing, now)
 
     def jobs(self, conn: Connection, request: messages.ListJobs, now: Now) -> None:
         """List jobs."""

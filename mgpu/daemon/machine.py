@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from mgpu.core import reservations
 from mgpu.core.arrays import name_in
@@ -18,6 +18,9 @@ from mgpu.model.units import format_capability
 
 Row = dict[str, Any]
 
+#: What the launcher says of the machine: what tells a job's processes, what keeps it to its GPUs.
+FOOTING: Final = ("tracking", "fenced_by")
+
 
 def info(world: World, version: str, now: Now) -> Row:
     """All GPUs with who holds them, how many jobs wait and run, and who is to get GPUs next."""
@@ -29,6 +32,7 @@ def info(world: World, version: str, now: Now) -> Row:
         "now": now.wall,
         "driver": world.inventory.driver,
         "isolation": world.policy.isolation,
+        "hidden": world.inventory.hidden,
         "age": max(0.0, now.boot - taken) if taken else None,
         "gpus": [_gpu(world, gpu, now) for gpu in world.gpus.values()],
         "topology": [[Link(link).name for link in row] for row in world.topology],

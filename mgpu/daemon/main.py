@@ -19,7 +19,7 @@ import msgpack
 from mgpu.core.effects import Effect, KillProcess
 from mgpu.core.requests import Report
 from mgpu.core.settle import next_look
-from mgpu.daemon import notices, opening
+from mgpu.daemon import machine, notices, opening
 from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
@@ -133,6 +133,7 @@ class Scheduler:
     def _from_launcher(self, message: dict[str, Any], now: Now) -> None:
         op = message["op"]
         if op == "hello":
+            self._dispatcher.footing = {key: message.get(key, "") for key in machine.FOOTING}
             self._recover({(job, attempt) for job, attempt in message["attempts"]}, now)
         elif op == "account":
             self._accounts.answered(message, now)

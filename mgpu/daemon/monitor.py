@@ -157,6 +157,9 @@ class Watch:
             self.start(now)
 
     def _publish(self, inventory: Inventory) -> None:
+        if inventory.hidden and not self._last.hidden:
+            text = "/proc does not show the processes of others: whose those on GPUs are is unknown"
+            log.warning(text, action="processes-hidden", remedy="mgpu_ctl doctor")
         self._last = inventory
         self._on_inventory(inventory)
 

@@ -92,14 +92,14 @@ def _memory(driver: Driver, handle: Any) -> tuple[int, int]:
 
 
 def _processes(driver: Driver, handle: Any, owners: Owners) -> list[Process] | None:
-    """Those that compute and draw; None where the driver does not tell which compute."""
+    """Those that compute and draw; None where driver or kernel do not tell who computes."""
     lists = [driver.first(*functions, of=handle) for functions in _PROCESSES]
     if lists[0] is None:
         return None
     found: dict[int, int] = {}
     for entry in chain.from_iterable(entries or () for entries in lists):
         found[entry.pid] = max(found.get(entry.pid, -1), _mib(entry.usedGpuMemory))
-    return [owners.process(pid, memory) for pid, memory in found.items()]
+    return owners.processes(found.items())
 
 
 def _mib(size: int | None) -> int:

@@ -130,7 +130,9 @@ class MonitorLink:
         self._asked, self._patience = False, ANSWER_LIMIT
         quiet = self._interval * HEARTBEAT + ANSWER_LIMIT
         self._deadline = None if self._final else now.boot + quiet
-        return Inventory(message["backend"], gpus, topology, message["driver"], message["taken"])
+        found = Inventory(message["backend"], gpus, topology)
+        facts = {key: message[key] for key in ("driver", "taken", "hidden")}
+        return found._replace(**facts)
 
     def _finish(self) -> None:
         """It has said its last word and is about to end: have done with it."""

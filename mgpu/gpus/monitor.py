@@ -98,6 +98,7 @@ class Watcher:
             "topology": [list(row) for row in inventory.topology],
             "driver": inventory.driver,
             "taken": inventory.taken,
+            "hidden": inventory.hidden,
             "slots": list(self._nvml.slots.items()),
             "skipped": list(self._nvml.skipped.items()),
             "final": final,
@@ -120,7 +121,8 @@ class Watcher:
             return inventory_of(self._setup["simulated"]), True
         self._complain(trouble)
         links = self._nvml.topology(gpus)
-        return Inventory("nvml", gpus, links, self._nvml.version(), taken), False
+        version, hidden = self._nvml.version(), self._owners.hidden
+        return Inventory("nvml", gpus, links, version, taken, hidden), False
 
     def _complain(self, words: str) -> None:
         if words and words != self._complaint:

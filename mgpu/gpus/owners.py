@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -17,6 +17,10 @@ _BYTES: Final = 1 << 14
 _HERTZ: Final = os.sysconf("SC_CLK_TCK")
 
 
+#: What the kernel calls the control daemon of NVIDIA's MPS and its servers (comm, proc(5)).
+_MPS: Final = b"nvidia-cuda-mps"
+
+
 class _Stat(NamedTuple):
     """A process now; it is the same one as long as ``ticks`` are."""
 
@@ -24,6 +28,7 @@ class _Stat(NamedTuple):
     ticks: int
     parent: int
     session: int
+    name: bytes
 
 
 class _Known(NamedTuple):
@@ -50,13 +55,27 @@ class Owners:
         self._era = 0
         self._known: dict[int, _Known] = {}
         self._seen: dict[int, tuple[int, int, int]] = {}
+        self._unread: set[int] = set()
+        self._blind = False
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the kernel does not show processes of others, or one of those asked for."""
+        return self._blind or bool(self._unread)
 
     def look(self, leaders: Leaders) -> None:
         """Begin a round. ``leaders`` maps first processes and supervisors to their jobs."""
         self._forget()
+        self._unread.clear()
+        self._blind = _stat(1) is None
         if leaders != self._leaders:
             self._leaders = leaders
             self._era += 1
+
+    def processes(self, listed: Iterable[tuple[int, int]]) -> list[Process] | None:
+        """Those of ``listed`` (pid, MiB); None when there is one of which nothing can be known."""
+        found = [self.process(pid, memory) for pid, memory in listed]
+        return None if any(process.pid in self._unread for process in found) else found
 
     def process(self, pid: int, memory: int) -> Process:
         """``pid`` with its user, its job and its birth."""
@@ -67,8 +86,11 @@ class Owners:
         stat = _stat(pid)
         if stat is None:
             found = (-1, self._leaders.get(pid, 0), 0)
+            if not found[1] and _exists(pid):
+                self._unread.add(pid)
         else:
-            found = (stat.uid, self._job(pid, stat), stat.ticks)
+            job = self._job(pid, stat)
+            found = (stat.uid if job else _answerable(stat), job, stat.ticks)
         self._seen[pid] = found
         return found
 
@@ -100,15 +122,43 @@ class Owners:
 
 
 def _pattern(cgroup: str, mountinfo: str) -> re.Pattern[str]:
-    """Finds the job in a cgroup file: nobody but root can make a group at that place."""
-    root = "/"
-    for line in mountinfo.splitlines():
+    """Finds the job in a cgroup file: nobody but root can make a group at that place.
+
+    That is a group of version 2, or of the ``devices`` controller where jobs are fenced by it.
+    """
+    roots = {"0:": "/", r"\d+:devices": "/"}
+    for line in reversed(mountinfo.splitlines()):
         left, _, right = line.partition(" - ")
-        if right.startswith("cgroup2 "):
-            root = left.split()[3]
-            break
-    place = re.escape(os.path.join(root, cgroup))
-    return re.compile(rf"^0::{place}/(\d+)\.\d+(?:/|$)", re.MULTILINE)
+        kind, _, rest = right.partition(" ")
+        if kind == "cgroup2":
+            roots["0:"] = left.split()[3]
+        elif kind == "cgroup" and rest.rpartition(" ")[2].split(",")[-1] == "devices":
+            roots[r"\d+:devices"] = left.split()[3]
+    places = (f"{kind}:{re.escape(os.path.join(root, cgroup))}" for kind, root in roots.items())
+    return re.compile(rf"^(?:{'|'.join(places)})/(\d+)\.\d+(?:/|$)", re.MULTILINE)
+
+
+def _answerable(stat: _Stat) -> int:
+    """The user to whom a process is put down: a server of MPS is its control daemon's.
+
+    It runs as the user of its clients, who changes from time to time.
+    """
+    if stat.name == _MPS:
+        parent = _stat(stat.parent)
+        if parent is not None and parent.name == _MPS:
+            return parent.uid
+    return stat.uid
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process, whatever can be read of it."""
+    if not 0 < pid < 1 << 31:
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def _line_of(pid: int, stat: _Stat) -> Iterator[int]:
@@ -132,9 +182,11 @@ def _stat(pid: int) -> _Stat | None:
     except OSError:
         return None
     try:
-        uid = os.fstat(fd).st_uid
-        fields = os.read(fd, _BYTES).rpartition(b")")[2].split()
-        return _Stat(uid, int(fields[19]), int(fields[1]), int(fields[3]))
+        left, _, right = os.read(fd, _BYTES).rpartition(b")")
+        fields, name = right.split(), left.partition(b"(")[2]
+        # The folder's owner: files in it are root's where a process may not be dumped.
+        uid = os.stat(f"/proc/{pid}").st_uid
+        return _Stat(uid, int(fields[19]), int(fields[1]), int(fields[3]), name)
     except (OSError, IndexError, ValueError):
         return None
     finally:

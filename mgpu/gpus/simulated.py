@@ -96,7 +96,8 @@ class SimulatedMonitor:
         self._owners.look(self._leaders)
         gpus = tuple(map(self._told, self._inventory.gpus))
         # What is asked for at an instant is seen after all that happened at it.
-        return self._inventory._replace(gpus=gpus, taken=nextafter(now.boot, inf))
+        taken, hidden = nextafter(now.boot, inf), self._owners.hidden
+        return self._inventory._replace(gpus=gpus, taken=taken, hidden=hidden)
 
     def deadline(self) -> float | None:
         """The boot time from which :meth:`expired` is true: none but when a GPU hangs."""
@@ -145,7 +146,7 @@ class SimulatedMonitor:
         why = self._memory.skipped.get(gpu.index, told.note)
         if why:
             return replace(nothing_known(gpu, why), fault=told.fault)
-        processes = [self._owners.process(pid, memory) for pid, memory in told.processes]
+        processes = self._owners.processes(told.processes)
         others = gpu.used if told.used < 0 else min(told.used, gpu.total)
         used = min(gpu.total, others + sum(memory for _, memory in told.processes))
         known = accounted(gpu, used, processes)

@@ -115,6 +115,7 @@ class Inventory(NamedTuple):
     """All GPUs at one moment and where the knowledge comes from (``nvml`` or ``simulated``).
 
     ``driver`` is the driver's version. ``taken`` is when the driver was asked (boot time).
+    ``hidden``: the kernel does not show the processes of others, so nobody knows whose they are.
     """
 
     backend: str
@@ -122,6 +123,7 @@ class Inventory(NamedTuple):
     topology: Topology = ()
     driver: str = ""
     taken: float = 0.0
+    hidden: bool = False
 
 
 def is_of_type(name: str, wanted: str) -> bool:

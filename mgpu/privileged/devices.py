@@ -130,6 +130,11 @@ class Fence:
     def __init__(self, old: OldGroups | None) -> None:
         self._old = old
 
+    @property
+    def kind(self) -> str:
+        """What it is made of."""
+        return "cgroup-v2" if self._old is None else "cgroup-v1"
+
     def put(self, group: Group | None, name: str, minors: Iterable[int]) -> int:
         """Fence the attempt ``name``; the descriptor by which its child enters a group, or -1."""
         if self._old is not None:

@@ -87,7 +87,9 @@ class Launcher:
         log.info("Started the scheduler", "scheduler-start", pid=self.scheduler.pid)
         if self.scheduler.link is not None:
             self.loop.on(self.scheduler.link.fileno(), self._on_link)
-        self._say({"op": "hello", "attempts": [list(key) for key in self.children.values()]})
+        known = {"tracking": self.site.tracking, "fenced_by": self.site.fenced_by}
+        attempts = [list(key) for key in self.children.values()]
+        self._say({"op": "hello", "attempts": attempts, **known})
 
     def _scheduler_ended(self, status: int) -> None:
         """Take in what it had ordered, which is durable, before another one is told our state."""
@@ -138,6 +140,8 @@ class Launcher:
                 self._start(message, fds)
             elif operation == "kill":
                 self._kill(*order.attempt_of(message))
+            elif operation == "clear":
+                self._clear(*order.attempt_of(message))
             elif operation == "kill_process":
                 strays.kill(message, self.site)
             elif operation == "account":
@@ -218,6 +222,11 @@ class Launcher:
             self._say({"op": "killed", "job": job, "attempt": attempt})
         else:
             self.kills.add(name)
+
+    def _clear(self, job: int, attempt: int) -> None:
+        """An attempt is over whose supervisor may be an earlier launcher's: nobody else tells."""
+        if (job, attempt) not in self.children.values():
+            self.remains.clear(f"{job}.{attempt}", kill=False)
 
     def _kill_supervisor(self, key: tuple[int, int]) -> None:
         """Only the parent of what is left of an attempt knows when nothing is: become it."""

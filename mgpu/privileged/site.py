@@ -74,6 +74,18 @@ class Site:
         self.activate = settings.activate
         self.export_slurm = settings.export_slurm
 
+    @property
+    def fenced_by(self) -> str:
+        """What keeps jobs off other GPUs: ``cgroup-v2``, ``cgroup-v1`` or nothing."""
+        return self.fence.kind if self.fence is not None else ""
+
+    @property
+    def tracking(self) -> str:
+        """What tells the processes of a job: ``cgroup-v2``, ``cgroup-v1`` or ``subreaper``."""
+        if self.groups is not None:
+            return "cgroup-v2"
+        return self.fenced_by or "subreaper"
+
     def fds(self) -> list[int]:
         """The descriptors a supervisor keeps."""
         shared = [self.attempts, self.scripts, self.signals]

@@ -271,11 +271,11 @@ def _groups(name: str) -> tuple[cgroup.Groups | None, list[int]]:
     """The folder of the cgroups, if there can be one, and the descriptor that locks it."""
     try:
         groups = cgroup.open_groups(name)
+        lock = groups.lock()  # fails where the folder is there and nothing can be written in it
     except OSError as error:
         sentence = "No cgroups for jobs: their processes are followed by the subreaper flag alone"
         log.warning(sentence, "cgroup-unavailable", reason=error.strerror or error)
         return None, []
-    lock = groups.lock()
     if lock is None:
         message = f"another mgpud uses the cgroup {groups.path}: set another paths.cgroup"
         raise StartError(message, status=_EXIT_BUSY)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.lib import cgroups
 from tests.lib.daemon import Daemon
-from tests.lib.users import User
+from tests.lib.users import User, as_user
 from tests.lib.waiting import eventually
 
 SHARED = ("--gpu-ids", "0", "--mem", "4G", "--")
@@ -17,12 +18,28 @@ SHARED = ("--gpu-ids", "0", "--mem", "4G", "--")
 DAEMONISED = "(setsid bash -c 'echo $$ > {}; exec sleep 600' &); sleep 600"
 
 
-def of_gpu(daemon: Daemon, user: User) -> dict[str, Any]:
-    """What mgpu_info knows of gpu0."""
+#: ``/proc`` as with ``hidepid=2``, for one daemon.
+HIDE_PROC = "mount -t proc -o hidepid=2 proc /proc"
+
+
+def info(daemon: Daemon, user: User) -> dict[str, Any]:
+    """What mgpu_info knows."""
     done = daemon.command(user, ["mgpu_info", "--json"])
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["gpus"][0]
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def of_gpu(daemon: Daemon, user: User) -> dict[str, Any]:
+    """What mgpu_info knows of gpu0."""
+    found: dict[str, Any] = info(daemon, user)["gpus"][0]
+    return found
+
+
+def doctor(daemon: Daemon, user: User) -> dict[str, dict[str, str]]:
+    """What mgpu_ctl doctor finds."""
+    done = daemon.command(user, ["mgpu_ctl", "doctor", "--json"])
+    return {found["what"]: found for found in json.loads(done.stdout)}
 
 
 def simulate(daemon: Daemon, admin: User, *args: str) -> None:
@@ -56,3 +73,73 @@ def test_without_cgroups_a_daemonised_process_of_a_job_is_the_jobs(
     assert eventually(lambda: of_gpu(daemon, alice)["jobs"][0][5]) == 3072, "a new scheduler too"
     assert "action=outsider" not in daemon.log()
     assert Path(f"/proc/{pid}").exists()
+
+
+def test_where_proc_hides_processes_nobody_is_accused(
+    make_daemon: Callable[..., Daemon], alice: User, bob: User, carol: User
+) -> None:
+    policy = {"outsiders": "kill", "outsider_grace": 0, "unmanaged_ignore": 0}
+    daemon = make_daemon({"gpus": policy}, prefix=cgroups.mounted(HIDE_PROC))
+    assert daemon.log().count("action=processes-hidden") == 1
+    pid = daemonised(daemon, alice)
+    with subprocess.Popen(as_user(bob, ["sleep", "600"])) as stranger:
+        simulate(daemon, carol, "--process", f"{pid}:3G", "--process", f"{stranger.pid}:1G")
+        eventually(lambda: of_gpu(daemon, alice)["used"] == 4096)
+        assert of_gpu(daemon, alice)["outsiders"] == []
+        fits = daemon.submit(bob, "--gpu-ids", "0", "--mem", "12G", "--", "sleep", "600")
+        daemon.wait_state(fits, "RUNNING")
+        assert stranger.poll() is None
+        stranger.kill()
+    found = doctor(daemon, alice)
+    assert found["isolation"]["text"].startswith("variables: detect is configured")
+    assert "gid=" in found["/proc"]["remedy"]
+    assert "hides from mgpu" in daemon.command(alice, ["mgpu_info"]).stdout
+    assert "action=outsider" not in daemon.log()
+
+
+def test_the_remedy_for_a_hidden_proc_is_one(
+    make_daemon: Callable[..., Daemon], alice: User, bob: User, carol: User
+) -> None:
+    daemon = make_daemon(prefix=cgroups.mounted(f"{HIDE_PROC},gid=$(id -g mgpu)"))
+    with subprocess.Popen(as_user(bob, ["sleep", "600"])) as stranger:
+        simulate(daemon, carol, "--process", f"{stranger.pid}:1G")
+        (row,) = eventually(lambda: of_gpu(daemon, alice)["outsiders"])
+        stranger.kill()
+    assert (row["pid"], row["uid"]) == (stranger.pid, bob.uid)
+    assert "/proc" not in doctor(daemon, alice)
+
+
+def test_a_tree_of_cgroups_that_cannot_be_written_is_done_without(
+    make_daemon: Callable[..., Daemon], alice: User
+) -> None:
+    root = cgroups.v2_root()
+    assert root is not None
+    folder = root / "mgpu-test-read-only"
+    folder.mkdir(exist_ok=True)
+    prefix = cgroups.mounted(f"mount --bind {root} {root} && mount -o remount,bind,ro {root}")
+    daemon = make_daemon({"paths": {"cgroup": folder.name}}, prefix=prefix)
+    folder.rmdir()
+    assert "action=cgroup-unavailable" in daemon.log()
+    daemon.wait_state(daemon.submit(alice, "--", "true"), "COMPLETED")
+    assert info(daemon, alice)["tracking"] == "subreaper"
+    assert doctor(daemon, alice)["processes"]["level"] == "warn"
+    assert "jobs followed by subreaper" in daemon.command(alice, ["mgpu_info"]).stdout
+
+
+def test_the_group_of_a_job_that_ended_under_another_launcher_goes_too(
+    make_daemon: Callable[..., Daemon], alice: User
+) -> None:
+    settings = {"gpus": {"isolation": "enforce"}}
+    daemon = make_daemon(settings, prefix=cgroups.hidden())
+    assert "action=fence-old" in daemon.log()
+    assert info(daemon, alice)["fenced_by"] == "cgroup-v1"
+    job = daemon.submit(alice, "--", "sleep", "600")
+    daemon.wait_state(job, "RUNNING")
+    folder = cgroups.devices_root() / daemon.name / f"{job}.1"
+    assert folder.is_dir()
+    daemon.kill9()
+    daemon.start()
+    daemon.cancel(alice, str(job))
+    daemon.wait_state(job, "CANCELLED")
+    eventually(lambda: not folder.exists(), what="the group is removed")
+    folder.parent.rmdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest import SkipTest
 
 
 def v2_root() -> Path | None:
@@ -17,11 +18,22 @@ def v2_root() -> Path | None:
 
 def hidden() -> list[str]:
     """A prefix that runs a command where no v2 tree is mounted, as in many containers."""
-    script = (
-        'while umount -t cgroup2 -a -l && grep -q " - cgroup2 " /proc/self/mountinfo; do :; done'
-    )
+    return mounted("umount -a -l -t cgroup2")
+
+
+def mounted(script: str) -> list[str]:
+    """A prefix that runs a command among mounts that ``script`` has changed for it alone."""
     command = ["unshare", "--mount", "--propagation", "private"]
     return [*command, "sh", "-c", f'{script}; exec "$@"', "sh"]
+
+
+def devices_root() -> Path:
+    """The mount point of the ``devices`` controller of version 1; skips where there is none."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, kind = line.partition(" - ")
+        if kind.startswith("cgroup ") and kind.endswith("devices"):
+            return Path(fields.split()[4])
+    raise SkipTest("no devices controller of cgroup version 1")
 
 
 def groups_of(name: str) -> list[Path]:

@@ -20,6 +20,9 @@ WELL: dict[str, Any] = {
     "backend": "nvml",
     "driver": "580.65.06",
     "isolation": "detect",
+    "fenced_by": "",
+    "tracking": "cgroup-v2",
+    "hidden": False,
     "gpus": [
         {"index": 0, "name": "NVIDIA H200", "available": True, "note": ""},
         {"index": 1, "name": "NVIDIA H200", "available": False, "note": "drained: \x1b[2Jfan"},
@@ -33,7 +36,8 @@ def levels(findings: list[Finding]) -> dict[str, str]:
 
 def test_a_daemon_that_is_well() -> None:
     found = levels(list(doctor.of_daemon(WELL)))
-    assert found == {"daemon": OK, "GPUs": OK, "gpu0": OK, "gpu1": WARN, "isolation": OK}
+    well = ("daemon", "GPUs", "gpu0", "isolation", "processes")
+    assert found == dict.fromkeys(well, OK) | {"gpu1": WARN}
 
 
 @pytest.mark.parametrize(
@@ -43,12 +47,34 @@ def test_a_daemon_that_is_well() -> None:
         ({"backend": "simulated"}, "GPUs", WARN),
         ({"isolation": "variables"}, "isolation", WARN),
         ({"isolation": "enforce"}, "isolation", OK),
+        ({"hidden": True}, "isolation", WARN),
+        ({"hidden": True}, "/proc", WARN),
+        ({"tracking": "cgroup-v1"}, "processes", WARN),
+        ({"tracking": "subreaper"}, "processes", WARN),
     ],
 )
 def test_what_a_daemon_lacks(change: dict[str, Any], what: str, level: str) -> None:
     found = {finding.what: finding for finding in doctor.of_daemon(WELL | change)}
     assert found[what].level == level
     assert bool(found[what].remedy) == (level != OK)
+
+
+def test_the_isolation_that_holds_is_told_and_what_it_is_made_of() -> None:
+    def said(**change: object) -> str:
+        found = {finding.what: finding.text for finding in doctor.of_daemon(WELL | change)}
+        return found["isolation"]
+
+    fenced = said(isolation="enforce", fenced_by="cgroup-v1")
+    assert fenced.startswith("enforce: ")
+    assert fenced.endswith("by cgroup version 1 (devices)")
+    assert said(hidden=True).startswith("variables: detect is configured, and nothing can be")
+
+
+def test_a_daemon_of_before_does_not_say_how_it_follows_jobs() -> None:
+    old = {key: value for key, value in WELL.items() if key not in ("tracking", "fenced_by")}
+    found = levels(list(doctor.of_daemon(old)))
+    assert "processes" not in found
+    assert found["isolation"] == OK
 
 
 def test_nodes_that_everybody_can_open(tmp_path: Path) -> None:

@@ -80,6 +80,20 @@ def test_the_record_of_a_job_that_ended_meanwhile_is_believed(ground: Ground, ri
     assert not folder.exists
 
 
+def test_the_launcher_is_told_of_the_ends_that_it_does_not_hear_of(
+    ground: Ground, rig: Rig
+) -> None:
+    child, adopted = ground.running(), ground.running()
+    for job in (child, adopted):
+        folder = ground.folder((job, 1)).lock()
+        folder.write("exit", record(code=7))
+        folder.die()
+    rig.again(children=((child, 1),))
+    rig.launcher.about("gone", (child, 1))
+    assert end_of(rig, child).code == end_of(rig, adopted).code == 7
+    assert rig.launcher.heard("clear") == [{"op": "clear", "job": adopted, "attempt": 1}]
+
+
 def test_a_record_is_removed_only_after_its_end_is_stored(ground: Ground, rig: Rig) -> None:
     for boot in ("boot-1", "boot-2"):
         job = ground.running()

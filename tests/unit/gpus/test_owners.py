@@ -135,6 +135,67 @@ def test_a_process_that_is_known_costs_one_look_at_it(
     assert looks == [family.child, os.getpid()]
 
 
+def test_a_process_that_the_kernel_does_not_show_is_not_called_a_stranger(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, shown = module._stat, {family.leader}
+    monkeypatch.setattr(module, "_stat", lambda pid: real(pid) if pid in shown else None)
+    owners = knowing({family.leader: 42})
+    assert owners.hidden, "the first process of all is there, and nothing is told of it"
+    assert owners.processes([(family.leader, 5), (family.child, 5)]) is None
+    owners.look({family.leader: 42, family.child: 42})
+    found = owners.processes([(family.leader, 5), (family.child, 5)])
+    assert found is not None, "it is known by its number"
+    assert [process.job for process in found] == [42, 42]
+
+
+def test_where_the_kernel_shows_processes_nothing_is_hidden(family: Family) -> None:
+    owners = knowing({})
+    pid = family.leader
+    family.end()
+    eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert owners.processes([(os.getpid(), 5), (pid, 5), (0, 5), (2**32 - 1, 5)])
+    assert not owners.hidden
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody else")
+def test_a_process_that_may_not_be_dumped_is_its_users_all_the_same() -> None:
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.setuid(65534)  # nor may it be dumped from here on
+        os.write(write, b".")
+        signal.pause()
+    assert os.read(read, 1)
+    assert os.stat(f"/proc/{pid}/stat").st_uid == 0
+    assert knowing({}).process(pid, 5).uid == 65534
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(read)
+    os.close(write)
+
+
+SERVERS = [
+    ({500: (1001, 400, b"nvidia-cuda-mps"), 400: (0, 1, b"nvidia-cuda-mps")}, 0),
+    ({500: (1001, 400, b"nvidia-cuda-mps"), 400: (1002, 1, b"nvidia-cuda-mps")}, 1002),
+    ({500: (1001, 400, b"nvidia-cuda-mps"), 400: (0, 1, b"sshd")}, 1001),
+    ({500: (1001, 400, b"python"), 400: (0, 1, b"nvidia-cuda-mps")}, 1001),
+]
+
+
+@pytest.mark.parametrize(("there", "uid"), SERVERS)
+def test_a_server_of_mps_is_put_down_to_whose_control_daemon_it_serves(
+    there: dict[int, tuple[int, int, bytes]], uid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stat(pid: int) -> module._Stat | None:
+        user, parent, name = there.get(pid, (0, 0, b"init"))
+        return module._Stat(user, 7, parent, pid, name)
+
+    monkeypatch.setattr(module, "_stat", stat)
+    assert knowing({}).process(500, 5)[:5] == (500, 5, uid, 0, 7)
+    assert knowing({500: 42}).process(500, 5).job == 42, "one that a job has started is the job's"
+
+
 def test_a_process_that_is_gone_belongs_to_nobody(family: Family) -> None:
     pid = family.leader
     family.end()
@@ -143,7 +204,10 @@ def test_a_process_that_is_gone_belongs_to_nobody(family: Family) -> None:
     assert found == (pid, 5, -1, 0, 0, 0.0)
 
 
-MOUNTS = "31 1 0:38 {} /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+MOUNTS = (
+    "30 1 0:37 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n"
+    "31 1 0:38 {} /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+)
 GROUPS = [
     ("/", "0::/mgpu/42.3\n", 42),
     ("/", "0::/mgpu/42.3/inner\n", 42),
@@ -157,6 +221,9 @@ GROUPS = [
     # Users make groups too, where systemd has given them a place: such a name says nothing.
     ("/", "0::/user.slice/user-1001.slice/user@1001.service/mgpu/42.3\n", 0),
     ("/", "1:name=systemd:/mgpu/42.3\n0::/user.slice\n", 0),
+    # Jobs that are fenced by version 1 are in a group of its devices controller.
+    ("/", "5:devices:/mgpu/42.3\n0::/user.slice\n", 42),
+    ("/", "5:devices:/user.slice/mgpu/42.3\n4:cpu:/mgpu/42.3\n", 0),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
-from mgpu.cli.params import WORDS, Parsed
+from mgpu.cli.params import WORDS, Parsed, signal_number
 from mgpu.model.target import Name, on_wire
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ def _gpus(text: str) -> list[int]:
     metavar="GPUS",
     help="Those on these GPUs, as gpu0,gpu2.",
 )
+@click.option(
+    "-s",
+    "--signal",
+    type=Parsed("signal", signal_number),
+    metavar="SIGNAL",
+    help="Do not cancel: send this signal to those that run (USR1, SIGINT, 10).",
+)
+@click.option("-b", "--batch", is_flag=True, help="With --signal: to their first processes alone.")
 @click.option("--dry-run", is_flag=True, help="Say which jobs it would be, and end none.")
 @click.option(
     "-y", "--yes", is_flag=True, help=f"Do not ask before more than {_UNASKED} are ended."
@@ -99,6 +107,8 @@ def cancel(
     grace. Repeating it is harmless.
     """
     named = job_names(jobs) if jobs else []
+    if options["batch"] and options["signal"] is None:
+        raise click.UsageError("--batch says who gets a signal: name one with --signal")
     if not named and not any(options[name] for name in _FILTERS):
         raise click.UsageError("no job is named; write 3, 42_7 or 3-5, or give --me or --name")
     admin = options["admin"] or os.geteuid() == 0
@@ -108,14 +118,18 @@ def cancel(
 
             choice = cancel_choice.choose(client, named, options, admin=admin)
             if options["dry_run"]:
-                return _would(choice.rows, choice.unknown)
+                return _would(choice.rows, choice.unknown, _verb(options))
             targets, many = choice.targets(), choice.number()
         else:
             targets, many = list(map(on_wire, named)), _count(named)
         if not targets:
-            emit("No job fits: nothing is cancelled")
+            emit(f"No job fits: nothing is {_done(options)}")
             return 0
-        _confirm(many, yes=options["yes"])
+        _confirm(many, _verb(options), yes=options["yes"])
+        if options["signal"] is not None:
+            from mgpu.cli.job_signal import deliver
+
+            return deliver(client, targets, options["signal"], leader=options["batch"])
         outcomes = client.cancel(*targets)
     return max([_report(job, outcome) for job, outcome in outcomes.items()], default=0)
 
@@ -124,21 +138,29 @@ def _count(named: list[Name]) -> int:
     return sum(1 if isinstance(name, int) else len(name.tasks) for name in named)
 
 
-def _confirm(many: int, *, yes: bool) -> None:
+def _verb(options: dict[str, Any]) -> str:
+    return "cancel" if options["signal"] is None else "signal"
+
+
+def _done(options: dict[str, Any]) -> str:
+    return "cancelled" if options["signal"] is None else "signalled"
+
+
+def _confirm(many: int, verb: str, *, yes: bool) -> None:
     """Ask a person before many jobs are ended; a script is taken by its word."""
     if many > _UNASKED and not yes and sys.stdin.isatty():
-        click.confirm(f"Cancel {many} jobs?", abort=True, err=True)
+        click.confirm(f"{verb.capitalize()} {many} jobs?", abort=True, err=True)
 
 
-def _would(rows: list[Row], unknown: list[Name]) -> int:
+def _would(rows: list[Row], unknown: list[Name], verb: str) -> int:
     from mgpu.cli.cancel_choice import described
 
     for row in rows:
-        emit(f"Would cancel job {described(row)}")
+        emit(f"Would {verb} job {described(row)}")
     for name in unknown:
         complain(f"job {on_wire(name)}: unknown, ended, or not yours")
     if not rows and not unknown:
-        emit("No job fits: nothing would be cancelled")
+        emit(f"No job fits: there is nothing to {verb}")
     return 1 if unknown else 0
 
 

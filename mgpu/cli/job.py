@@ -13,6 +13,7 @@ from mgpu.cli.lazy import Commands, LazyGroup
 COMMANDS: Commands = {
     "show": ("Tell all of jobs.", "mgpu.cli.job_show", "show"),
     "log": ("Print what a job wrote.", "mgpu.cli.job_log", "log"),
+    "signal": ("Send a signal to jobs that run.", "mgpu.cli.job_signal", "signal"),
     "hold": ("Keep waiting jobs from starting.", "mgpu.cli.job_hold", "hold"),
     "release": ("Let held jobs go on.", "mgpu.cli.job_hold", "release"),
     "update": ("Change waiting jobs and arrays.", "mgpu.cli.job_update", "update"),

@@ -37,6 +37,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "why": _ALL,
     "logs": _NOT_OTHER,
     "news": _ALL,
+    "signal": _NOT_OTHER,
     "hold": _NOT_OTHER,
     "release": _NOT_OTHER,
     "crons": _NOT_OTHER,

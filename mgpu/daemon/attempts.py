@@ -116,6 +116,14 @@ class Attempts:
         attempt.limit = seconds
         self._send(attempt, {"op": "limit", "seconds": seconds})
 
+    def signal(self, key: Key, number: int, *, leader: bool) -> bool:
+        """Send a signal to the attempt, or to its first process alone; False if nobody hears it."""
+        attempt = self._attempts.get(key)
+        if attempt is None or attempt.sock is None or attempt.stage == "over":
+            return False
+        self._send(attempt, {"op": "signal", "number": number, "leader": leader})
+        return True
+
     def limits(self) -> dict[Key, int]:
         """The seconds that were granted to attempts beyond their order's limit."""
         return {key: a.limit for key, a in self._attempts.items() if a.limit}

@@ -19,6 +19,7 @@ from mgpu.daemon import (
     handle_gpus,
     handle_jobs,
     handle_queue,
+    handle_signal,
     handle_time,
     machine,
     selection,
@@ -81,6 +82,7 @@ class Dispatcher:
         self.news = News()
         self.footing: dict[str, str] = {}
         self.simulate: Callable[..., bool] = lambda *_, **__: False
+        self.signal: Callable[..., bool] = lambda *_, **__: False
         self.repaired: Callable[[str, Now], None] = lambda *_: None
 
     def handle(self, conn: Connection, message: dict[str, object], now: Now) -> None:
@@ -140,8 +142,7 @@ class Dispatcher:
 
     def change(self, conn: Connection, op: str, ask: Ask) -> None:
         """Put a request that changes something to the engine, and its outcome into the log."""
-        if self.rules.recovery:
-            raise recovery_error(self.rules.recovery)
+        self.refuse_in_recovery()
         then = ask.then
 
         def answered(result: Any, now: Now) -> None:
@@ -162,6 +163,15 @@ class Dispatcher:
         _audit(conn, op, {"key": key})
         self.ok(conn, {"key": key} if body is None else body, now)
 
+    def refuse_in_recovery(self) -> None:
+        """Raise MgpuError where the state cannot be read."""
+        if self.rules.recovery:
+            raise recovery_error(self.rules.recovery)
+
+    def note(self, conn: Connection, op: str, result: dict[str, Any]) -> None:
+        """Put a request that nothing stored was changed by into the log."""
+        _audit(conn, op, result)
+
     # -- operations -----------------------------------------------------------------------------
 
     def ping(self, conn: Connection, _request: messages.Ping, now: Now) -> None:
@@ -178,8 +188,7 @@ class Dispatcher:
 
     def submit(self, conn: Connection, request: messages.Submit, now: Now) -> None:
         """Take new jobs in, once the account behind the uid is known."""
-        if self.rules.recovery:
-            raise recovery_error(self.rules.recovery)
+        self.refuse_in_recovery()
         self._check_uid(conn.uid)
 
         def resolved(account: Account | MgpuError, at: Now) -> None:
@@ -297,6 +306,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     **handle_gpus.HANDLERS,
     **handle_jobs.HANDLERS,
     **handle_queue.HANDLERS,
+    **handle_signal.HANDLERS,
     **handle_time.HANDLERS,
 }
 

@@ -101,6 +101,7 @@ class Scheduler:
         )
         self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
         self._dispatcher.simulate = self._monitor.tell
+        self._dispatcher.signal = self._attempts.signal
         self._dispatcher.repaired = self._monitor.forgive
         self._charges = charges
         self._control = Control(settings, self._launcher.send, self._adopt)

@@ -225,6 +225,8 @@ class Supervisor:
                 self.stop("cancel", grace)
         elif operation == "limit" and type(message.get("seconds")) is int:
             self._extend(message["seconds"])
+        elif operation == "signal" and self.tree is not None and self.started is not None:
+            tree.pass_on(self.tree, message.get("number"), self.child * bool(message.get("leader")))
         elif operation == "ack" and self.over:
             if (message.get("job"), message.get("attempt")) != (order.job, order.attempt):
                 return

@@ -129,6 +129,12 @@ def warn(tree: Tree, signum: int) -> None:
     send(signum, {pid for pid in tree.members() if handles(pid, signum)}, tree.members)
 
 
+def pass_on(tree: Tree, signum: object, leader: int = 0) -> None:
+    """Send what somebody asked for to all members, or to the ``leader`` alone."""
+    if type(signum) is int and 1 <= signum < signal.NSIG:
+        send(signum, {leader} if leader else tree.members(), tree.members)
+
+
 def send(signum: int, pids: Iterable[int], members: Callable[[], set[int]]) -> None:
     """Send a signal to those of ``pids`` that are members still when their pidfds are open."""
     fds: dict[int, int] = {}

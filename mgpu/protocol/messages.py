@@ -9,7 +9,7 @@ from mgpu.model import states
 from mgpu.model.errors import MgpuError
 from mgpu.model.target import Name
 from mgpu.model.tasks import MAX_TASKS
-from mgpu.protocol import control, gpus, keeping, names, orders, questions
+from mgpu.protocol import control, gpus, jobs, keeping, names, orders, questions
 from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
 from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
 from mgpu.protocol.names import VERSIONS as VERSIONS
@@ -87,7 +87,7 @@ class Update:
     max_concurrent: int
 
 
-Question = questions.Question | keeping.Keeping | gpus.Gpus | control.Control
+Question = questions.Question | keeping.Keeping | gpus.Gpus | control.Control | jobs.JobRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +247,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.WHY: questions.parse_why,
     names.LOGS: questions.parse_logs,
     names.NEWS: questions.parse_news,
+    names.SIGNAL: jobs.parse_signal,
     names.HOLD: keeping.parse_hold,
     names.RELEASE: keeping.parse_release,
     names.CRONS: keeping.parse_crons,

@@ -38,6 +38,7 @@ STARTS = "starts"
 WHY = "why"
 LOGS = "logs"
 NEWS = "news"
+SIGNAL = "signal"
 HOLD = "hold"
 RELEASE = "release"
 CRONS = "crons"
@@ -55,7 +56,7 @@ RELOAD = "reload"
 OPERATIONS = (
     PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY, UPDATE, DEPEND,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
-    RANKS, STARTS, WHY, LOGS, NEWS, HOLD, RELEASE, CRONS, CRON_CHANGE,
+    RANKS, STARTS, WHY, LOGS, NEWS, SIGNAL, HOLD, RELEASE, CRONS, CRON_CHANGE,
     GPU_LIST, GPU_PROCESSES, GPU_DRAIN, GPU_RESUME, GPU_SET, GPU_IGNORE, GPU_UNIGNORE,
     GPU_SIMULATE,
     CONFIG, RELOAD,
@@ -68,6 +69,7 @@ CHANGES = frozenset(
         PRIORITY,
         UPDATE,
         DEPEND,
+        SIGNAL,
         RESERVE,
         UNRESERVE,
         QUOTA_SET,
@@ -131,5 +133,9 @@ CHANGED = "changed"
 #: What ``cancel`` answers for each job.
 CANCELLED = "cancelled"
 CANCELLING = "cancelling"
+#: And ``signal``: it was passed on; the job waits; its supervisor cannot be reached now.
+SIGNALLED = "signalled"
+WAITING = "waiting"
+UNREACHED = "unreached"
 ALREADY_ENDED = "ended"
 UNKNOWN = "unknown"

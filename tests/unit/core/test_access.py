@@ -34,6 +34,7 @@ MAY = {
     "why": EVERYBODY,
     "logs": {OWNER, ADMIN, ROOT},
     "news": EVERYBODY,
+    "signal": {OWNER, ADMIN, ROOT},
     "hold": {OWNER, ADMIN, ROOT},
     "release": {OWNER, ADMIN, ROOT},
     "crons": {OWNER, ADMIN, ROOT},

@@ -329,6 +329,7 @@ def test_recovery_mode_answers_queries_and_refuses_changes(rig: Rig) -> None:
         a_submit(),
         {"op": "cancel", "jobs": [1]},
         {"op": "priority", "jobs": [1], "priority": 1},
+        {"op": "signal", "jobs": [1], "signal": 10},
     ]
     for change in changes:
         error = client.one(change)["error"]

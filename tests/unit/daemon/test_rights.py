@@ -33,6 +33,7 @@ ABOUT: dict[str, Map] = {
     "why": {"jobs": JOBS},
     "logs": {"jobs": JOBS},
     "news": {"seen": 0},
+    "signal": {"jobs": JOBS, "signal": 10},
     "reservations": {},
     "quota_list": {},
     "gpu_list": {},
@@ -103,7 +104,9 @@ def test_the_owner_and_administrators_see_what_is_private(rig: Rig) -> None:
             assert SECRET in str(client.ask({"op": op, **ABOUT[op]}))
 
 
-@pytest.mark.parametrize("op", ["cancel", "wait", "priority", "depend", "hold", "release"])
+@pytest.mark.parametrize(
+    "op", ["cancel", "wait", "priority", "depend", "hold", "release", "signal"]
+)
 def test_jobs_of_others_are_answered_as_those_that_do_not_exist(rig: Rig, op: str) -> None:
     client = rig.client(BOB)
     theirs = client.one({"op": op, **ABOUT[op], "jobs": [2]})

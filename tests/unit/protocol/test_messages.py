@@ -138,6 +138,7 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "unreserve": {"id": 1},
         "quota_set": {"subject": "user:ada"},
         "quota_remove": {"subject": "user:ada"},
+        "signal": {"jobs": [1], "signal": 10},
         "hold": {"jobs": [1]},
         "release": {"jobs": [1]},
         "cron_change": {"numbers": [1]},

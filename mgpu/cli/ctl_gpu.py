@@ -54,10 +54,19 @@ def drain(gpus: tuple[str, ...], reason: str, socket: str | None, config: str | 
 @click.argument("gpus", nargs=-1, required=True, metavar="GPU...")
 @common_options
 def resume(gpus: tuple[str, ...], socket: str | None, config: str | None) -> None:
-    """Give drained GPUs out again, also those that were drained because of a fault."""
+    """Give GPUs out again that were drained, had a fault or are dirty.
+
+    A GPU that was drained and has a fault besides stays drained for its fault: resume it once more
+    when it is repaired. One that is dirty because of memory in use is given out with that memory.
+    """
     with connect(socket, config, admin=True) as client:
-        key = client.request("gpu_resume", {"gpus": _words(gpus)}).body["key"]
-    emit(f"Resumed {_names(key)}")
+        body = client.request("gpu_resume", {"gpus": _words(gpus)}).body
+    emit("\n".join([f"Resumed {_names(body['key'])}", *_lines(body.get("note", ""))]))
+
+
+def _lines(note: str) -> list[str]:
+    """What the scheduler adds to its answer."""
+    return [visible(line) for line in note.splitlines()]
 
 
 @click.command("set-gpus", context_settings=CONTEXT)
@@ -97,7 +106,7 @@ def _gpu_cells(gpu: Row) -> tuple[str, ...]:
 def _why(gpu: Row) -> list[str]:
     """What is wrong with it, then what is ordered."""
     drain, found = gpu["drain"], []
-    ordered = gpu["state"] == "restricted" or (drain and gpu["note"] == _note_of(drain))
+    ordered = gpu["state"] == "restricted" or (drain and gpu["note"].startswith(_note_of(drain)))
     if gpu["note"] and not ordered:
         found.append(visible(gpu["note"]))
     if not gpu["allowed"]:
@@ -106,6 +115,8 @@ def _why(gpu: Row) -> list[str]:
         who = "mgpu" if drain["fault"] else _person(drain["by"])
         since = written(drain["at"], None)
         found.append(f"drained by {who} since {since}: {visible(drain['reason'])}")
+        if drain.get("broken"):
+            found.append(f"reported {visible(drain['broken'])}")
     elif gpu["fault"]:
         found.append(f"resumed in spite of {visible(gpu['fault'])}")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mgpu.core import administration, holding, recurring, reports, serving, wishes
+from mgpu.core import administration, draining, holding, recurring, reports, serving, wishes
 from mgpu.core.orders import (
     DrainGpus,
     HeedProcess,
@@ -81,8 +81,8 @@ _WISHES: Mapping[type[Request], Callable[..., tuple[list[Event], Accepted | Outc
     Unreserve: administration.unreserve,
     SetQuota: administration.set_quota,
     RemoveQuota: administration.remove_quota,
-    DrainGpus: serving.drain,
-    ResumeGpus: serving.resume,
+    DrainGpus: draining.drain,
+    ResumeGpus: draining.resume,
     RestrictGpus: serving.restrict,
     IgnoreProcess: serving.ignore,
     HeedProcess: serving.heed,

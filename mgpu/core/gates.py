@@ -12,10 +12,10 @@ from mgpu.core.policy import Policy
 from mgpu.core.traces import Trace, Traces
 from mgpu.model.gpu import AVAILABLE, CLEANING, DIRTY, DRAINED, FAULTY, RESTRICTED, UNKNOWN, Gpu
 from mgpu.model.job import Job
-from mgpu.model.records import Drain, Ignored, Restriction
+from mgpu.model.records import Base, Drain, Ignored, Restriction
 
 #: The kinds of records that decide here.
-GATES: Final = frozenset({Drain.__name__, Restriction.__name__, Ignored.__name__})
+GATES: Final = frozenset(kind.__name__ for kind in (Drain, Restriction, Ignored, Base))
 
 
 class Gates:
@@ -50,9 +50,10 @@ class Gates:
         if trace is None:
             return gpu
         if self._traces.taken - trace.since > self._policy.cleaning_limit:
-            note = f"dirty: {_left(gpu, trace)}"
+            note = f"dirty: {left(gpu, trace, self._traces.taken)}"
             return replace(gpu, available=False, note=note, state=DIRTY)
-        return replace(gpu, cleaning=True, note=_left(gpu, trace), state=CLEANING)
+        note = left(gpu, trace, self._traces.taken)
+        return replace(gpu, cleaning=True, note=note, state=CLEANING)
 
     def may_use(self, gpu: Gpu) -> bool:
         """Whether it is among the GPUs that mgpu is to use at all."""
@@ -67,7 +68,8 @@ class Gates:
         drain = self._drains.get(gpu.uuid) or self._drains.get(gpu.card)
         if drain is None:
             return AVAILABLE, ""
-        return FAULTY if drain.fault else DRAINED, f"drained: {drain.reason}"
+        broken = drain.broken and f"; it reported {drain.broken}"
+        return FAULTY if drain.fault or broken else DRAINED, f"drained: {drain.reason}{broken}"
 
     def _outside(self, gpu: Gpu) -> int:
         """What is used by others than the jobs that hold the GPU, or held it until just now."""
@@ -99,10 +101,13 @@ class Gates:
         return job is not None and gpu.uuid not in job.gpus
 
 
-def _left(gpu: Gpu, trace: Trace) -> str:
+def left(gpu: Gpu, trace: Trace, taken: float) -> str:
+    """What a job left of which a GPU has a trace, as it was seen when last looked at."""
     if trace.pids:
         named = ", ".join(f"pid {pid}" for pid in trace.pids[:3])
         rest = len(trace.pids) - 3
         more = f" and {rest} more" if rest > 0 else ""
         return f"{named}{more} of job {trace.job} still there"
+    if trace.since >= taken:
+        return f"job {trace.job} has just ended"
     return f"{gpu.used} MiB in use after the end of job {trace.job}"

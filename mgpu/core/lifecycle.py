@@ -42,7 +42,7 @@ from mgpu.model.events import (
     Submitted,
 )
 from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
-from mgpu.model.records import Array, Drain, Excused, Ignored, Outsider, Record
+from mgpu.model.records import Array, Base, Drain, Excused, Ignored, Outsider, Record
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
 
@@ -77,11 +77,15 @@ def forget_boot(world: World) -> None:
 def _forget_orders(world: World) -> None:
     """No process lives on and a fault may be repaired: it is found again if it is not."""
     book = world.records
-    gone: list[Record] = [*book.all(Excused), *book.all(Ignored), *book.all(Outsider)]
+    kinds: tuple[type[Record], ...] = (Excused, Ignored, Outsider, Base)
+    gone = [record for kind in kinds for record in book.all(kind)]
     gone += [drain for drain in book.all(Drain) if drain.fault]
     for record in gone:
         book.drop(type(record).__name__, record.key)
-    if gone:
+    ordered = [drain for drain in book.all(Drain) if drain.broken]
+    for drain in ordered:
+        book.put(replace(drain, broken=""))
+    if gone or ordered:
         world.judge()
 
 
@@ -110,6 +114,8 @@ def _starting(event: Event) -> int:
 def _keep(world: World, event: Recorded | Erased) -> None:
     if isinstance(event, Recorded):
         world.records.put(event.record)
+        if isinstance(event.record, Base):
+            world.traces.accept(event.record.uuid, event.record.used)
     else:
         world.records.drop(event.kind, event.key)
         if event.kind == Array.__name__:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from mgpu.core import idleness, usage
+from mgpu.core import idleness, silence, usage
 from mgpu.core.world import World
 from mgpu.model.events import Event, Noted
 from mgpu.model.job import Job, Running
@@ -20,6 +20,7 @@ def settle(world: World, now: Now) -> Iterator[Event]:
     if world.derived.get(_KEY) is world.inventory:
         return
     world.derived[_KEY] = world.inventory
+    silence.look(world, now)
     for job in world.placed.values():
         if isinstance(job.phase, Running) and (text := _stored(world, job)) != job.note:
             yield Noted(now, job.id, job.attempt, text)
@@ -37,7 +38,8 @@ def _stored(world: World, job: Job) -> str:
 
 
 def _joined(world: World, job: Job, idle: str) -> str:
-    texts = [*_faults(world, job), *_strays(world, job), usage.note(world, job), idle]
+    gpus = (*_faults(world, job), *_silent(world, job), *_strays(world, job))
+    texts = [*gpus, usage.note(world, job), idle]
     return "; ".join(filter(None, texts))
 
 
@@ -45,8 +47,19 @@ def _faults(world: World, job: Job) -> Iterator[str]:
     for uuid in job.gpus:
         gpu = world.gpus.get(uuid)
         drain = world.records.get(Drain, uuid)
-        if gpu is not None and drain is not None and drain.fault:
-            yield f"gpu{gpu.index} reported {drain.reason}: the GPU is drained"
+        fault = drain and drain.error
+        if gpu is not None and fault:
+            yield f"gpu{gpu.index} reported {fault}: the GPU is drained"
+
+
+def _silent(world: World, job: Job) -> Iterator[str]:
+    silent = silence.silent(world)
+    for uuid in job.gpus:
+        gpu = world.gpus.get(uuid)
+        if uuid in silent and gpu is not None:
+            yield f"gpu{gpu.index} does not answer" + f": {gpu.note}" * bool(gpu.note)
+        elif uuid in silent:
+            yield f"{uuid}, which it was given, is gone"
 
 
 def _strays(world: World, job: Job) -> Iterator[str]:

@@ -63,7 +63,10 @@ class DrainGpus:
 
 @dataclass(frozen=True, slots=True)
 class ResumeGpus:
-    """Give drained ``gpus`` out again, whatever they were drained for."""
+    """Give ``gpus`` out again that are drained, or dirty because of memory that is in use.
+
+    One that an administrator drained and that has a fault is drained for its fault then.
+    """
 
     uid: int
     gpus: tuple[str, ...]
@@ -108,6 +111,10 @@ Order = (
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What an order is about: the id of a reservation, the subject of a quota, GPUs, a pid."""
+    """What an order is about: the id of a reservation, the subject of a quota, GPUs, a pid.
+
+    ``note`` is what the caller should know besides.
+    """
 
     key: str
+    note: str = ""

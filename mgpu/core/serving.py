@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from mgpu.core.arrays import name_in
 from mgpu.core.orders import (
-    DrainGpus,
     HeedProcess,
     IgnoreProcess,
     Kept,
     RestrictGpus,
-    ResumeGpus,
 )
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
@@ -90,34 +89,6 @@ def _kept(world: World, uuids: Iterable[str]) -> Kept:
 # -- orders ---------------------------------------------------------------------------------------
 
 
-def drain(world: World, order: DrainGpus, now: Now) -> Judged:
-    """Start nothing new on GPUs; what runs goes on. An order replaces the drain of a fault."""
-    uuids = find(world, order.gpus)
-    for uuid in uuids:
-        known = world.records.get(Drain, uuid)
-        if known is not None and not known.fault:
-            name = label(world, uuid)
-            hint = f"to give another reason: mgpu_ctl resume {name}, then drain it again"
-            text = f"{name} is drained already: {known.reason}"
-            raise MgpuError("Refused", text, path="gpus", hint=hint)
-    drains = [Drain(uuid, order.reason, order.uid, now.wall) for uuid in uuids]
-    return [Recorded(now, order.uid, one) for one in drains], _kept(world, uuids)
-
-
-def resume(world: World, order: ResumeGpus, now: Now) -> Judged:
-    """Give GPUs out again; a fault that one still reports does not drain it a second time."""
-    uuids = find(world, order.gpus)
-    for uuid in uuids:
-        if world.records.get(Drain, uuid) is None:
-            text = f"{label(world, uuid)} is not drained"
-            hint = "mgpu_ctl show-gpus says why a GPU is not used"
-            raise MgpuError("Refused", text, path="gpus", hint=hint)
-    faulty = [gpu for gpu in world.gpus.values() if gpu.fault and {gpu.uuid, gpu.card} & {*uuids}]
-    events: list[Event] = [Erased(now, order.uid, Drain.__name__, uuid) for uuid in uuids]
-    events += [Recorded(now, order.uid, Excused(gpu.uuid, gpu.fault)) for gpu in faulty]
-    return events, _kept(world, uuids)
-
-
 def restrict(world: World, order: RestrictGpus, now: Now) -> Judged:
     """Start new jobs on these GPUs alone, whatever is configured, until it is lifted."""
     known = world.records.get(Restriction, "gpus")
@@ -186,10 +157,11 @@ def _judge_fault(world: World, gpu: Gpu, now: Now) -> Iterator[Event]:
         yield Erased(now, 0, Excused.__name__, gpu.uuid)
     elif excused is not None:
         return
-    drained = any(world.records.get(Drain, uuid) is not None for uuid in (gpu.uuid, gpu.card))
-    if not gpu.fault or drained:
-        return
-    yield Recorded(now, 0, Drain(gpu.uuid, gpu.fault, 0, now.wall, fault=True))
+    known = world.records.get(Drain, gpu.uuid)
+    if gpu.fault and known is None:
+        yield Recorded(now, 0, Drain(gpu.uuid, gpu.fault, 0, now.wall, fault=True))
+    elif gpu.fault and known is not None and not known.error:
+        yield Recorded(now, 0, replace(known, broken=gpu.fault))
 
 
 def _forget_gone(world: World, now: Now) -> Iterator[Event]:

@@ -60,6 +60,11 @@ class Traces:
             self._left.setdefault(uuid, {})[job.id] = Trace(job.id, at)
             self.unseen = True
 
+    def accept(self, uuid: str, used: int) -> None:
+        """So many MiB of a GPU are in use when nobody is there: jobs have not left them."""
+        self._left.pop(uuid, None)
+        self._base[uuid] = used
+
     def look(self, inventory: Inventory, placed: Container[int], ledger: Ledger) -> None:
         """Compare with what is there; ``placed`` are the jobs that may be."""
         self.taken, self.unseen = inventory.taken, False

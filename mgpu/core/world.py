@@ -24,7 +24,7 @@ from mgpu.core.tally import Tally, memory_of
 from mgpu.core.traces import Traces
 from mgpu.model.gpu import NOTHING_READ, Gpu, Inventory, Topology
 from mgpu.model.job import Ended, Job, Pending
-from mgpu.model.records import Array, Membership, Quota, Record
+from mgpu.model.records import Array, Base, Membership, Quota, Record
 from mgpu.model.time import Now
 
 #: The first Unix time after a given one that a cron expression names in a time zone.
@@ -81,6 +81,8 @@ class World:
         self.records = Book(tuple(records))
         self.derived: dict[str, Any] = {}
         self.next_run: NextRun | None = None
+        for base in self.records.all(Base):
+            self.traces.accept(base.uuid, base.used)
         self._load(list(jobs))
         self.set_inventory(inventory)
 

@@ -24,8 +24,9 @@ from mgpu.core.schedule import next_deadline, schedule
 from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
-from mgpu.daemon import dependencies, notices
+from mgpu.daemon import dependencies
 from mgpu.daemon.faults import contained
+from mgpu.daemon.notices import Notices
 from mgpu.daemon.payloads import Payloads
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Event, Recorded
@@ -80,7 +81,7 @@ def body_of(reply: object) -> dict[str, Any]:
     if isinstance(reply, Outcomes):
         return {"jobs": [[on_wire(name), how] for name, how in reply.jobs]}
     if isinstance(reply, Kept):
-        return {"key": reply.key}
+        return {"key": reply.key, "note": reply.note} if reply.note else {"key": reply.key}
     raise TypeError(f"not the answer to a wish: {reply!r}")
 
 
@@ -114,6 +115,7 @@ class Engine:
         self._most_kept = most_kept
         self._on_ended = on_ended
         self._boot_id = boot_id
+        self._notices = Notices()
         self._inventory = Inventory("none", ())
         self._asks: list[Ask] = []
         self._reports: list[Report] = []
@@ -311,7 +313,7 @@ class Engine:
             ask.then(reply, now)
         for job in ended:
             self._on_ended(job, now)
-        notices.tell(self.world, turn.events)
+        self._notices.tell(self.world, turn.events)
         if self.running:  # before, what is observed is not yet what there is
             self._act(self._required(now), now)
 

@@ -11,7 +11,7 @@ from mgpu.core.world import World
 from mgpu.daemon.engine import Ask
 from mgpu.model.errors import MgpuError
 from mgpu.model.gpu import Gpu
-from mgpu.model.records import Drain, Ignored, Restriction
+from mgpu.model.records import Drain, Excused, Ignored, Restriction
 from mgpu.model.time import Now
 from mgpu.protocol import gpus, names
 
@@ -56,13 +56,14 @@ def drain(desk: Dispatcher, conn: Connection, request: gpus.Drain, _now: Now) ->
 
 
 def resume(desk: Dispatcher, conn: Connection, request: gpus.Resume, _now: Now) -> None:
-    """Give drained GPUs out again; what they reported before counts as repaired."""
+    """Give GPUs out again; the fault for which one was drained counts as repaired."""
     world = desk.engine.world
     named = set(serving.find(world, request.gpus))
 
     def resumed(reply: dict[str, Any], now: Now) -> None:
         for gpu in world.inventory.gpus:
-            if gpu.fault and {gpu.uuid, gpu.card} & named:
+            excused = world.records.get(Excused, gpu.uuid)
+            if excused is not None and {gpu.uuid, gpu.card} & named:
                 desk.repaired(gpu.uuid, now)
         desk.ok(conn, reply, now)
 
@@ -120,7 +121,8 @@ def _gpu(world: World, gpu: Gpu) -> dict[str, Any]:
 
 
 def _drain(drain: Drain) -> dict[str, Any]:
-    return {"reason": drain.reason, "by": drain.by, "at": drain.at, "fault": drain.fault}
+    said = {"reason": drain.reason, "by": drain.by, "at": drain.at, "fault": drain.fault}
+    return {**said, "broken": drain.broken}
 
 
 def _restriction(world: World) -> dict[str, Any] | None:

@@ -180,7 +180,8 @@ class Counter:
 class Drain:
     """Nothing new is started on the GPU ``uuid`` since ``at``, by order of ``by`` (a uid).
 
-    With ``fault`` the scheduler ordered it, because the hardware reported an error.
+    With ``fault`` the scheduler ordered it, because the hardware reported an error. ``broken`` is
+    the error that was reported of a GPU which was, or is now, drained for another reason.
     """
 
     uuid: str
@@ -188,6 +189,12 @@ class Drain:
     by: int
     at: float
     fault: bool = False
+    broken: str = ""
+
+    @property
+    def error(self) -> str:
+        """What the hardware reported, if anything."""
+        return self.reason if self.fault else self.broken
 
     @property
     def key(self) -> str:
@@ -228,6 +235,20 @@ class Excused:
 
     uuid: str
     fault: str
+
+    @property
+    def key(self) -> str:
+        """The GPU."""
+        return self.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """``used`` MiB of the GPU ``uuid`` are in use when nobody is there: ``by`` (a uid) said so."""
+
+    uuid: str
+    used: int
+    by: int
 
     @property
     def key(self) -> str:
@@ -297,6 +318,7 @@ Record = (
     | Restriction
     | Ignored
     | Excused
+    | Base
     | Outsider
     | Notice
 )

@@ -261,6 +261,14 @@ _RECURRING_1: Final = (
     ("note", text),
 )
 
+_DRAIN_1: Final = (
+    ("uuid", text),
+    ("reason", text),
+    ("by", check_uid),
+    ("at", number),
+    ("fault", flag),
+)
+
 RECORDS: Final = (
     Kind(
         1,
@@ -329,14 +337,12 @@ RECORDS: Final = (
         (("subject", text), ("since", number), ("gpu_seconds", number)),
     ),
     Kind(8, kept.Counter, (("name", text), ("last", integer))),
-    Kind(
-        10,
-        kept.Drain,
-        (("uuid", text), ("reason", text), ("by", check_uid), ("at", number), ("fault", flag)),
-    ),
+    Kind(10, kept.Drain, _DRAIN_1),
+    Kind(16, kept.Drain, (*_DRAIN_1, ("broken", text))),
     Kind(11, kept.Restriction, (("uuids", texts), ("by", check_uid))),
     Kind(12, kept.Ignored, (*_PROCESS, ("by", check_uid))),
     Kind(13, kept.Excused, (("uuid", text), ("fault", text))),
+    Kind(17, kept.Base, (("uuid", text), ("used", integer), ("by", check_uid))),
     Kind(14, kept.Outsider, (*_PROCESS, _UID, ("gpu", text), ("memory", integer), ("at", number))),
     Kind(
         16,

@@ -143,7 +143,9 @@ RECORDS: dict[str, kept.Record] = {
     "Drain": kept.Drain("GPU-1", "fan is broken", 0, NOW.wall, False),
     "Restriction": kept.Restriction(GPUS, 0),
     "Ignored": kept.Ignored(4242, 987654, 0),
+    "Drain-broken": kept.Drain("GPU-2", "fans", 0, NOW.wall, broken="Xid 79: fallen off the bus"),
     "Excused": kept.Excused("GPU-1", "Xid 48: double bit error"),
+    "Base": kept.Base("GPU-1", 1024, 0),
     "Outsider": kept.Outsider(4243, 987655, 1001, "GPU-1", 700, 100.25),
     "Notice": kept.Notice(
         3,

@@ -47,6 +47,34 @@ def test_a_job_that_uses_another_gpu_is_found_out(second: Gpu, isolation: str, n
     assert desk.job(1).note == ""
 
 
+def silent(desk: Desk, second: Gpu | None = None) -> str:
+    """The note of job 1, which has gpu0, while nothing is heard of gpu0."""
+    first = replace(FIRST, available=False, note="NVML: unknown error")
+    gpus = (first, SECOND) if second is None else (second,)
+    desk.world.set_inventory(Inventory("nvml", gpus))
+    desk.run()
+    return desk.job(1).note
+
+
+def test_a_gpu_that_does_not_answer_is_told_of_after_a_while() -> None:
+    desk = a_job_that_uses(SECOND)
+    assert silent(desk) == "", "its monitor may have been replaced just now"
+    desk.wait(9)
+    assert silent(desk) == ""
+    desk.wait(1)
+    assert silent(desk) == "gpu0 does not answer: NVML: unknown error"
+    look(desk, SECOND)
+    assert desk.job(1).note == ""
+    assert silent(desk) == "", "it has answered in between"
+
+
+def test_a_gpu_that_is_gone_is_told_of() -> None:
+    desk = a_job_that_uses(SECOND)
+    silent(desk, SECOND)
+    desk.wait(10)
+    assert silent(desk, SECOND) == "GPU-0, which it was given, is gone"
+
+
 def test_processes_of_others_are_none_of_its() -> None:
     desk = a_job_that_uses(replace(SECOND, processes=(Process(9, 500, 1000, 0, 77),)))
     assert desk.job(1).note == ""

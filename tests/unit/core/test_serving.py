@@ -285,7 +285,7 @@ def test_an_order_takes_the_place_of_the_drain_of_a_fault() -> None:
     desk = a_desk_with_a_fault()
     desk.ask(DrainGpus(CAROL, ("1",), "sent back"))
     desk.run()
-    assert kept(desk, Drain) == [Drain("GPU-1", "sent back", CAROL, desk.now.wall)]
+    assert kept(desk, Drain) == [Drain("GPU-1", "sent back", CAROL, desk.now.wall, broken=XID)]
 
 
 def test_a_restart_of_the_machine_ends_what_was_known_of_faults_and_processes() -> None:

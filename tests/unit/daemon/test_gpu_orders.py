@@ -115,7 +115,8 @@ def test_a_drain_is_kept_and_everybody_sees_by_whom(rig: Rig) -> None:
     first, second = listed(rig)["gpus"]
     assert (first["available"], first["drain"]) == (True, None)
     assert (second["available"], second["note"]) == (False, "drained: new fans")
-    assert second["drain"] == {"reason": "new fans", "by": CAROL, "at": at, "fault": False}
+    told = {"reason": "new fans", "by": CAROL, "at": at, "fault": False, "broken": ""}
+    assert second["drain"] == told
     rig.client(CAROL, admin=True).one({"op": "gpu_resume", "gpus": [second["uuid"]]})
     assert kept(rig, Drain) == []
     assert all(gpu["available"] for gpu in listed(rig)["gpus"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,71 @@ def test_a_fault_is_a_line_in_the_log(
         'gpu-fault gpu=gpu0 fault="Xid 48: double bit error"',
         'gpu-fault gpu=gpu1 fault="Xid 48: double bit error"',
     ]
+
+
+def seen(rig: Rig, **facts: Any) -> None:
+    """The monitor sees the first GPU like that."""
+    world = rig.scheduler._engine.world
+    first, *others = world.inventory.gpus
+    gpus = (replace(first, **facts), *others)
+    rig.scheduler._inventory(Inventory("nvml", gpus, taken=rig.clock.at.boot))
+    rig.settle()
+
+
+def test_a_fault_of_a_drained_gpu_is_a_line_in_the_log(
+    rig: Rig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rig.client(0, admin=True).one({"op": "gpu_drain", "gpus": ["0"], "reason": "new fans"})
+    seen(rig, fault="Xid 79: fallen off the bus")
+    answer = rig.client(0, admin=True).one({"op": "gpu_resume", "gpus": ["0"]})["ok"]
+    assert answer["note"].startswith("gpu0 is still drained for its fault: Xid 79")
+    lines = [line for line in capfd.readouterr().err.splitlines() if "gpu-fault" in line]
+    assert [line.split("action=")[1] for line in lines] == [
+        'gpu-fault gpu=gpu0 fault="Xid 79: fallen off the bus"'
+    ]
+    second = rig.client(0, admin=True).one({"op": "gpu_resume", "gpus": ["0"]})
+    assert second == {"ok": {"key": "gpu0"}}
+
+
+def gpu_lines(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    lines = capfd.readouterr().err.splitlines()
+    return [line.split("action=")[1] for line in lines if "action=gpu-" in line]
+
+
+def test_a_gpu_that_becomes_dirty_and_clean_is_told_of_once(
+    rig: Rig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = rig.submit(gpus=2)
+    rig.supervisor(job).runs()
+    rig.client(0, admin=True).one({"op": "gpu_simulate", "gpu": "0", "used": 3000})
+    rig.supervisor(job).ends()
+    log.set_level("info")
+    try:
+        for _ in range(3):
+            rig.wait(31)
+        root = rig.client(0, admin=True)
+        root.one({"op": "gpu_drain", "gpus": ["0"], "reason": "x"})
+        root.one({"op": "gpu_resume", "gpus": ["0"]})
+        root.one({"op": "gpu_resume", "gpus": ["0"]})
+    finally:
+        log.set_level("error")
+    why = f"3000 MiB in use after the end of job {job}"
+    assert gpu_lines(capfd) == [f'gpu-dirty gpu=gpu0 why="{why}"', "gpu-clean gpu=gpu0"]
+
+
+def test_a_gpu_that_is_not_heard_of_is_told_of_once(
+    rig: Rig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.set_level("info")
+    try:
+        for _ in range(4):
+            rig.clock.forward(5)
+            seen(rig, available=False, note="NVML: unknown error")
+        seen(rig, available=True, note="")
+    finally:
+        log.set_level("error")
+    why = "NVML: unknown error"
+    assert gpu_lines(capfd) == [f'gpu-silent gpu=gpu0 why="{why}"', "gpu-answers gpu=gpu0"]
 
 
 def test_processes_of_system_accounts_are_spared(make_rig: Callable[..., Rig]) -> None:

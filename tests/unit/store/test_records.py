@@ -118,6 +118,10 @@ def test_a_recurring_job_of_before_is_read(version: int) -> None:
     assert found == RECORDS["Recurring"]
 
 
+def test_a_drain_of_before_is_read() -> None:
+    assert records.unpack_record(before("record-Drain"), "here") == RECORDS["Drain"]
+
+
 def test_numbers_of_kinds_are_unique() -> None:
     for kinds in TABLES:
         assert len({kind.number for kind in kinds}) == len(kinds)

@@ -17,6 +17,8 @@ _HEADER = ("GPU", "MEMORY", "RESERVED", "USED", "FREE", "UTIL", "TEMP", "POWER",
 _RIGHT = frozenset(_HEADER[1:-1])
 _UNKNOWN = "-"
 _BELOW = "      "
+#: Of the processes that are none of its jobs so many are shown of each GPU.
+_NAMED = 3
 #: Seconds after which what is shown of the GPUs is old: more than the pause between two looks.
 _OLD = 30.0
 
@@ -114,8 +116,11 @@ def _below(gpu: Known, now: float | None, name_of: NameOf) -> Iterator[str]:
     if gpu["note"]:
         yield visible(gpu["note"])
     yield from map(_holder, gpu["jobs"])
-    yield from (_outsider(one, now, name_of) for one in gpu.get("outsiders", ()))
-    if gpu["outside"] and not gpu.get("outsiders"):
+    outsiders = sorted(gpu.get("outsiders", ()), key=_is_stranger)
+    yield from (_outsider(one, now, name_of) for one in outsiders[:_NAMED])
+    if outsiders[_NAMED:]:
+        yield f"and {len(outsiders) - _NAMED} more: mgpu_info --json has them all"
+    if gpu["outside"] and not outsiders:
         yield f"{format_memory(gpu['outside'])} used outside mgpu"
     yield from map(_reservation, gpu.get("reservations", ()))
 
@@ -147,6 +152,11 @@ def _outsider(one: Known, now: float | None, name_of: NameOf) -> str:
     memory = "unknown memory" if one["memory"] is None else f"{format_memory(one['memory'])} used"
     ignored = ", ignored" if one["ignored"] else ""
     return f"pid {one['pid']}{whose}{since}, {memory}, {_origin(one)}{ignored}"
+
+
+def _is_stranger(one: Known) -> bool:
+    """Those of jobs are shown first: something is wrong with these."""
+    return not one["job"]
 
 
 def _origin(one: Known) -> str:

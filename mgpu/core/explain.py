@@ -217,6 +217,8 @@ def _free(room: Room, need: Need) -> str:
 def _taken(world: World, room: Room, need: Need) -> str:
     if not room.available or not could_do(room, need):
         return _defect(world, room, need)
+    if room.cleaning:
+        return f"gpu{room.index} soon: {world.gpus[room.uuid].note}"
     if not room.jobs:
         return f"gpu{room.index} taken by processes outside mgpu"
     left = f" ({max(0, room.free)} MiB left)" if need.shares and not room.alone else ""

@@ -24,16 +24,20 @@ Identity = tuple[int, int]
 
 
 def settle(world: World, now: Now) -> Iterator[Event]:
-    """Note each outsider once, and forget those that are gone or do not count any more."""
+    """Note each outsider once, and forget those that are gone or do not count any more.
+
+    Where they are killed, one that is not in the way now has its whole grace when it is again.
+    """
     known = {(one.pid, one.ticks): one for one in world.records.all(Outsider)}
     watched = world.policy.outsiders in (REPORT, KILL)
     if not known and not watched:
         return
-    there = set(_outside(world)) if watched else set()
+    way = _in_the_way(world) if watched else {}
+    there = way if world.policy.outsiders != REPORT else _outside(world)
     for identity, one in known.items():
         if identity not in there:
             yield Erased(now, 0, Outsider.__name__, one.key)
-    for identity, (gpu, process) in _in_the_way(world).items() if watched else ():
+    for identity, (gpu, process) in way.items():
         if identity not in known:
             found = Outsider(*identity, process.uid, gpu.uuid, process.memory, now.boot)
             yield Recorded(now, 0, found)

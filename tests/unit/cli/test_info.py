@@ -130,10 +130,10 @@ OUTSIDERS = machine(
     gpu(0, used=9524, outside=9524, free=72396, outsiders=[
         outsider(4242, memory=9000, since=MOMENT - 12000, uid=4200001),
         outsider(1200, memory=500, since=MOMENT - 900000, ignored=True),
-        outsider(4250, uid=None),
         outsider(4260, job=7, over=False, memory=24, uid=0),
     ]),
     gpu(1, used=300, outside=300, free=81620),
+    gpu(2, used=300, outside=300, free=81620, outsiders=[outsider(4250, uid=None)]),
 )  # fmt: skip
 
 MACHINES = {
@@ -169,10 +169,24 @@ def test_other_outputs(
         golden.check(f"cli/info_{name}.txt", out)
 
 
-def test_json_is_all_that_is_told(run: Run, server: FakeServer, capsys: Capture) -> None:
-    server.answer = lambda _: [{"ok": BUSY}]
+@pytest.mark.parametrize("told", [BUSY, OUTSIDERS])
+def test_json_is_all_that_is_told(
+    told: Known, run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    server.answer = lambda _: [{"ok": told}]
     run(info, "--json")
-    assert json.loads(capsys.readouterr().out) == BUSY
+    assert json.loads(capsys.readouterr().out) == told
+
+
+def test_many_processes_of_others_do_not_fill_the_screen(
+    run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    crowd = [outsider(100 + number, memory=10) for number in range(30)]
+    server.answer = lambda _: [{"ok": machine(gpu(0, outside=300, outsiders=crowd))}]
+    run(info)
+    below = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" ")]
+    assert len(below) == 4
+    assert below[-1].strip() == "and 27 more: mgpu_info --json has them all"
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mgpu.core.explain import needs
 from mgpu.core.placement import Need
 from mgpu.core.policy import Policy
 from mgpu.core.requests import AttemptRefused
+from mgpu.model.gpu import Inventory
 from mgpu.model.states import Reason
-from mgpu.testing.builders import Desk, a_spec
+from mgpu.testing.builders import Desk, a_gpu, a_spec
 
 
 def blocked(desk: Desk, number: int) -> tuple[str, str]:
@@ -74,6 +77,31 @@ def test_outsiders_alone() -> None:
         Reason.RESOURCES,
         "needs 1 GPU with 600 MiB; free: none; gpu0 taken by processes outside mgpu",
     )
+
+
+def cleaned_up(desk: Desk, *, used: int, looked: bool) -> str:
+    """Why job 2 waits for gpu0, of which job 1 has just ended."""
+    desk.set_gpus(a_gpu(0, 1000))
+    desk.submit()
+    desk.run()
+    desk.launched(1)
+    desk.end(1)
+    if looked:
+        desk.wait(1)
+        gpu = replace(a_gpu(0, 1000, outside=used), used=used)
+        desk.world.set_inventory(Inventory("nvml", (gpu,), taken=desk.now.boot))
+    reason, text = blocked(desk, desk.submit())
+    assert reason == Reason.RESOURCES
+    return text
+
+
+def test_a_gpu_that_is_being_cleaned_up_is_not_said_to_be_taken_by_others() -> None:
+    begin = "needs 1 GPU for itself; free: none; gpu0 soon: "
+    policy = Policy(cleaning=True, unmanaged_ignore=100)
+    ended = cleaned_up(Desk(1000, policy=policy), used=700, looked=False)
+    assert ended == f"{begin}job 1 has just ended"
+    looked = cleaned_up(Desk(1000, policy=policy), used=700, looked=True)
+    assert looked == f"{begin}700 MiB in use after the end of job 1"
 
 
 def test_free_memory_is_never_shown_below_zero() -> None:

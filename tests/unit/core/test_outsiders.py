@@ -11,7 +11,7 @@ from mgpu.core.outsiders import kills
 from mgpu.core.policy import Policy
 from mgpu.model.events import Erased, Recorded
 from mgpu.model.gpu import Gpu, Inventory, Process
-from mgpu.model.records import Drain, Ignored, Outsider
+from mgpu.model.records import Drain, Ignored, Outsider, Record
 from mgpu.testing.builders import Desk, a_gpu, a_spec
 
 EVE = 1005
@@ -51,7 +51,7 @@ def test_outsiders_are_noted_where_the_policy_asks_for_it(outsiders: str, pids: 
 
 
 def test_an_outsider_is_noted_once_and_forgotten_when_it_is_gone() -> None:
-    desk = a_desk(STRANGER)
+    desk = a_desk(STRANGER, policy=replace(KILLING, outsiders="report"))
     assert desk.log == [Recorded(desk.now, 0, Outsider(44, 9, EVE, "GPU-0", 700, desk.now.boot))]
     look(desk, used(STRANGER._replace(memory=100)))
     look(desk, used(STRANGER._replace(memory=900)))
@@ -91,6 +91,31 @@ def test_an_outsider_is_killed_after_the_grace() -> None:
     assert kills(desk.world, desk.now) == []
     desk.wait(1)
     assert kills(desk.world, desk.now) == [KillProcess(44, 9, EVE, "outsider")]
+
+
+@pytest.mark.parametrize("how", ["drained", "small", "ignored"])
+def test_the_grace_counts_only_while_it_is_in_the_way(how: str) -> None:
+    aside, there = STRANGER, used(STRANGER)
+    records: dict[str, Record] = {
+        "drained": Drain("GPU-0", "mine", 0, 0.0),
+        "ignored": Ignored(44, 9, 0),
+    }
+    desk = a_desk(STRANGER)
+    if how == "small":
+        there = used(aside._replace(memory=100))
+    else:
+        desk.apply(Recorded(desk.now, 0, records[how]))
+    look(desk, there)
+    assert known(desk) == []
+    desk.wait(1000)
+    if how != "small":
+        desk.apply(Erased(desk.now, 0, type(records[how]).__name__, records[how].key))
+    look(desk, used(STRANGER))
+    assert kills(desk.world, desk.now) == []
+    desk.wait(59)
+    assert kills(desk.world, desk.now) == []
+    desk.wait(1)
+    assert [kill.pid for kill in kills(desk.world, desk.now)] == [44]
 
 
 def test_reported_outsiders_are_not_killed() -> None:

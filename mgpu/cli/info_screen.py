@@ -181,7 +181,9 @@ def _rest(machine: Known) -> Iterator[str]:
     counts = f"{machine['running']} running, {machine['pending']} waiting"
     yield "; ".join([counts, *_next(machine.get("next"))])
     yield from _host(machine.get("host") or {})
-    if not machine["gpus"]:
+    if machine["backend"] == "none":
+        yield "Nothing is known of the GPUs yet: only jobs with --gpus 0 are started."
+    elif not machine["gpus"]:
         yield "No GPU was found: only jobs with --gpus 0 can run."
     if machine["backend"] == "simulated":
         yield "These GPUs are simulated: jobs get the variables, and no real GPU."

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from mgpu.core.machine import ANY, Wants, described, suits
 from mgpu.core.placement import large_enough, need_of
-from mgpu.core.world import World
+from mgpu.core.world import NO_GPUS, World
 from mgpu.model.errors import MgpuError
 from mgpu.model.gpu import Gpu
 from mgpu.model.job import JobSpec
@@ -18,13 +18,20 @@ _LOOK = "mgpu_info shows the GPUs"
 
 
 def check_feasible(world: World, spec: JobSpec) -> None:
-    """Raise MgpuError with the figures where no GPUs, CPUs or memory of this machine would do."""
+    """Raise MgpuError with the figures where no GPUs, CPUs or memory of this machine would do.
+
+    What is not known yet may do: a GPU that did not answer since the start has no name.
+    """
     wants = need_of(spec).wants
+    _check_host(world, spec)
+    if world.backend == NO_GPUS.backend:
+        return
     _check_number(world, spec, wants)
+    if not all(gpu.name for gpu in world.gpus.values()):
+        return
     if wants is not ANY:
         _check_wants(world, spec, wants)
     _check_memory(world, spec, wants)
-    _check_host(world, spec)
 
 
 def _check_number(world: World, spec: JobSpec, wants: Wants) -> None:

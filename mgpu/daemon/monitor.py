@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mgpu.daemon.loop import Loop
-from mgpu.gpus import base
-from mgpu.gpus.link import open_monitor
+from mgpu.gpus import base, link
 from mgpu.gpus.memory import Memory
 from mgpu.gpus.page import Call
 from mgpu.gpus.simulated import SimulatedMonitor
@@ -22,6 +21,8 @@ LAST_PAUSE = 60.0
 
 class Watch:
     """Calls ``on_inventory`` with each new inventory, also with "none may be used" after a hang.
+
+    Until something is known of the GPUs it says nothing, but for at most ``link.START_LIMIT``.
 
     ``leaders`` tells the first process and the supervisor of each job, so that the monitor knows
     ours. A GPU in whose calls monitors hang is left out by their successors until it answers again.
@@ -47,11 +48,15 @@ class Watch:
         self._news_at: float | None = None
         self._crash: Call | None = None
         self._told: dict[int, int] = {}
+        self._silent = True
+        self._silence_ends: float | None = None
 
     def start(self, now: Now) -> None:
         """Open the monitor that is configured."""
         self._restart_at = None
-        self._monitor = open_monitor(self._settings, now, self._memory)
+        if self._silence_ends is None:
+            self._silence_ends = now.boot + link.START_LIMIT
+        self._monitor = link.open_monitor(self._settings, now, self._memory)
         self._fd = self._monitor.fileno()
         if self._fd is not None:
             self._loop.watch(self._fd, lambda _mask, at: self._hear(at))
@@ -94,6 +99,7 @@ class Watch:
         """Boot times at which :meth:`expire` has something to do."""
         yield self._restart_at
         yield self._news_at
+        yield self._silence_ends if self._silent else None
         if self._monitor is not None:
             yield self._monitor.deadline()
             yield None if self._told == self._leaders() else 0.0
@@ -110,6 +116,9 @@ class Watch:
             self._hear(now)
         if self._told != self._leaders():
             self.look(now)
+        if self._silent and self._silence_ends is not None and now.boot >= self._silence_ends:
+            log.error("nothing is known of the GPUs: jobs wait for them", action="gpus-unknown")
+            self._publish(self._last)
         if self._monitor is not None and self._monitor.expired(now):
             monitor = self._monitor
             self.stop()
@@ -125,7 +134,8 @@ class Watch:
             self._restart_at = now.boot + self._pause
             self._pause = min(LAST_PAUSE, self._pause * 2)
             note = "the GPU driver does not answer"
-        self._publish(base.unavailable(self._last, note))
+        if not self._silent:
+            self._publish(base.unavailable(self._last, note))
 
     def _blame(self, failure: base.Failure) -> None:
         """Say what was wrong, and whether it was one GPU: a crash must be seen twice for that."""
@@ -160,7 +170,7 @@ class Watch:
         if inventory.hidden and not self._last.hidden:
             text = "/proc does not show the processes of others: whose those on GPUs are is unknown"
             log.warning(text, action="processes-hidden", remedy="mgpu_ctl doctor")
-        self._last = inventory
+        self._last, self._silent = inventory, False
         self._on_inventory(inventory)
 
     def _forget(self) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from pathlib import Path
 from typing import Any, Final
 
 import pynvml
 
-from mgpu.gpus.page import Page
+from mgpu.gpus.page import START, Page
 from mgpu.model.units import visible
+from mgpu.system import clock
 
 #: Errors that say of a call that this driver or this GPU does not have it.
 ABSENT: Final = (
@@ -26,18 +28,24 @@ _MODULE: Final = Path("/sys/module/nvidia/version")
 
 
 class Driver:
-    """Calls NVML. ``slot`` is the number of the GPU that the next calls are about."""
+    """Calls NVML. ``slot`` is the number of the GPU that the next calls are about.
 
-    def __init__(self, page: Page | None = None) -> None:
+    Each call is announced on ``page``, if there is one. This process dies of a call that takes
+    longer than ``limits`` says (seconds; the first is for the start of the driver).
+    """
+
+    def __init__(self, page: Page | None = None, limits: tuple[float, float] = (0, 0)) -> None:
         self.slot = -1
         self._page = page
+        self._limits = limits
         self._library: tuple[int, int] | None = None
         self._place = ""
 
     def __call__(self, function: str, *args: Any, **named: Any) -> Any:
         """What ``pynvml.<function>`` says."""
         if self._page is not None:
-            self._page.write(self.slot, function)
+            self._page.write(self.slot, function, clock.now().boot)
+            signal.setitimer(signal.ITIMER_REAL, self._limits[function != START])
         try:
             return getattr(pynvml, function)(*args, **named)
         except pynvml.NVMLError as error:
@@ -68,6 +76,7 @@ class Driver:
         """Nothing is asked until the next call."""
         self.slot = -1
         if self._page is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             self._page.clear()
 
     def remember(self) -> None:

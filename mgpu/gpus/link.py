@@ -48,7 +48,8 @@ class MonitorLink:
         self._page = page.Page(shared)
         os.close(shared)
         self._socket.setblocking(False)
-        self._deadline: float | None = now.boot + START_LIMIT
+        self._started = now.boot
+        self._deadline: float | None = now.boot + ANSWER_LIMIT
         self._patience = START_LIMIT
         self._asked = False
         self._gone = self._final = False
@@ -91,8 +92,19 @@ class MonitorLink:
         return self._deadline
 
     def expired(self, now: Now) -> bool:
-        """Whether it has died or hangs: what it said last is no longer known to be true."""
-        return self._gone or (self._deadline is not None and now.boot >= self._deadline)
+        """Whether it has died or hangs: what it said last is no longer known to be true.
+
+        What it asks the driver at this moment counts from when that call was begun.
+        """
+        if self._gone or self._deadline is None or now.boot < self._deadline:
+            return self._gone
+        call = self._page.read()
+        if call is not None:
+            limit = START_LIMIT if call.function == page.START else ANSWER_LIMIT
+            self._deadline = max(self._deadline, self._page.since() + limit)
+        elif self._patience == START_LIMIT:  # it has not come so far yet
+            self._deadline = max(self._deadline, self._started + START_LIMIT)
+        return now.boot >= self._deadline
 
     def forgive(self, uuid: str) -> None:
         """Forget the fault of a GPU: somebody has repaired it."""

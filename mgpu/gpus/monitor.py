@@ -8,7 +8,6 @@ for the scheduler to see: so it also says that nothing is new, every :data:`HEAR
 from __future__ import annotations
 
 import select
-import signal
 import socket
 from collections.abc import Mapping
 from typing import Any, Final
@@ -36,10 +35,11 @@ class Watcher:
 
         self._scheduler = scheduler
         self._setup = setup
-        self._driver = Driver(page)
+        start, answer, pause = setup["limits"]
+        self._driver = Driver(page, (start, answer))
         known = [unpack(gpu) for gpu in setup["known"]]
         self._nvml = Nvml(self._driver, known, dict(setup["slots"]), dict(setup["skipped"]))
-        self._probes = Probes(self._nvml.skipped, setup["limits"][2])
+        self._probes = Probes(self._nvml.skipped, pause)
         self._owners = Owners(setup["cgroup"])
         self._leaders: dict[int, int] = {}
         self._said: Inventory | None = None
@@ -74,20 +74,13 @@ class Watcher:
         if self._driver.replaced():
             link.send(self._scheduler, {"op": "replaced"})
             return True
-        self._set_alarm()
         inventory, final = self._look()
-        signal.setitimer(signal.ITIMER_REAL, 0)
         self._silent += 1
         undated = inventory._replace(taken=0.0)
         if asked or final or undated != self._said or self._silent >= HEARTBEAT:
             self._say(inventory, final=final)
             self._said, self._silent = undated, 0
         return final
-
-    def _set_alarm(self) -> None:
-        """Die when the driver does not answer: a call that hangs cannot be left otherwise."""
-        limits = self._setup["limits"]
-        signal.setitimer(signal.ITIMER_REAL, limits[0] if self._said is None else limits[1])
 
     def _say(self, inventory: Inventory, *, final: bool) -> None:
         for gpu in inventory.gpus:
@@ -122,6 +115,7 @@ class Watcher:
         self._complain(trouble)
         links = self._nvml.topology(gpus)
         version, hidden = self._nvml.version(), self._owners.hidden
+        self._driver.rest()
         return Inventory("nvml", gpus, links, version, taken, hidden), False
 
     def _complain(self, words: str) -> None:

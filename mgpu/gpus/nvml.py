@@ -14,6 +14,7 @@ from mgpu.gpus.driver import Driver, words
 from mgpu.gpus.faults import Faults
 from mgpu.gpus.nvlinks import links
 from mgpu.gpus.owners import Owners
+from mgpu.gpus.page import START
 from mgpu.model.gpu import Gpu, Link, Topology
 
 
@@ -110,7 +111,7 @@ class Nvml:
     def _start(self) -> None:
         if not self._ready:
             try:
-                self._driver("nvmlInit")
+                self._driver(START)
             finally:
                 self._driver.remember()
             self._ready = True

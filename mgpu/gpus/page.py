@@ -9,6 +9,9 @@ import mmap
 import os
 from typing import Final, NamedTuple
 
+#: The call that starts the driver, which may take its time.
+START: Final = "nvmlInit"
+
 _SIZE: Final = 256
 
 
@@ -26,9 +29,9 @@ class Page:
         """The page behind ``fd``, which may be closed afterwards."""
         self._memory = mmap.mmap(fd, _SIZE)
 
-    def write(self, slot: int, function: str) -> None:
-        """This is asked now."""
-        text = f"{slot} {function}".encode()[: _SIZE - 1]
+    def write(self, slot: int, function: str, since: float) -> None:
+        """This is asked since ``since`` (boot time)."""
+        text = f"{since} {slot} {function}".encode()[: _SIZE - 1]
         self._memory[: len(text) + 1] = text + b"\0"
 
     def clear(self) -> None:
@@ -37,9 +40,17 @@ class Page:
 
     def read(self) -> Call | None:
         """What is asked, if anything."""
+        words = self._words()
+        return Call(int(words[1]), words[2]) if words else None
+
+    def since(self) -> float:
+        """The boot time from which it is asked; 0 when nothing is."""
+        words = self._words()
+        return float(words[0]) if words else 0.0
+
+    def _words(self) -> list[str]:
         text = self._memory[:].partition(b"\0")[0].decode(errors="replace")
-        slot, _, function = text.partition(" ")
-        return Call(int(slot), function) if function else None
+        return text.split(" ", 2) if text.count(" ") >= 2 else []
 
 
 def create() -> int:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
+import pytest
 
 from mgpu.gpus.base import ANSWER_LIMIT, MAX_PROCESSES, unavailable
 from mgpu.gpus.link import START_LIMIT, MonitorLink
 from mgpu.gpus.memory import Memory
+from mgpu.gpus.page import Call
 from mgpu.model.gpu import Inventory, Link, Reading
+from mgpu.model.time import Now
+from mgpu.system import clock
 from tests.lib.fakenvml import (
     GPU_IS_LOST,
     NO_DRIVER,
@@ -20,6 +26,7 @@ from tests.lib.fakenvml import (
     capability,
     fail,
     gpu,
+    hang,
     instance,
     level,
     nvlink,
@@ -281,14 +288,36 @@ def test_a_driver_that_is_not_loaded_yet_is_asked_again(driver: FakeDriver, open
     assert len(next_from(monitor).gpus) == 2
 
 
-def test_a_driver_call_that_hangs_is_seen(driver: FakeDriver, opened: Open) -> None:
-    monitor = opened("nvml")
-    inventory = next_from(monitor)
+@pytest.fixture
+def timed(driver: FakeDriver) -> Iterator[Callable[[], MonitorLink]]:
+    """Opens a monitor on the real clock, which it uses itself."""
+    with ExitStack() as stack:
+
+        def open_one() -> MonitorLink:
+            monitor = MonitorLink(settings("nvml"), clock.now(), Memory())
+            stack.callback(monitor.close)
+            return monitor
+
+        yield open_one
+
+
+def at(boot: float) -> Now:
+    return Now(0.0, boot)
+
+
+def test_a_driver_call_that_hangs_is_seen(
+    driver: FakeDriver, timed: Callable[[], MonitorLink]
+) -> None:
+    monitor = timed()
+    inventory = next_from(monitor, clock.now())
     driver.show("hang 1")
-    monitor.request(NOW, {})
-    assert not monitor.expired(later(ANSWER_LIMIT - 1))
-    assert monitor.expired(later(ANSWER_LIMIT))
-    assert monitor.deadline() == NOW.boot + ANSWER_LIMIT
+    before = clock.now()
+    monitor.request(before, {})
+    assert monitor.deadline() == before.boot + ANSWER_LIMIT
+    since = eventually(monitor._page.since)
+    assert not monitor.expired(at(before.boot + ANSWER_LIMIT))
+    assert monitor.deadline() == since + ANSWER_LIMIT, "it counts from when the call was begun"
+    assert monitor.expired(at(since + ANSWER_LIMIT))
     held = unavailable(inventory, "the driver hangs")
     assert {(one.available, one.note) for one in held.gpus} == {(False, "the driver hangs")}
 
@@ -302,12 +331,25 @@ def test_a_driver_that_hangs_unasked_is_seen_within_30_seconds(
     monitor.close()
 
 
-def test_a_slow_first_answer_is_waited_for(driver: FakeDriver, opened: Open) -> None:
-    driver.show("hang 1")
-    monitor = opened("nvml")
-    monitor.request(later(1), {})
-    assert not monitor.expired(later(START_LIMIT - 1))
-    assert monitor.expired(later(START_LIMIT))
+def test_a_slow_start_of_the_driver_is_waited_for(
+    driver: FakeDriver, timed: Callable[[], MonitorLink]
+) -> None:
+    driver.show(*TWO, hang("InitWithFlags", -1))
+    monitor = timed()
+    since = eventually(monitor._page.since)
+    assert not monitor.expired(at(since + START_LIMIT - 1))
+    assert monitor.expired(at(since + START_LIMIT))
+
+
+def test_a_first_call_about_a_gpu_that_hangs_is_no_slow_start(
+    driver: FakeDriver, timed: Callable[[], MonitorLink]
+) -> None:
+    driver.show(*TWO, hang("DeviceGetName", 1))
+    monitor = timed()
+    eventually(lambda: monitor._page.read() == Call(1, "nvmlDeviceGetName"))
+    since = monitor._page.since()
+    assert not monitor.expired(at(since + ANSWER_LIMIT - 1))
+    assert monitor.expired(at(since + ANSWER_LIMIT))
 
 
 def test_a_monitor_that_is_killed_is_seen_at_once(driver: FakeDriver, opened: Open) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mgpu.core.policy import Policy
 from mgpu.model.errors import MgpuError
-from mgpu.model.gpu import Gpu
+from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.job import JobSpec
 from mgpu.testing.builders import Desk, a_spec
 
@@ -141,6 +141,28 @@ def test_a_machine_without_totals_takes_any_number_of_cpus() -> None:
     made = Desk(policy=Policy())
     number = made.submit(a_spec(0, cpus=1000, host_mem=10**6))
     assert made.run() == {number: ()}
+
+
+def test_nothing_is_refused_before_anything_is_known_of_the_gpus() -> None:
+    made = Desk()
+    made.world.set_inventory(Inventory("none", ()))
+    number = made.submit(replace(a_spec(2, 40000), gpu_type="a100"))
+    assert made.run() == {}
+    assert made.reason(number) == (
+        "ReqGpuNotAvail",
+        "needs 2 GPUs of type a100 with 40000 MiB each; this machine has 0 that can be used",
+    )
+    made.set_gpus(*(Gpu(f"GPU-{i}", i, A100, 81000) for i in range(2)))
+    assert made.run() == {number: (0, 1)}
+
+
+def test_what_a_gpu_could_do_that_has_not_answered_yet_is_not_known(desk: Desk) -> None:
+    known = desk.inventory().gpus
+    desk.set_gpus(*known, Gpu("GPU-unknown-3", 3, "", 0, available=False, note="no answer"))
+    assert desk.submit(a_spec(3, 60000))
+    assert desk.run() == {}
+    with pytest.raises(MgpuError, match="asks for 5 GPUs; this machine has 4"):
+        desk.submit(a_spec(5))
 
 
 def test_exact_gpus_stay_the_same_when_a_boot_renumbers_them(desk: Desk) -> None:

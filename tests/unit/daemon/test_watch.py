@@ -199,6 +199,37 @@ def test_a_gpu_that_hung_comes_back(
     desk.until(True, True)
 
 
+@pytest.fixture
+def cold(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A watch that is not started yet."""
+    monkeypatch.setattr(link, "START_LIMIT", 2.0)
+    desk = Desk("nvml")
+    yield desk
+    desk.watch.stop()
+    desk.loop._epoll.close()
+
+
+def test_nothing_is_said_until_something_is_known(cold: Desk, driver: FakeDriver) -> None:
+    driver.show(*TWO, hang("DeviceGetTemperature", 1))
+    cold.start(clock.now())
+    cold.until(True, False)
+    assert [inventory.backend for inventory in cold.published] == ["nvml"]
+
+
+def test_that_nothing_is_known_is_said_in_the_end(
+    cold: Desk, driver: FakeDriver, said: list[tuple[str, str]]
+) -> None:
+    driver.show(*TWO, hang("DeviceGetCount_v2", -1))
+    start = clock.now()
+    cold.start(start)
+    eventually(lambda: (cold.turn(), cold.published)[1])
+    assert clock.now().boot - start.boot >= link.START_LIMIT
+    assert (cold.published[0].backend, cold.gpus()) == ("none", [])
+    assert ("error", "gpus-unknown") in said
+    driver.show(*TWO)
+    cold.until(True, True)
+
+
 def test_a_driver_that_hangs_altogether_blames_no_gpu(
     desk: Desk, driver: FakeDriver, said: list[tuple[str, str]]
 ) -> None:

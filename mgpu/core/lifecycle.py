@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from mgpu.core import quotas, share
+from mgpu.core import closing, quotas, share
 from mgpu.core.gates import GATES
 from mgpu.core.queue import eligible_at
-from mgpu.core.setbacks import SHORT, crashes_after, pause_after, started_wall
+from mgpu.core.setbacks import SHORT, crashes_after, failure, pause_after, started_wall
 from mgpu.core.tally import weight
 from mgpu.core.world import World
 from mgpu.model import states
@@ -188,6 +188,7 @@ def _launched_too_late(world: World, job: Job, event: Launched) -> None:
 
 
 def _cancelled(world: World, job: Job, event: CancelRequested) -> None:
+    closing.close(world, job, event.at, states.CANCELLED)
     world.dequeue(job)
     job.phase = Ended(states.CANCELLED, max(event.at.wall, job.submitted))
     _leave(world, job)
@@ -223,6 +224,7 @@ def _requeued(world: World, job: Job, event: Requeued) -> None:
     phase = job.phase
     idle = isinstance(phase, Stopping) and phase.cause == states.IDLE
     told = f"switched out: {phase.detail}" if isinstance(phase, Stopping) and idle else ""
+    closing.close(world, job, event.at, event.state, final=False)
     _put_back(world, job, event.at)
     job.note = told
     job.restarts += 1
@@ -237,20 +239,16 @@ def _requeued(world: World, job: Job, event: Requeued) -> None:
 
 
 def _retried(world: World, job: Job, event: Retried) -> None:
+    how = {"code": event.code, "signal": event.signal}
+    closing.close(world, job, event.at, states.FAILED, final=False, **how)
     _put_back(world, job, event.at)
     job.restarts += 1
     job.failures += 1
     job.crashes = 0
-    detail = f"{_failure(event)} (retry {job.failures} of {job.spec.retries})"
+    detail = f"{failure(event)} (retry {job.failures} of {job.spec.retries})"
     job.phase = Pending(event.at.wall, event.eligible, Reason.BEGIN_TIME, detail)
     _to_the_end(world, job)
     _wait(world, job)
-
-
-def _failure(event: Retried) -> str:
-    if event.signal is not None:
-        return f"ended by signal {event.signal}"
-    return "failed" if event.code is None else f"failed with code {event.code}"
 
 
 def _put_back(world: World, job: Job, at: Now) -> None:
@@ -269,6 +267,7 @@ def _to_the_end(world: World, job: Job) -> None:
 
 
 def _finished(world: World, job: Job, event: Finished) -> None:
+    closing.close(world, job, event.at, event.state, code=event.code, signal=event.signal)
     gpus, started = job.gpus, started_wall(job)
     share.charge(world, job, event.at.wall)
     quotas.charge(world, job, event.at.wall)
@@ -281,6 +280,7 @@ def _finished(world: World, job: Job, event: Finished) -> None:
 
 def _refused(world: World, job: Job, event: Refused) -> None:
     world.dequeue(job)
+    closing.close(world, job, event.at, states.CANCELLED)
     detail = f"{event.reason}: {event.detail}" if event.detail else event.reason
     job.phase = Ended(states.CANCELLED, max(event.at.wall, job.submitted), detail=detail)
     _leave(world, job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mgpu.model import states
-from mgpu.model.events import Requeued
+from mgpu.model.events import Requeued, Retried
 from mgpu.model.job import Job, Running, Stopping
 
 #: Seconds after which a run is none that the machine went down under soon.
@@ -35,6 +35,13 @@ def pause_after(job: Job, event: Requeued) -> float:
         return 0.0
     turns = job.restarts - FREE_TURNS
     return float(min(2**turns, LONGEST_PAUSE)) if turns >= 0 else 0.0
+
+
+def failure(event: Retried) -> str:
+    """How a run failed that is tried again."""
+    if event.signal is not None:
+        return f"ended by signal {event.signal}"
+    return "failed" if event.code is None else f"failed with code {event.code}"
 
 
 def started_wall(job: Job) -> float | None:

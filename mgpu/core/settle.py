@@ -19,6 +19,7 @@ from mgpu.core import (
     quotas,
     recurring,
     reservations,
+    seen,
     serving,
     usage,
 )
@@ -35,6 +36,7 @@ RULES: Final[tuple[Rule, ...]] = (
     recurring.settle,
     deadline.settle,
     usage.settle,
+    seen.settle,
     idleness.settle,
     dependency.settle,  # looks at arrays that are over: before these are forgotten
     arrays.settle,

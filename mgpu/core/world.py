@@ -25,6 +25,7 @@ from mgpu.core.traces import Traces
 from mgpu.model.gpu import NOTHING_READ, Gpu, Inventory, Topology
 from mgpu.model.job import Ended, Job, Pending
 from mgpu.model.records import Array, Base, Membership, Quota, Record
+from mgpu.model.runs import Run
 from mgpu.model.time import Now
 
 #: The first Unix time after a given one that a cron expression names in a time zone.
@@ -41,7 +42,8 @@ class World:
     ``generation`` grows with every change, so that what was derived can be recognised as old.
     ``records`` are reservations, quotas and the like; ``due`` are the jobs with a
     deadline, ``over`` the jobs that ended and whose
-    consequences for others are not drawn yet (see ``core.settle``). ``derived`` is what modules
+    consequences for others are not drawn yet (see ``core.settle``), ``closed`` the attempts that
+    are over and not stored yet. ``derived`` is what modules
     of the core remember of what they derived from it. ``next_run`` knows the calendar.
     """
 
@@ -77,6 +79,7 @@ class World:
         self.outlook: Outlook | None = None
         self.changed: dict[int, Job] = {}
         self.over: list[Job] = []
+        self.closed: list[Run] = []
         self.due: dict[int, Job] = {}
         self.records = Book(tuple(records))
         self.derived: dict[str, Any] = {}
@@ -182,6 +185,11 @@ class World:
         changed = list(self.changed.values())
         self.changed.clear()
         return changed
+
+    def take_closed(self) -> list[Run]:
+        """The attempts that are over since the last call, for the store."""
+        closed, self.closed = self.closed, []
+        return closed
 
     def add(self, jobs: dict[int, Job]) -> None:
         """Take in new jobs, by id; ``enqueue`` them next."""

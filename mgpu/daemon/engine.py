@@ -294,6 +294,7 @@ class Engine:
                 events=turn.events,
                 jobs=changed,
                 records=self.world.records.take_changed(),
+                runs=self.world.take_closed(),
                 payloads=turn.payloads,
                 answers=[(uid, key, reply) for (uid, key), reply in turn.answers.items()],
                 meta={"boot_id": self._boot_id} if new_boot else {},

@@ -305,6 +305,28 @@ class Notice:
         return str(self.id)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of the GPUs of a job that runs, for ``seconds`` of this attempt.
+
+    ``memory`` is MiB on one of them times seconds. For ``told`` seconds their utilization is
+    known: ``busy`` is percent times seconds, ``idle`` the seconds in which all did nothing.
+    """
+
+    job: int
+    attempt: int
+    seconds: float = 0.0
+    memory: float = 0.0
+    told: float = 0.0
+    busy: float = 0.0
+    idle: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Its job."""
+        return str(self.job)
+
+
 Record = (
     Array
     | Usage
@@ -321,4 +343,5 @@ Record = (
     | Base
     | Outsider
     | Notice
+    | Seen
 )

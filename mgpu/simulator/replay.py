@@ -175,6 +175,7 @@ class _Replay:
             self._apply(events)
         self._apply(schedule(self.world, self._now).events)
         self.world.take_changed()
+        self.world.take_closed()
         self.world.records.take_changed()
 
     def _apply(self, events: Iterable[Event]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from mgpu.model.events import Event, Submitted
 from mgpu.model.job import Job
 from mgpu.model.records import Record
+from mgpu.model.runs import Run
 from mgpu.model.target import Name
 from mgpu.model.tasks import Tasks
 
@@ -59,6 +60,7 @@ class Batch:
     with it. ``payloads`` are launch payloads by spec id, ``drop_payloads`` the specs whose last
     active job has ended (an environment can hold secrets: it is not kept longer). ``answers``
     are (uid, request key, reply). ``records`` are by class name and key; None removes one.
+    ``runs`` are the attempts that are over, for the history.
     ``at`` is the Unix time of the turn.
     """
 
@@ -70,6 +72,7 @@ class Batch:
     meta: Mapping[str, str] = field(default_factory=dict)
     drop_payloads: Sequence[int] = ()
     records: Mapping[tuple[str, str], Record | None] = field(default_factory=dict)
+    runs: Sequence[Run] = ()
 
     @property
     def new_work(self) -> bool:
@@ -159,6 +162,10 @@ class Store(Protocol):
 
     def outcomes(self, array: int, task: int | None = None) -> list[Outcome]:
         """The tasks of an array that have ended; ``task`` asks for the one it is in alone."""
+        ...
+
+    def runs(self, job_id: int) -> list[Run]:
+        """The attempts of a job that are over, in order."""
         ...
 
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:

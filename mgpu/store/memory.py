@@ -8,6 +8,7 @@ from typing import Any
 from mgpu.model.events import Event
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Record
+from mgpu.model.runs import Run
 from mgpu.model.target import Names
 from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Loaded, Outcome
 from mgpu.store.codec import corrupt
@@ -23,6 +24,7 @@ class MemoryStore:
         self._answers: dict[int, dict[str, dict[str, Any]]] = {}
         self._meta: dict[str, str] = {}
         self._records: dict[tuple[str, str], Record] = {}
+        self._runs: list[Run] = []
 
     def load(self) -> Loaded:
         """Everything that is active. Jobs of one submission share their spec object."""
@@ -35,6 +37,7 @@ class MemoryStore:
     def commit(self, batch: Batch) -> None:
         """Make the batch visible to later questions."""
         self._events += batch.events
+        self._runs += batch.runs
         self._jobs.update((job.id, copy.copy(job)) for job in batch.jobs)
         self._payloads.update(batch.payloads)
         self._meta.update(batch.meta)
@@ -89,6 +92,11 @@ class MemoryStore:
             if job.array == array > 0 and job.tasks is not None and isinstance(job.phase, Ended)
             if task is None or task in job.tasks
         ]
+
+    def runs(self, job_id: int) -> list[Run]:
+        """The attempts of a job that are over, in order."""
+        found = [run for run in self._runs if run.job == job_id]
+        return sorted(found, key=lambda run: (run.ended, run.attempt))
 
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """The audit trail in order: (number, event) with numbers greater than ``after``."""

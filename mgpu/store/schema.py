@@ -10,7 +10,7 @@ from mgpu.store.base import StoreCorrupt, StoreNewer
 
 #: Written into the file's header, so that another program's database is not taken for ours.
 APPLICATION_ID: Final = 0x6D677075
-VERSION: Final = 2
+VERSION: Final = 3
 
 _RECORDS: Final = """CREATE TABLE records (
         kind TEXT NOT NULL,
@@ -18,6 +18,47 @@ _RECORDS: Final = """CREATE TABLE records (
         body BLOB NOT NULL,
         PRIMARY KEY (kind, key)
     ) STRICT, WITHOUT ROWID"""
+
+#: Who ran, how it ended, and where: what most of the history has in common.
+_RUN_GROUPS: Final = """CREATE TABLE run_groups (
+        id INTEGER PRIMARY KEY,
+        uid INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        project TEXT NOT NULL,
+        state TEXT NOT NULL,
+        final INTEGER NOT NULL,
+        gpus TEXT NOT NULL,
+        UNIQUE (uid, user, project, state, final, gpus)
+    ) STRICT"""
+#: In the order in which reports add up: one group after the other, each by time.
+_RUNS: Final = """CREATE TABLE runs (
+        grp INTEGER NOT NULL,
+        ended REAL NOT NULL,
+        job INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        tasks INTEGER NOT NULL,
+        gpu_seconds REAL NOT NULL,
+        submitted REAL NOT NULL,
+        started REAL,
+        wait REAL,
+        peak INTEGER,
+        mean REAL,
+        utilization REAL,
+        idle REAL,
+        seen REAL NOT NULL,
+        code INTEGER,
+        signal INTEGER,
+        gpu_mem INTEGER,
+        time_limit INTEGER,
+        array INTEGER NOT NULL,
+        PRIMARY KEY (grp, ended, job, attempt)
+    ) STRICT, WITHOUT ROWID"""
+_OF_RUNS: Final = (
+    _RUN_GROUPS,
+    _RUNS,
+    "CREATE INDEX runs_ended ON runs(ended)",
+    "CREATE INDEX runs_of ON runs(job)",
+)
 
 TABLES: Final = (
     """CREATE TABLE specs (
@@ -66,6 +107,7 @@ TABLES: Final = (
     ) STRICT""",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     _RECORDS,
+    *_OF_RUNS,
 )
 
 #: version -> the statements that make the next version of it.
@@ -76,7 +118,8 @@ STEPS: Final[Mapping[int, Sequence[str]]] = {
         "ALTER TABLE jobs ADD COLUMN more BLOB",
         "CREATE INDEX jobs_of_array ON jobs(array, task) WHERE array > 0",
         _RECORDS,
-    )
+    ),
+    2: _OF_RUNS,
 }
 
 
@@ -98,21 +141,33 @@ def version_of(connection: sqlite3.Connection) -> int:
     return version
 
 
-def prepare(connection: sqlite3.Connection, backup: Callable[[int], object]) -> None:
-    """Make or upgrade the tables. ``backup(version)`` is called before an upgrade."""
+def prepare(
+    connection: sqlite3.Connection,
+    backup: Callable[[int], object],
+    fill: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Make or upgrade the tables. ``backup(version)`` is called before an upgrade.
+
+    ``fill(version)`` fills new tables from old ones, in the transaction of the upgrade.
+    """
     version = version_of(connection)
     if version == 0:
         _apply(connection, TABLES)
     elif version < VERSION:
         backup(version)
         steps = [step for old in range(version, VERSION) for step in STEPS[old]]
-        _apply(connection, steps)
+        _apply(connection, steps, lambda: fill(version))
 
 
-def _apply(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+def _apply(
+    connection: sqlite3.Connection,
+    statements: Sequence[str],
+    fill: Callable[[], object] = lambda: None,
+) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in statements:
         connection.execute(statement)
+    fill()
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")

@@ -13,8 +13,9 @@ import msgpack
 from mgpu.model.events import Event
 from mgpu.model.job import Job, JobSpec
 from mgpu.model.records import Record
+from mgpu.model.runs import Run
 from mgpu.model.target import Names
-from mgpu.store import files, records, rows, schema
+from mgpu.store import accounts, files, records, rows, schema
 from mgpu.store.base import (
     ANSWER_AGE,
     ANSWERS_KEPT,
@@ -66,6 +67,8 @@ _FORGET_ANSWERS: Final = """
         SELECT id FROM answers WHERE uid = :uid ORDER BY id DESC LIMIT 1 OFFSET :kept)"""
 
 _RECORDS: Final = "SELECT kind, key, body FROM records ORDER BY kind, key"
+#: The first version with a history of attempts.
+_WITH_RUNS: Final = 3
 _FORGET_OLD: Final = "DELETE FROM answers WHERE at < ?"
 
 
@@ -152,6 +155,11 @@ class SqliteStore:
         outcomes = map(rows.outcome, found)
         return [one for one in outcomes if task is None or task in one.tasks]
 
+    def runs(self, job_id: int) -> list[Run]:
+        """The attempts of a job that are over, in order."""
+        with _errors():
+            return accounts.of_job(self._db, job_id)
+
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """The audit trail in order: (number, event) with numbers greater than ``after``."""
         query = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -184,6 +192,7 @@ class SqliteStore:
         many(_PUT_META, batch.meta.items())
         many(_PUT_RECORD, rows.of_records(batch.records))
         many(_DROP_RECORD, rows.of_gone(batch.records))
+        accounts.put(self._db, batch.runs)
         many(_DROP_PAYLOAD, [(spec_id,) for spec_id in batch.drop_payloads])
         if batch.answers:
             self._put_answers(batch)
@@ -247,12 +256,27 @@ def _connect(home: files.Home, now: float) -> sqlite3.Connection:
     try:
         with _errors():
             _settle(connection)
-            schema.prepare(connection, lambda version: home.back_up(connection, version, now))
+            schema.prepare(
+                connection,
+                lambda version: home.back_up(connection, version, now),
+                lambda version: _fill(connection, version),
+            )
             connection.execute(_FORGET_OLD, (now - ANSWER_AGE,))
     except BaseException as error:
         _give_up(connection, error)
         raise
     return connection
+
+
+def _fill(db: sqlite3.Connection, version: int) -> None:
+    """Account for the jobs that ended before attempts were kept: one run each."""
+    if version >= _WITH_RUNS:
+        return
+    specs = (_spec(*row) for row in db.execute("SELECT id, body FROM specs"))
+    known = {spec.spec_id: spec for spec in specs}
+    reader = rows.Reader(known.__getitem__, known)
+    ended = db.execute(f"{SELECT_JOBS} WHERE ended IS NOT NULL")
+    accounts.put(db, (accounts.of_ended(reader.job(row)) for row in ended))
 
 
 def _settle(connection: sqlite3.Connection) -> None:

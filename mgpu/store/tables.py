@@ -357,6 +357,15 @@ RECORDS: Final = (
             ("done", flag),
         ),
     ),
+    Kind(
+        17,
+        kept.Seen,
+        (
+            _JOB,
+            _ATTEMPT,
+            *((name, number) for name in ("seconds", "memory", "told", "busy", "idle")),
+        ),
+    ),
 )
 
 

@@ -28,6 +28,7 @@ from tests.lib.samples import (
     NOW,
     PHASES,
     RECORDS,
+    RUN_SAMPLES,
     TASKS,
     job,
     spec,
@@ -269,3 +270,10 @@ def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
     assert (second.load(), second.find(JobFilter()), second.history()) == before
     assert second.answer(1, "k") == {"n": 1}
     second.close()
+
+
+def test_attempts_that_are_over_are_kept_by_job(store: Store) -> None:
+    store.commit(Batch(1.0, runs=RUN_SAMPLES))
+    assert store.runs(7) == RUN_SAMPLES[:2]
+    assert store.runs(42) == RUN_SAMPLES[2:]
+    assert store.runs(1) == []

@@ -8,6 +8,7 @@ from mgpu.model import events as ev
 from mgpu.model import records as kept
 from mgpu.model.dependency import Condition, Dependency
 from mgpu.model.job import Ended, Job, JobSpec, Pending, Phase, Running, Starting, Stopping
+from mgpu.model.runs import Run
 from mgpu.model.sweep import Sweep
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
@@ -161,4 +162,24 @@ RECORDS: dict[str, kept.Record] = {
         3.5,
         True,
     ),
+    "Seen": kept.Seen(7, 2, 100.5, 800_000.0, 90.0, 4500.0, 10.0),
 }
+
+#: Attempts that are over: one that was seen, one of which nothing is known, tasks that never ran.
+RUN_SAMPLES = [
+    Run(
+        *(7, 1, 1001, "alice", "vision", "TIMEOUT", False, 10.0, 20.5, 11.0),
+        wait=1.0,
+        signal=15,
+        gpus=GPUS,
+        gpu_mem=8000,
+        time_limit=600,
+        peak=9000,
+        mean=8000.5,
+        utilization=45.5,
+        idle=0.5,
+        seen=9.5,
+    ),
+    Run(*(7, 2, 1001, "alice", "vision", "COMPLETED", True, 10.0, 40.5, 30.0), code=0, gpus=GPUS),
+    Run(*(42, 0, 1002, "bob", "", "CANCELLED", True, 10.0, 40.5), array=42, tasks=99),
+]

@@ -12,11 +12,24 @@ from pathlib import Path
 
 import pytest
 
+from mgpu.model.records import Record
+from mgpu.model.runs import Run
 from mgpu.store.base import Batch, JobFilter, Store
 from mgpu.store.schema import VERSION
 from mgpu.store.sqlite import open_store
 from tests.lib.golden import FOLDER
-from tests.lib.samples import EVENTS, NEEDS, NOW, PHASES, RECORDS, TASKS, job, spec
+from tests.lib.samples import (
+    EVENTS,
+    GPUS,
+    NEEDS,
+    NOW,
+    PHASES,
+    RECORDS,
+    RUN_SAMPLES,
+    TASKS,
+    job,
+    spec,
+)
 
 AT = NOW.wall
 SPEC = spec(7, gpu_mem=8000, signal=(10, 60))
@@ -36,10 +49,24 @@ LATER = [
 ]
 
 #: What the samples were when the file of a version was made: jobs and events.
-JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER]}
-HISTORY = {1: list(EVENTS.values())[:8], 2: list(EVENTS.values())}
-OLD = [one for one in RECORDS.values() if type(one).__name__ != "Notice"]
-KEPT = {1: [], 2: sorted(OLD, key=lambda one: type(one).__name__)}
+JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER], 3: [*PLAIN, *LATER]}
+HISTORY = {1: list(EVENTS.values())[:8], 2: list(EVENTS.values())[:22], 3: list(EVENTS.values())}
+
+
+def _kept(*new: str) -> list[Record]:
+    kept = [one for one in RECORDS.values() if type(one).__name__ not in new]
+    return sorted(kept, key=lambda one: type(one).__name__)
+
+
+KEPT = {1: [], 2: _kept("Notice", "Base", "Seen"), 3: _kept()}
+#: Of jobs that had ended before attempts were kept, the last one is known from the job.
+OLD_RUN = Run(
+    *(13, 13, 1001, "alice", "", "COMPLETED", True, 10.0, 20.5, 11.0),
+    code=0,
+    gpus=GPUS,
+    gpu_mem=8000,
+)
+RUNS = {1: [OLD_RUN], 2: [OLD_RUN], 3: RUN_SAMPLES}
 
 
 def fill(store: Store) -> None:
@@ -54,6 +81,7 @@ def fill(store: Store) -> None:
             answers,
             {"boot_id": "b"},
             records=kept,
+            runs=RUN_SAMPLES,
         )
     )
 
@@ -68,6 +96,8 @@ def test_a_state_of_every_version_opens(version: int, tmp_path: Path) -> None:
     assert (loaded.next_id, loaded.boot_id) == (jobs[-1].id + 1, "b")
     assert [event for _, event in store.history()] == HISTORY[version]
     assert loaded.records == KEPT[version]
+    for run in RUNS[version]:
+        assert run in store.runs(run.job)
     assert store.payload(7) == b"payload"
     assert store.answer(1001, "key") == {"first": 7, "count": 3}
     store.close()

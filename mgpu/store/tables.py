@@ -345,7 +345,7 @@ RECORDS: Final = (
     Kind(17, kept.Base, (("uuid", text), ("used", integer), ("by", check_uid))),
     Kind(14, kept.Outsider, (*_PROCESS, _UID, ("gpu", text), ("memory", integer), ("at", number))),
     Kind(
-        16,
+        18,
         kept.Notice,
         (
             *_UIDS,
@@ -358,7 +358,7 @@ RECORDS: Final = (
         ),
     ),
     Kind(
-        17,
+        19,
         kept.Seen,
         (
             _JOB,

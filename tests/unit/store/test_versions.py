@@ -54,11 +54,12 @@ HISTORY = {1: list(EVENTS.values())[:8], 2: list(EVENTS.values())[:22], 3: list(
 
 
 def _kept(*new: str) -> list[Record]:
-    kept = [one for one in RECORDS.values() if type(one).__name__ not in new]
+    """The records, without the samples that are ``new``."""
+    kept = [one for name, one in RECORDS.items() if name not in new]
     return sorted(kept, key=lambda one: type(one).__name__)
 
 
-KEPT = {1: [], 2: _kept("Notice", "Base", "Seen"), 3: _kept()}
+KEPT = {1: [], 2: _kept("Notice", "Seen"), 3: _kept()}
 #: Of jobs that had ended before attempts were kept, the last one is known from the job.
 OLD_RUN = Run(
     *(13, 13, 1001, "alice", "", "COMPLETED", True, 10.0, 20.5, 11.0),

@@ -80,6 +80,23 @@ def check(file: Path) -> None:
 main.add_command(init)
 
 
+@main.command("end-jobs")
+@click.option(
+    "--timeout", type=click.IntRange(0), default=240, show_default=True, metavar="SECONDS",
+    help="How long to wait until they have ended.",
+)  # fmt: skip
+@click.pass_context
+def end_jobs(context: click.Context, timeout: int) -> None:
+    """End all running jobs, so that they go on, from the queue, when mgpu is back.
+
+    Jobs are told with SIGTERM and have scheduling.kill_grace to save their state. This is for a
+    machine that goes down, after the daemon has been stopped: mgpu-jobs.service calls it.
+    """
+    if not _is_root():
+        raise SystemExit("mgpud: end-jobs must be started by root; your own: mgpu_cancel --me")
+    _exec("ending", _settings(context), timeout)
+
+
 def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
     """Replace this process by the launcher; it reads the settings from a file in memory.
 
@@ -89,14 +106,26 @@ def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
     The interpreter starts isolated (-I -S): no variable, no folder of a user and no site
     customisation decides what root executes; only the folders of this package and of msgpack do.
     """
+    _exec("launcher", settings)
+
+
+def _exec(module: str, settings: Mapping[str, Any], *numbers: int) -> NoReturn:
+    """Become ``main`` of a module of ``mgpu.privileged``, in a fresh interpreter."""
     fd = os.memfd_create("mgpu-settings", 0)
     os.write(fd, msgpack.packb(dict(settings)))
     code = (
         f"import sys; sys.path += {_package_folders()!r}; "
-        "from mgpu.privileged.launcher import main; main(int(sys.argv[1]))"
+        f"from mgpu.privileged.{module} import main; main(*map(int, sys.argv[1:]))"
     )
+    words = map(str, (fd, *numbers))
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, str(fd)])
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, *words])
+
+
+def _settings(context: click.Context) -> dict[str, Any]:
+    """The settings of the daemon whose subcommand this is."""
+    config = (context.parent or context).params["config"]
+    return packed(_load(config, {}), str(config.absolute()) if config else "", {})
 
 
 def _is_root() -> bool:

@@ -58,9 +58,13 @@ SETTINGS: Final = (
     ),
     Setting(
         "paths.cgroup",
-        Text("a name of letters, digits, `.`, `_` and `-`", r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"),
+        Text(
+            "names of letters, digits, `.`, `_` and `-`, with `/` between them",
+            r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}){0,3}",
+        ),
         "mgpu",
-        "The control group below which each job gets its own.",
+        "The control group (version 2) below which each job gets its own. `mgpu.service` names "
+        "that of `mgpu-jobs.service`.",
         restart=True,
     ),
     Setting(
@@ -273,6 +277,13 @@ SETTINGS: Final = (
         Integer(1, 1_000_000),
         128,
         "Jobs of one user that may run at once.",
+    ),
+    Setting(
+        "limits.processes_per_job",
+        Integer(0, 4_194_304),
+        16384,
+        "Processes and threads that one job may have, kept by its control group. 0: no bound.",
+        restart=True,
     ),
     Setting(
         "limits.running_without_gpus",

@@ -86,9 +86,19 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
         return [*events, Requeued(at, job.id, job.attempt, state)]
     if state in _FAILURES and _may_retry(job) and not isinstance(job.phase, Stopping):
         return [*events, _tried(world, job, at, report.code, report.signal)]
-    told = job.phase.detail if isinstance(job.phase, Stopping) else ""
-    how = (state, report.code, report.signal, "; ".join(filter(None, (told, report.detail))))
+    how = (state, report.code, report.signal, _told(job, report))
     return [*events, Finished(at, job.id, job.attempt, *how)]
+
+
+def _told(job: Job, report: AttemptEnded) -> str:
+    """Why it ended, in words: of the scheduler, of the kernel, of its supervisor."""
+    told = job.phase.detail if isinstance(job.phase, Stopping) else ""
+    memory = ""
+    if report.cause == states.MEMORY:
+        limit = job.spec.host_mem
+        memory = f"more than its {limit} MiB of --host-mem" if limit else "the machine had no more"
+        memory = f"ended by the kernel for want of memory: {memory}"
+    return "; ".join(filter(None, (told, memory, report.detail)))
 
 
 def refused(world: World, job: Job, report: AttemptRefused, now: Now) -> list[Event]:
@@ -149,6 +159,8 @@ def _end_state(job: Job, report: AttemptEnded) -> str:
         return states.CANCELLED
     if report.cause == "timelimit":
         return states.TIMEOUT
+    if report.cause == states.MEMORY:
+        return states.OUT_OF_MEMORY
     return states.COMPLETED if (report.code, report.signal) == (0, None) else states.FAILED
 
 

@@ -136,7 +136,7 @@ class AttemptRunning:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """The attempt's tree is gone. ``cause`` is ``exit``, ``timelimit`` or ``cancel``.
+    """The attempt's tree is gone. ``cause`` is ``exit``, ``timelimit``, ``cancel`` or ``memory``.
 
     ``wall`` and ``started`` are Unix times; ``started`` is None where it is not known.
     """
@@ -182,7 +182,7 @@ class AttemptVanished:
 
 @dataclass(frozen=True, slots=True)
 class Rebooted:
-    """The machine was started again since the attempt began."""
+    """The machine was started again since the attempt began, or was going down under it."""
 
     job: int
     attempt: int

@@ -25,6 +25,8 @@ from mgpu.system.log import log
 #: Seconds between two tries to reach a supervisor that lives but does not listen yet, and tries.
 RETRY = 0.1
 TRIES = 100
+#: Seconds between two looks at a supervisor that speaks another version of the link.
+LOOK = 2.0
 
 
 @dataclass(slots=True)
@@ -215,6 +217,8 @@ class Attempts:
             else:
                 self._settle(attempt, now)
             return
+        if not self._understood(attempt, now):
+            return
         try:
             sock = self._dirs.connect(attempt.key)
         except OSError:
@@ -223,6 +227,30 @@ class Attempts:
         attempt.stage = "stopping" if attempt.grace is not None else "live"
         self._attach(attempt, sock)
         self._deliver_stop(attempt)
+
+    def _understood(self, attempt: Attempt, now: Now) -> bool:
+        """Whether its supervisor, of another mgpu maybe, speaks as we do.
+
+        If not, its job runs on as it was ordered, and its end is read from its record. To stop it
+        is to have the launcher kill it.
+        """
+        told = self._dirs.identity(attempt.key) or {}
+        if link.understood(told):
+            return True
+        if attempt.stage == "ordered":
+            log.error(
+                "a supervisor of another version of mgpu: its job runs on, out of reach until it "
+                "ends; a cancel kills it at once",
+                action="link-version",
+                theirs=f"{told.get('link_oldest', 1)}-{told.get('link', 1)}",
+                ours=f"{link.OLDEST}-{link.VERSION}",
+                **_ids(attempt.key),
+            )
+        attempt.stage = "live" if attempt.grace is None else "stopping"
+        attempt.deadline = now.boot + LOOK
+        if attempt.grace is not None:
+            self.kill(attempt.key)
+        return False
 
     def _retry(self, attempt: Attempt, now: Now) -> None:
         attempt.tries += 1
@@ -323,7 +351,7 @@ class Attempts:
             attempt.supervisor = message.get("supervisor", 0)  # those of before do not tell
             pid, ticks = message["pid"], message["ticks"]
             self._report(requests.AttemptRunning(*attempt.key, pid, ticks, started))
-        elif op in ("ended", "refused"):
+        elif op in ("ended", "refused", "interrupted"):
             self._over(attempt, message, now)
         else:
             log.warning("unknown message", action="link-unknown", op=op, **_ids(attempt.key))
@@ -358,6 +386,8 @@ def report_of(key: Key, message: dict[str, Any]) -> requests.Report:
             detail=message["detail"],
             transient=message["transient"],
         )
+    if op == "interrupted":
+        return requests.Rebooted(*key)
     return requests.AttemptLost(*key, detail=message["detail"])
 
 

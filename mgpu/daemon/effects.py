@@ -97,6 +97,8 @@ def start_order(world: World, job: Job, now: Now) -> dict[str, Any]:
         "uuids": [uuid for _, uuid in gpus],
         "minors": [world.gpus[uuid].minor for _, uuid in gpus],
         "gpu_mem": spec.gpu_mem,
+        "cpus": spec.cpus,
+        "host_mem": spec.host_mem,
         "array": _array(world, job),
     }
 

@@ -38,6 +38,7 @@ from mgpu.daemon.server import Server
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Job, Running
 from mgpu.model.time import Now
+from mgpu.protocol import link as link_protocol
 from mgpu.store.base import StoreError
 from mgpu.system import bootid, clock
 from mgpu.system.log import log
@@ -46,6 +47,8 @@ Settings = dict[str, Any]
 
 #: Exit status after an error of the state's disk (sysexits.h, EX_IOERR); the launcher tries again.
 _STATE_FAILED = 74
+#: Exit status that tells the launcher to end as well (sysexits.h, EX_PROTOCOL).
+_OTHER_VERSION = 76
 
 
 class Scheduler:
@@ -134,8 +137,11 @@ class Scheduler:
     def _from_launcher(self, message: dict[str, Any], now: Now) -> None:
         op = message["op"]
         if op == "hello":
+            _check_version(message)
             self._dispatcher.footing = {key: message.get(key, "") for key in machine.FOOTING}
             self._recover({(job, attempt) for job, attempt in message["attempts"]}, now)
+        elif op == "alive":
+            self._launcher.send({"op": "alive"})
         elif op == "account":
             self._accounts.answered(message, now)
         elif op == "reloaded":
@@ -209,6 +215,16 @@ class Scheduler:
 
     def _ask_account(self, uid: int) -> None:
         self._launcher.send({"op": "account", "uid": uid})
+
+
+def _check_version(hello: dict[str, Any]) -> None:
+    """The launcher is older where an upgrade was not followed by a restart: have it end too."""
+    if not link_protocol.understood(hello):
+        log.error(
+            "this scheduler and its launcher are of different versions of mgpu: starting both anew",
+            action="link-version",
+        )
+        sys.exit(_OTHER_VERSION)
 
 
 def _stop_on_signals(loop: Loop) -> None:

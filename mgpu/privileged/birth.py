@@ -13,7 +13,7 @@ from mgpu.privileged import syscalls
 from mgpu.privileged.order import Order
 from mgpu.privileged.record import Fenced
 from mgpu.privileged.refusal import Refusal
-from mgpu.privileged.supervisor import Supervisor
+from mgpu.privileged.supervisor import Supervisor, fork
 from mgpu.protocol import link
 
 TYPE_CHECKING = False
@@ -45,8 +45,12 @@ class Spare:
         if self.pid:
             return
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
+        groups = self._site.groups
+        place = groups.supervisors if groups else None
+        pid, entered = fork(place)
         if pid == 0:
+            if place is not None and not entered:
+                place.enter()
             main(self._site, far)
         far.close()
         self.pid, self._line = pid, near

@@ -1,7 +1,8 @@
 """One cgroup (version 2) for each attempt of a job, named after it and never used twice.
 
-The groups need no controller: they only say which processes belong to an attempt, kill them all
-at once, and tell when none is left.
+The groups say which processes belong to an attempt, kill them all at once, and tell when none is
+left: for that they need no controller. Where the kernel gives the controllers for it, they also
+keep the attempt's limits. Beside them lies one group for all supervisors.
 """
 
 from __future__ import annotations
@@ -10,10 +11,42 @@ import errno
 import fcntl
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _KILL = "cgroup.kill"
 _PROCS = "cgroup.procs"
 _EVENTS = "cgroup.events"
+_SUPERVISORS = "supervisors"
+_SYSTEMD = "/run/systemd/system"  # exists where systemd is PID 1, sd_booted(3)
+#: What limits need, in the order in which they are asked for; each is worth having alone.
+CONTROLLERS = ("memory", "cpu", "pids")
+_PERIOD = 100_000  # microseconds over which CPU time is counted
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Limits:
+    """What an attempt may use: memory in bytes, CPUs, processes and threads; 0 is no limit."""
+
+    __slots__ = ("cpus", "memory", "processes")
+
+    def __init__(self, *, memory: int = 0, cpus: int = 0, processes: int = 0) -> None:
+        self.memory = memory
+        self.cpus = cpus
+        self.processes = processes
+
+    def files(self) -> list[tuple[str, str, str]]:
+        """What to write: controller, file, value. Swap is no way around the limit of memory."""
+        wanted = []
+        if self.memory:
+            limit = [("memory.max", str(self.memory)), ("memory.oom.group", "1")]
+            wanted += [("memory", *one) for one in [*limit, ("memory.swap.max", "0")]]
+        if self.cpus:
+            wanted.append(("cpu", "cpu.max", f"{self.cpus * _PERIOD} {_PERIOD}"))
+        if self.processes:
+            wanted.append(("pids", "pids.max", str(self.processes)))
+        return wanted
 
 
 class Group:
@@ -60,6 +93,34 @@ class Group:
             if error.errno != errno.ENODEV:
                 raise
 
+    def limit(self, limits: Limits, controllers: Iterable[str]) -> None:
+        """Set what ``controllers`` can limit; a file that this kernel does not have is left out."""
+        for controller, name, value in limits.files():
+            if controller in controllers:
+                try:
+                    self._write(name, value)
+                except FileNotFoundError:
+                    continue
+
+    def _write(self, name: str, value: str) -> None:
+        fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self.folder)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel has killed something in it for want of memory."""
+        try:
+            fd = os.open("memory.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.folder)
+        except OSError:
+            return False
+        try:
+            words = os.read(fd, 4096).split()
+        finally:
+            os.close(fd)
+        return int(dict(zip(words[::2], words[1::2], strict=False)).get(b"oom_kill", b"0")) > 0
+
     def close(self) -> None:
         """Let go of the descriptors; the group stays."""
         for fd in (self.folder, self._kill, self._procs, self._events):
@@ -67,13 +128,26 @@ class Group:
 
 
 class Groups:
-    """The folder that holds the groups of all attempts."""
+    """The folder that holds the groups of all attempts, and that of their supervisors.
 
-    __slots__ = ("fd", "path")
+    ``controllers`` are those with which limits can be kept.
+    """
+
+    __slots__ = ("controllers", "fd", "path", "supervisors")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.fd = os.open(path, _FOLDER)
+        self.controllers = frozenset(name for name in CONTROLLERS if _enable(path, name))
+        try:
+            os.mkdir(_SUPERVISORS, 0o755, dir_fd=self.fd)
+        except FileExistsError:
+            pass
+        self.supervisors = self._open(_SUPERVISORS)
+
+    def fds(self) -> list[int]:
+        """The descriptors that a supervisor needs of it."""
+        return [self.fd]
 
     def lock(self) -> int | None:
         """Take the folder for as long as the descriptor is open; None if another daemon has it.
@@ -89,10 +163,13 @@ class Groups:
             return None
         return fd
 
-    def make(self, name: str) -> Group:
+    def make(self, name: str, limits: Limits | None = None) -> Group:
         """Create the group ``name``, which must be new."""
         os.mkdir(name, 0o755, dir_fd=self.fd)
-        return self._open(name)
+        group = self._open(name)
+        if limits is not None:
+            group.limit(limits, self.controllers)
+        return group
 
     def find(self, name: str) -> Group | None:
         """The group ``name``, or None when there is none."""
@@ -112,9 +189,10 @@ class Groups:
         return True
 
     def names(self) -> list[str]:
-        """The names of all groups."""
+        """The names of the groups of attempts."""
         with os.scandir(self.fd) as entries:
-            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return [name for name in folders if name.replace(".", "", 1).isdecimal()]
 
     def _open(self, name: str) -> Group:
         folder = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.fd)
@@ -145,6 +223,19 @@ def open_groups(name: str) -> Groups:
         raise OSError("cgroup version 2 is not mounted")
     path = os.path.join(root, name.strip("/"))
     os.makedirs(path, 0o755, exist_ok=True)
+    if not os.path.isdir(_SYSTEMD):  # who hands the controllers down where it runs
+        for controller in CONTROLLERS:
+            _enable(root, controller)
     if not os.path.exists(os.path.join(path, _KILL)):
         raise OSError("this kernel has no cgroup.kill (Linux 5.14)")
     return Groups(path)
+
+
+def _enable(folder: str, controller: str) -> bool:
+    """Let the groups in ``folder`` have a controller; the group above must have it for that."""
+    try:
+        with open(os.path.join(folder, "cgroup.subtree_control"), "w", encoding="ascii") as file:
+            file.write(f"+{controller}")
+    except OSError:
+        return False
+    return True

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10.0
 #: A scheduler that has been ready for so long is started again at once when it ends.
 _STABLE_SECONDS = 10.0
-#: A scheduler that ends with this has said why it cannot run here: no use in trying again.
-_EXIT_CONFIG = 78
+#: A scheduler that ends with one of these has said why it cannot run here (78), or with us (76):
+#: no use in trying again.
+_EXIT_FOR_GOOD = (76, 78)
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MESSAGES_IN_A_TURN = 64
 
@@ -89,7 +90,7 @@ class Launcher:
             self.loop.on(self.scheduler.link.fileno(), self._on_link)
         known = {"tracking": self.site.tracking, "fenced_by": self.site.fenced_by}
         attempts = [list(key) for key in self.children.values()]
-        self._say({"op": "hello", "attempts": attempts, **known})
+        self._say({"op": "hello", "attempts": attempts, **known, **link.versions()})
 
     def _scheduler_ended(self, status: int) -> None:
         """Take in what it had ordered, which is durable, before another one is told our state."""
@@ -103,8 +104,8 @@ class Launcher:
         self.deadlines.clear("stable")
         if self.stopping:
             self.status = 0
-        elif code == _EXIT_CONFIG and not ready:
-            self.status = _EXIT_CONFIG
+        elif code in _EXIT_FOR_GOOD and not ready:
+            self.status = code
         else:
             self.deadlines.set("scheduler", delay)
 
@@ -150,6 +151,8 @@ class Launcher:
                 self._ready()
             elif operation == "reload":
                 self.reload.begin()
+            elif operation == "alive":
+                self.scheduler.asked = False
             else:
                 log.warning("Unknown order", "order-unknown", op=operation)
         except Refusal as refusal:
@@ -158,7 +161,7 @@ class Launcher:
     def _ready(self) -> None:
         self.scheduler.ready = True
         self.deadlines.set("stable", _STABLE_SECONDS)
-        self.manager.tell("READY=1")
+        self.manager.tell("READY=1\nSTATUS=Answering users")
         log.info("Ready", "ready", pid=os.getpid())
 
     def _reloaded(self, settings: Settings | None, told: dict[str, Any]) -> None:
@@ -305,7 +308,7 @@ class Launcher:
         if self.stopping:
             return
         self.stopping = True
-        self.manager.tell("STOPPING=1")
+        self.manager.tell("STOPPING=1\nSTATUS=Stopping; jobs go on")
         log.info("Stopping; jobs go on", "stop", supervisors=len(self.children))
         self.deadlines.clear("scheduler")
         if self.scheduler.pid:
@@ -329,10 +332,20 @@ class Launcher:
             elif name == "stop":
                 self.scheduler.signal(signal.SIGKILL)
             elif name == "watchdog":
-                self.manager.tell("WATCHDOG=1")
-                self.deadlines.set("watchdog", self.manager.watchdog)
+                self._watch_over()
             elif type(name) is tuple:
                 self.workers.late(name[1])
+
+    def _watch_over(self) -> None:
+        """Tell the manager that we live, and have the scheduler tell us; a hung one is replaced."""
+        self.manager.tell("WATCHDOG=1")
+        self.deadlines.set("watchdog", self.manager.watchdog)
+        scheduler = self.scheduler
+        if scheduler.asked and scheduler.ready:
+            log.error("The scheduler hangs: killing it", "scheduler-hung", pid=scheduler.pid)
+            scheduler.signal(signal.SIGKILL)
+        elif scheduler.ready:
+            scheduler.asked = scheduler.send({"op": "alive"})
 
 
 def normalise() -> int:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MAX_ID = 2**63 - 1
 _MAX_SECONDS = 100 * 365 * 86400
 _MAX_GPUS = 1024
+_MAX_CPUS = 2**16
+_MAX_MIB = 2**40
 _MAX_NAME = 256
 _ARRAY = 5
 _UUID_LETTERS = frozenset(
@@ -29,8 +31,8 @@ class Order:
     """A checked ``start``: which attempt, whose, on which GPUs, for how long."""
 
     __slots__ = (
-        *("array", "attempt", "gpu_mem", "gpus", "grace", "job", "limit", "minors", "restarts"),
-        *("script", "uid", "user", "uuids", "warn"),
+        *("array", "attempt", "cpus", "gpu_mem", "gpus", "grace", "host_mem", "job", "limit"),
+        *("minors", "restarts", "script", "uid", "user", "uuids", "warn"),
     )
 
     def __init__(self, message: dict[str, Any]) -> None:
@@ -48,6 +50,9 @@ class Order:
         self.gpu_mem = message.get("gpu_mem")
         if self.gpu_mem is not None:
             self.gpu_mem = _integer(message, "gpu_mem", _MAX_ID)
+        #: CPUs and MiB of memory that it may use; 0 is no limit.
+        self.cpus = _integer(message, "cpus", _MAX_CPUS) if "cpus" in message else 0
+        self.host_mem = _integer(message, "host_mem", _MAX_MIB) if "host_mem" in message else 0
         #: False promises that the payload has no script, which saves the file for it.
         self.script = message.get("script", True) is not False
 

@@ -48,7 +48,10 @@ def unreachable(paths: Iterable[str]) -> str:
 class Scheduler:
     """One life of the scheduler after the other."""
 
-    __slots__ = ("_command", "_delay", "_inherited", "_site", "link", "pid", "ready", "settings")
+    __slots__ = (
+        *("_command", "_delay", "_inherited", "_site"),
+        *("asked", "link", "pid", "ready", "settings"),
+    )
 
     def __init__(
         self,
@@ -64,6 +67,8 @@ class Scheduler:
         self._delay = 0.0
         self.pid = 0
         self.ready = False
+        #: Whether it has been asked for a sign of life and has not given it.
+        self.asked = False
         self.link: socket.socket | None = None
 
     def start(self) -> None:
@@ -72,7 +77,7 @@ class Scheduler:
         settings = _memory(self.settings)
         user, admin = self._inherited
         fds = {"settings": settings, "user": user.fileno(), "admin": admin.fileno()}
-        self.ready = False
+        self.ready = self.asked = False
         paths = needed()  # found out as root: its successor may not be able to
         self.pid = os.fork()
         if self.pid == 0:

@@ -18,6 +18,7 @@ class Site:
     ``attempts`` and ``scripts`` are open folders; ``groups`` is None where cgroups cannot be had;
     ``activate`` says whether environments are looked for that no job asked for;
     ``export_slurm`` says whether jobs that do not say it themselves get Slurm's variables;
+    ``processes`` is how many processes and threads a job may have, 0 for no limit;
     ``fence`` is None where jobs are not kept off other GPUs;
     ``signals`` is the signalfd, which reports to whichever process reads it.
     """
@@ -32,6 +33,7 @@ class Site:
             "gid",
             "groups",
             "host",
+            "processes",
             "rules",
             "scripts",
             "scripts_path",
@@ -53,6 +55,7 @@ class Site:
         signals: int,
         activate: bool = True,
         export_slurm: bool = False,
+        processes: int = 0,
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -64,6 +67,7 @@ class Site:
         self.fence = fence
         self.activate = activate
         self.export_slurm = export_slurm
+        self.processes = processes
         self.signals = signals
         self.boot_id = boot_id()
         self.host = os.uname().nodename.partition(".")[0]
@@ -89,7 +93,7 @@ class Site:
     def fds(self) -> list[int]:
         """The descriptors a supervisor keeps."""
         shared = [self.attempts, self.scripts, self.signals]
-        return [*shared, self.groups.fd] if self.groups else shared
+        return [*shared, *self.groups.fds()] if self.groups else shared
 
 
 def boot_id() -> str:

@@ -48,6 +48,7 @@ class Settings:
             "export_slurm",
             "group",
             "level",
+            "processes",
         ),
         *("raw", "rules", "runtime", "service"),
         "state",
@@ -65,6 +66,7 @@ class Settings:
         self.enforce = values.get("gpus.isolation") == "enforce"
         self.activate = values.get("jobs.activate") is not False
         self.export_slurm = values.get("jobs.export_slurm") is True
+        self.processes = _count(values, "limits.processes_per_job")
         self.config = str(values.get("config.path") or "")
         self.level = str(values.get("log.level") or "info")
         minimum, root = values.get("access.min_uid"), values.get("access.allow_root")
@@ -131,6 +133,7 @@ def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
         signals=signals,
         activate=settings.activate,
         export_slurm=settings.export_slurm,
+        processes=settings.processes,
     )
     os.close(runtime)
     return site, [lock, state, *groups_lock]
@@ -279,6 +282,10 @@ def _groups(name: str) -> tuple[cgroup.Groups | None, list[int]]:
     if lock is None:
         message = f"another mgpud uses the cgroup {groups.path}: set another paths.cgroup"
         raise StartError(message, status=_EXIT_BUSY)
+    missing = [name for name in cgroup.CONTROLLERS if name not in groups.controllers]
+    if missing:
+        sentence = "Limits of jobs are not kept by the kernel where it lacks a controller"
+        log.warning(sentence, "limits-unavailable", missing=",".join(missing), group=groups.path)
     return groups, [lock]
 
 
@@ -296,6 +303,13 @@ def _string(values: dict[str, Any], key: str) -> str:
     value = values.get(key)
     if type(value) is not str:
         raise StartError(f"{key}: expected text, got {value!r}")
+    return value
+
+
+def _count(values: dict[str, Any], key: str) -> int:
+    value = values.get(key, 0)
+    if type(value) is not int or value < 0:
+        raise StartError(f"{key}: expected a number, got {value!r}")
     return value
 
 

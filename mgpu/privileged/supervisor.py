@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 
 import msgpack
 
 from mgpu.privileged import clock, identity, job, script, syscalls, tree
+from mgpu.privileged.cgroup import Limits
 from mgpu.privileged.channel import Channel
 from mgpu.privileged.loop import CHANGED, Deadlines, Loop
 from mgpu.privileged.record import Attempt
 from mgpu.privileged.refusal import Refusal
+from mgpu.protocol import link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +86,9 @@ class Supervisor:
         self._publish(pipe)
 
     def _make_group(self) -> Group | None:
-        return self.site.groups.make(self.order.name) if self.site.groups else None
+        order = self.order
+        limits = Limits(memory=order.host_mem << 20, cpus=order.cpus, processes=self.site.processes)
+        return self.site.groups.make(order.name, limits) if self.site.groups else None
 
     def _make_fence(self, group: Group | None) -> int:
         """Keep the job off other GPUs, where that is wanted: it must not run without."""
@@ -133,9 +138,8 @@ class Supervisor:
         order = self.order
         self.attempt = Attempt(self.site.attempts, order.name)
         process = {"uid": order.uid, "pid": self.child, "ticks": self.ticks}
-        listener = self.attempt.publish(
-            {"job": order.job, "attempt": order.attempt, "boot_id": self.site.boot_id, **process}
-        )
+        ours = {"job": order.job, "attempt": order.attempt, "boot_id": self.site.boot_id}
+        listener = self.attempt.publish({**ours, **process, **link.versions()})
         self.channel.listen(listener)
         self.channel.note(self._message("ready"))
         try:
@@ -186,8 +190,12 @@ class Supervisor:
             self.started = clock.wall()
 
     def _on_signal(self, _events: int) -> None:
-        """A child of ours ended: the job's leader, or something that the job orphaned."""
-        syscalls.read_signals(self.site.signals)
+        """A child of ours ended: the job's leader, or something that the job orphaned.
+
+        SIGTERM says that the machine goes down: the job is ended, and goes on another time.
+        """
+        if signal.SIGTERM in syscalls.read_signals(self.site.signals):
+            self.stop("shutdown", self.order.grace)
         self._reap()
 
     def _reap(self) -> None:
@@ -322,8 +330,13 @@ class Supervisor:
 
     def _end(self, status: int) -> None:
         """The tree is empty: say how its leader ended, if it was the user's program at all."""
+        if self.cause == "shutdown":
+            self._finish("interrupted", detail="the machine was going down")
+            return
         code = os.waitstatus_to_exitcode(status)
         ran = self.started is not None
+        if ran and code and self.cause == "exit" and self.tree and self.tree.out_of_memory():
+            self.cause = "memory"
         self._finish(
             "ended",
             code=code if ran and code >= 0 else None,

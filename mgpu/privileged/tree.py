@@ -57,6 +57,10 @@ class CgroupTree:
         """SIGKILL all of it."""
         self._group.kill()
 
+    def out_of_memory(self) -> bool:
+        """Whether the kernel has killed something of it for want of memory."""
+        return self._group.out_of_memory()
+
 
 class ProcessTree:
     """The tree is what descends from this process, a subreaper, but for its ``spared`` children."""
@@ -104,6 +108,10 @@ class ProcessTree:
             stopped |= fresh
         send(signal.SIGKILL, self.members(), self.members)
         self._chase(signal.SIGKILL)
+
+    def out_of_memory(self) -> bool:
+        """Not known here."""
+        return False
 
     def _chase(self, signum: int) -> None:
         """Signal the children, and those that come meanwhile: much faster than a walk."""

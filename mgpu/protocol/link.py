@@ -25,11 +25,30 @@ MAX_BYTES = 64 * 1024
 #: The most descriptors one message may carry.
 MAX_FDS = 4
 
+#: What these processes say to each other has versions, since those of an upgrade meet those of
+#: before. Version 2 knows ``interrupted``. Who speaks up to VERSION understands from OLDEST on.
+VERSION = 2
+OLDEST = 1
+
 _FD_SPACE = socket.CMSG_SPACE(MAX_FDS * 4)
 
 
 class LinkError(Exception):
     """The peer sent something that is not a message of this link."""
+
+
+def versions() -> dict[str, int]:
+    """What a process tells of itself to those it may outlive."""
+    return {"link": VERSION, "link_oldest": OLDEST}
+
+
+def understood(told: Message) -> bool:
+    """Whether this process and one that tells ``told`` of itself have a version in common.
+
+    Those of before there were versions tell nothing: that is version 1.
+    """
+    newest, oldest = told.get("link", 1), told.get("link_oldest", 1)
+    return bool(oldest <= VERSION and newest >= OLDEST)
 
 
 def encode(message: Message) -> bytes:

@@ -44,6 +44,9 @@ make_prefix() {
   ln -sfn /usr/bin/python3 "$home/bin/python3"
   find "$home/bin" -name 'python3.*' -delete
   printf 'home = /usr/bin\ninclude-system-site-packages = false\n' > "$home/pyvenv.cfg"
+  rm -rf "$home"/lib/python3*/site-packages/{croniter,psutil}/tests
+  find "$home"/lib -type f -perm /111 -exec chmod 644 {} +
+  sed -i '1s/^#!.*//' "$home"/lib/python3*/site-packages/croniter/*.py
   find "$home" -name '*.so' -exec strip --strip-unneeded {} + 2>/dev/null || true
   find "$home" \( -name RECORD -o -name direct_url.json -o -name REQUESTED -o -name INSTALLER \) -delete
   install_commands "$root" "$prefix"
@@ -59,11 +62,13 @@ install_commands() {
       printf '#!%s/bin/python3 -I\nimport sys\n\nfrom %s import main\n\nsys.exit(main())\n' \
         "$prefix" "$module" > "$root$prefix/bin/$name"
     done
+  mkdir -p "$root/usr/share/man/man8"
+  ln -s mgpud.8.gz "$root/usr/share/man/man8/mgpu_scheduler_server.8.gz"
   for name in mgpud mgpu_scheduler_server; do
     install -m 755 "$here/packaging/bin/$name" "$root$prefix/bin/$name"
   done
   chmod 755 "$root$prefix"/bin/mgpu*
-  for name in "$root$prefix"/bin/mgpu*; do ln -s "$prefix/bin/${name##*/}" "$root/usr/bin/${name##*/}"; done
+  for name in "$root$prefix"/bin/mgpu*; do ln -s "..${prefix#/usr}/bin/${name##*/}" "$root/usr/bin/${name##*/}"; done
 }
 
 # install_shared ROOT: units, pages, completions, documentation, the configuration.
@@ -75,7 +80,7 @@ install_shared() {
   for file in "$here"/packaging/man/*.[18]; do
     install -D -m 644 "$file" "$root/usr/share/man/man${file##*.}/${file##*/}"
   done
-  gzip -9n "$root"/usr/share/man/man?/*
+  find "$root/usr/share/man" -type f -exec gzip -9n {} +
   install_completions "$root"
   install -D -m 644 -t "$root/usr/share/doc/mgpu" "$here/README.md" "$here"/docs/*.md
   install -D -m 644 -t "$root/usr/share/doc/mgpu/reference" "$here"/docs/reference/*.md
@@ -104,6 +109,7 @@ build_deb() {
   install -D -m 644 "$here/packaging/debian/copyright" "$root/usr/share/doc/mgpu/copyright"
   third_parties "$root$prefix" >> "$root/usr/share/doc/mgpu/copyright"
   gzip -9nc "$here/CHANGELOG.md" > "$root/usr/share/doc/mgpu/changelog.gz"
+  debian_changelog | gzip -9nc > "$root/usr/share/doc/mgpu/changelog.Debian.gz"
   install -D -m 644 "$here/packaging/debian/lintian-overrides" "$root/usr/share/lintian/overrides/mgpu"
   python=$(/usr/bin/python3 -c 'import sys; print("%d.%d %d.%d" % (*sys.version_info[:2], sys.version_info[0], sys.version_info[1] + 1))')
   sed -e "s/@VERSION@/$version-1/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$(du -k -s "$root" | cut -f1)/" \
@@ -118,6 +124,12 @@ build_deb() {
   file=mgpu_$version-1_$arch.deb
   step dpkg-deb --root-owner-group -Zxz -b "$root" "$dist/$file" > /dev/null
   echo "dist/$file"
+}
+
+debian_changelog() {
+  printf 'mgpu (%s-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' \
+    "$version" "$(sed -n 's/^Maintainer: //p' "$here/packaging/debian/control")" \
+    "$(date -R -d "@${SOURCE_DATE_EPOCH:-$(git -C "$here" -c safe.directory='*' log -1 --format=%ct)}")"
 }
 
 # third_parties PREFIX: the licences of what is vendored, for the file copyright.

@@ -119,9 +119,9 @@ def test_ready_is_notified(idle: FakeScheduler) -> None:
         idle.launch(env={"NOTIFY_SOCKET": str(idle.runtime / "notify"), "WATCHDOG_USEC": "400000"})
         idle.say({"op": "ready"})
         heard = {manager.recv(100) for _ in range(3)}
-        assert heard == {b"READY=1", b"WATCHDOG=1"}
+        assert heard == {b"READY=1\nSTATUS=Answering users", b"WATCHDOG=1"}
         idle.stop()
-        eventually(lambda: manager.recv(100), until=lambda said: said == b"STOPPING=1")
+        eventually(lambda: manager.recv(100), until=lambda said: said.startswith(b"STOPPING=1"))
 
 
 def test_a_second_daemon_is_refused(scheduler: FakeScheduler) -> None:

@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 from unittest import SkipTest
 
+#: The group that a daemon keeps for its supervisors; it stays.
+SUPERVISORS = "supervisors"
+
 
 def v2_root() -> Path | None:
     """The mount point of cgroup v2, also on machines that have it beside v1."""
@@ -43,15 +46,17 @@ def groups_of(name: str) -> list[Path]:
         return []
     # os.walk passes over groups that are removed meanwhile.
     found = os.walk(root / name)
-    return sorted(
-        (Path(path, group) for path, groups, _ in found for group in groups), reverse=True
+    groups = sorted(
+        (Path(path, group) for path, below, _ in found for group in below), reverse=True
     )
+    return [group for group in groups if group.name != SUPERVISORS]
 
 
 def remove(name: str) -> None:
     """Kill what is in the groups of ``name`` and remove them."""
     root = v2_root()
-    for group in [*groups_of(name), *([root / name] if root else [])]:
+    last = [root / name / SUPERVISORS, root / name] if root else []
+    for group in [*groups_of(name), *last]:
         try:
             (group / "cgroup.kill").write_text("1")
             group.rmdir()

@@ -99,6 +99,8 @@ def test_the_start_order_is_what_the_launcher_expects(make_rig: Callable[..., Ri
         "uuids": [f"{gpu}0", f"{gpu}1"],
         "minors": [0, 1],
         "gpu_mem": 500,
+        "cpus": 0,
+        "host_mem": 0,
         "array": None,
     }
 

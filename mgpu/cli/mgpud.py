@@ -97,6 +97,16 @@ def end_jobs(context: click.Context, timeout: int) -> None:
     _exec("ending", _settings(context), timeout)
 
 
+@main.command("hold-jobs", hidden=True)
+@click.pass_context
+def hold_jobs(context: click.Context) -> None:
+    """Keep the control group of mgpu-jobs.service in being; that unit calls it."""
+    settings = _load((context.parent or context).params["config"], {})
+    if not _is_root():
+        raise SystemExit("mgpud: hold-jobs is for mgpu-jobs.service")
+    _exec("holding", settings)
+
+
 def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
     """Replace this process by the launcher; it reads the settings from a file in memory.
 

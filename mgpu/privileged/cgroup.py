@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _KILL = "cgroup.kill"
 _PROCS = "cgroup.procs"
 _EVENTS = "cgroup.events"
+_MEMORY = "memory.events"
 _SUPERVISORS = "supervisors"
 _SYSTEMD = "/run/systemd/system"  # exists where systemd is PID 1, sd_booted(3)
 #: What limits need, in the order in which they are asked for; each is worth having alone.
@@ -52,13 +53,17 @@ class Limits:
 class Group:
     """The cgroup of one attempt, held open, so that it can be used after the drop."""
 
-    __slots__ = ("_events", "_kill", "_procs", "folder")
+    __slots__ = ("_events", "_kill", "_memory", "_procs", "folder")
 
     def __init__(self, folder: int) -> None:
         self.folder = folder
         self._kill = os.open(_KILL, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
         self._procs = os.open(_PROCS, os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)
         self._events = os.open(_EVENTS, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            self._memory = os.open(_MEMORY, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+        except FileNotFoundError:
+            self._memory = -1
 
     def fileno(self) -> int:
         """A descriptor that has POLLPRI when the group has become empty or populated."""
@@ -111,20 +116,16 @@ class Group:
 
     def out_of_memory(self) -> bool:
         """Whether the kernel has killed something in it for want of memory."""
-        try:
-            fd = os.open("memory.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.folder)
-        except OSError:
+        if self._memory < 0:
             return False
-        try:
-            words = os.read(fd, 4096).split()
-        finally:
-            os.close(fd)
+        words = os.pread(self._memory, 4096, 0).split()
         return int(dict(zip(words[::2], words[1::2], strict=False)).get(b"oom_kill", b"0")) > 0
 
     def close(self) -> None:
         """Let go of the descriptors; the group stays."""
-        for fd in (self.folder, self._kill, self._procs, self._events):
-            os.close(fd)
+        for fd in (self.folder, self._kill, self._procs, self._events, self._memory):
+            if fd >= 0:
+                os.close(fd)
 
 
 class Groups:
@@ -139,11 +140,15 @@ class Groups:
         self.path = path
         self.fd = os.open(path, _FOLDER)
         self.controllers = frozenset(name for name in CONTROLLERS if _enable(path, name))
+        self.supervisors = self.beside(_SUPERVISORS)
+
+    def beside(self, name: str) -> Group:
+        """A group that is none of an attempt's, made where it is missing."""
         try:
-            os.mkdir(_SUPERVISORS, 0o755, dir_fd=self.fd)
+            os.mkdir(name, 0o755, dir_fd=self.fd)
         except FileExistsError:
             pass
-        self.supervisors = self._open(_SUPERVISORS)
+        return self._open(name)
 
     def fds(self) -> list[int]:
         """The descriptors that a supervisor needs of it."""

@@ -375,6 +375,7 @@ def prepare(settings_fd: int, argv: Sequence[str] | None) -> Launcher:
     startup.check_trust(settings)
     site, _locks = startup.take_folders(settings, normalise())
     sockets = startup.open_sockets(settings)
+    startup.tell_limits(site.groups)
     syscalls.set_subreaper()
     accounts.warm_up()
     scheduler = Scheduler(site, settings.raw, sockets, argv or command())

@@ -282,11 +282,16 @@ def _groups(name: str) -> tuple[cgroup.Groups | None, list[int]]:
     if lock is None:
         message = f"another mgpud uses the cgroup {groups.path}: set another paths.cgroup"
         raise StartError(message, status=_EXIT_BUSY)
-    missing = [name for name in cgroup.CONTROLLERS if name not in groups.controllers]
-    if missing:
-        sentence = "Limits of jobs are not kept by the kernel where it lacks a controller"
-        log.warning(sentence, "limits-unavailable", missing=",".join(missing), group=groups.path)
     return groups, [lock]
+
+
+def tell_limits(groups: cgroup.Groups | None) -> None:
+    """Say which limits of jobs the kernel does not keep here."""
+    found = groups.controllers if groups else frozenset()
+    missing = [name for name in cgroup.CONTROLLERS if name not in found]
+    if missing:
+        sentence = "Some limits of jobs are not kept by the kernel: it gives no controller for them"
+        log.warning(sentence, "limits-unavailable", missing=",".join(missing))
 
 
 def _fence(groups: cgroup.Groups | None, name: str) -> devices.Fence:

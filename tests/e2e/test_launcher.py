@@ -259,7 +259,7 @@ def test_the_scheduler_has_no_rights_and_no_more_than_its_descriptors(
 
 def test_a_dead_scheduler_is_replaced_ever_more_slowly(scheduler: FakeScheduler) -> None:
     first = scheduler.stub_pid
-    assert scheduler.restart_scheduler() == {"op": "hello", "attempts": []}
+    assert scheduler.restart_scheduler()["attempts"] == []
     assert scheduler.stub_pid != first
     scheduler.restart_scheduler()
     scheduler.leave()
@@ -276,7 +276,7 @@ def test_orders_of_a_scheduler_that_died_are_carried_out(
     run = scheduler.start(1, alice, ["sleep", "600"])  # job
     scheduler.leave()
     os.kill(scheduler.pid, signal.SIGCONT)
-    assert scheduler.take_place() == {"op": "hello", "attempts": [[1, 1]]}
+    assert scheduler.take_place()["attempts"] == [[1, 1]]
     run.until("running")
     run.stop()
     assert run.end()["cause"] == "cancel"

@@ -62,7 +62,7 @@ def test_a_new_scheduler_adopts_a_running_job(scheduler: FakeScheduler, alice: U
     first = start(scheduler, alice, "read -t 600 < <(sleep 600); exit 4")
     pid = first.until("running")["pid"]
     first.control.close()
-    assert scheduler.restart_scheduler() == {"op": "hello", "attempts": [[1, 1]]}
+    assert scheduler.restart_scheduler()["attempts"] == [[1, 1]]
     second = scheduler.adopt(1)
     assert second.until("running")["pid"] == pid
     third = scheduler.adopt(1)

@@ -1,0 +1,33 @@
+"""``mgpud hold-jobs``: the process that keeps the control group of ``mgpu-jobs.service`` in being.
+
+systemd removes the group of a unit in which no process is left. This one stays in a group of its
+own beside those of the jobs, does nothing, and needs next to no memory.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mgpu.privileged import cgroup, log, startup
+from mgpu.privileged.systemd import Manager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_GROUP = "keeper"
+_SLEEP = "/bin/sleep"
+
+
+def main(settings_fd: int) -> NoReturn:
+    """Make way for the groups of jobs, say so, and sleep for ever."""
+    settings = startup.read_settings(settings_fd)
+    manager = Manager(os.environ)
+    try:
+        cgroup.open_groups(settings.cgroup).beside(_GROUP).enter()
+    except OSError as error:  # the launcher says what follows from that
+        log.warning("There is no control group to hold", "hold-jobs", reason=error)
+    manager.tell("READY=1")
+    sys.stdout.flush()
+    os.execv(_SLEEP, ["mgpu-jobs", "infinity"])

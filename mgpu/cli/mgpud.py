@@ -101,10 +101,9 @@ def end_jobs(context: click.Context, timeout: int) -> None:
 @click.pass_context
 def hold_jobs(context: click.Context) -> None:
     """Keep the control group of mgpu-jobs.service in being; that unit calls it."""
-    settings = _load((context.parent or context).params["config"], {})
     if not _is_root():
         raise SystemExit("mgpud: hold-jobs is for mgpu-jobs.service")
-    _exec("holding", settings)
+    _exec("holding", _settings(context))
 
 
 def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:

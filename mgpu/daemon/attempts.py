@@ -16,6 +16,7 @@ from typing import Any
 from mgpu.core import requests
 from mgpu.daemon import limits
 from mgpu.daemon.attemptdir import AttemptDirs, Key
+from mgpu.daemon.endings import lost, report_of
 from mgpu.daemon.launcherlink import LauncherLink
 from mgpu.daemon.loop import Loop
 from mgpu.model.time import Now
@@ -204,7 +205,7 @@ class Attempts:
             return
         record = self._dirs.record(key)
         ready = attempt.ready or self._dirs.identity(key) is not None
-        self._over(attempt, record or _lost(ready=ready), now)
+        self._over(attempt, record or lost(ready=ready), now)
 
     # -- finding --------------------------------------------------------------------------------
 
@@ -363,40 +364,6 @@ class Attempts:
         attempt.stage = "over"
         attempt.deadline = None
         self._report(report_of(attempt.key, message))
-
-
-def report_of(key: Key, message: dict[str, Any]) -> requests.Report:
-    """The core's report for a supervisor's, a record's or the launcher's last message."""
-    op = message["op"]
-    if op == "ended":
-        return requests.AttemptEnded(
-            *key,
-            code=message["code"],
-            signal=message["signal"],
-            cause=message["cause"],
-            detail=message["detail"],
-            wall=message["wall"],
-            started=message["started_wall"],
-        )
-    if op == "refused":
-        return requests.AttemptRefused(
-            *key,
-            stage=message["stage"],
-            errno=message["errno"],
-            detail=message["detail"],
-            transient=message["transient"],
-        )
-    if op == "interrupted":
-        return requests.Rebooted(*key)
-    return requests.AttemptLost(*key, detail=message["detail"])
-
-
-def _lost(*, ready: bool) -> dict[str, Any]:
-    """What is said of an attempt whose supervisor vanished without a word."""
-    if ready:
-        return {"op": "lost", "detail": ""}  # the core has the words for it
-    detail = "the supervisor vanished before the program was started"
-    return {"op": "refused", "stage": "supervisor", "errno": 0, "detail": detail, "transient": True}
 
 
 def _ids(key: Key) -> dict[str, int]:

@@ -12,7 +12,8 @@ from collections.abc import Collection
 from mgpu.core import requests
 from mgpu.core.world import World
 from mgpu.daemon.attemptdir import AttemptDirs, Key
-from mgpu.daemon.attempts import Attempts, report_of
+from mgpu.daemon.attempts import Attempts
+from mgpu.daemon.endings import report_of
 from mgpu.daemon.engine import Engine
 from mgpu.model.job import Job, Pending, Running, Starting, Stopping
 from mgpu.model.time import Now

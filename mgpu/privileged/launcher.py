@@ -348,23 +348,6 @@ class Launcher:
             scheduler.asked = scheduler.send({"op": "alive"})
 
 
-def normalise() -> int:
-    """Shed what the parent process left us; the signalfd that reports our signals.
-
-    Jobs inherit dispositions: whatever was ignored (nohup) is at its default from here on.
-    """
-    os.umask(0o077)
-    os.chdir("/")
-    while (fd := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
-        os.set_inheritable(fd, True)  # one of the standard three was closed
-    os.close(fd)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    return syscalls.block_signals(_SIGNALS)
-
-
 def prepare(settings_fd: int, argv: Sequence[str] | None) -> Launcher:
     """Everything up to the point where the scheduler is started."""
     if os.getuid() != 0:
@@ -373,7 +356,7 @@ def prepare(settings_fd: int, argv: Sequence[str] | None) -> Launcher:
     log.configure(settings.level)
     manager = Manager(os.environ)
     startup.check_trust(settings)
-    site, _locks = startup.take_folders(settings, normalise())
+    site, _locks = startup.take_folders(settings, startup.normalise(_SIGNALS))
     sockets = startup.open_sockets(settings)
     startup.tell_limits(site.groups)
     syscalls.set_subreaper()

@@ -45,3 +45,11 @@ def shown(path: object) -> str:
     if path is None:
         return ""
     return path.decode("utf-8", "backslashreplace") if isinstance(path, bytes) else str(path)
+
+
+def died_early(status: int) -> Refusal:
+    """The child ended without a report: somebody killed it."""
+    code = os.waitstatus_to_exitcode(status)
+    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    detail = f"it died before the program was executed ({how})"
+    return Refusal("start", errno.ECHILD, detail, transient=True)

@@ -7,16 +7,18 @@ import fcntl
 import grp
 import os
 import pwd
+import signal
 import socket
 import sys
 
 import msgpack
 
-from mgpu.privileged import accounts, cgroup, devices, identity, log, systemd, trust
+from mgpu.privileged import accounts, cgroup, devices, identity, log, syscalls, systemd, trust
 from mgpu.privileged.site import Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 #: Connections that wait to be accepted. Those of a flood are served in turn with everybody's, at a
@@ -109,6 +111,23 @@ def service_account(settings: Settings) -> tuple[int, int]:
     if entry.pw_uid == 0 or entry.pw_gid == 0:
         raise StartError(f"the service user {settings.service} must not be root")
     return entry.pw_uid, entry.pw_gid
+
+
+def normalise(signals: Iterable[signal.Signals]) -> int:
+    """Shed what the parent process left us; the signalfd that reports ``signals``.
+
+    Jobs inherit dispositions: whatever was ignored (nohup) is at its default from here on.
+    """
+    os.umask(0o077)
+    os.chdir("/")
+    while (fd := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        os.set_inheritable(fd, True)  # one of the standard three was closed
+    os.close(fd)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    return syscalls.block_signals(signals)
 
 
 def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:

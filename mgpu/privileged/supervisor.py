@@ -19,7 +19,7 @@ from mgpu.privileged.cgroup import Limits
 from mgpu.privileged.channel import Channel
 from mgpu.privileged.loop import CHANGED, Deadlines, Loop
 from mgpu.privileged.record import Attempt
-from mgpu.privileged.refusal import Refusal
+from mgpu.privileged.refusal import Refusal, died_early
 from mgpu.protocol import link
 
 TYPE_CHECKING = False
@@ -391,11 +391,3 @@ def report_of(data: bytes) -> Refusal:
     """The child's own report of the step that failed."""
     stage, code, detail, transient = msgpack.unpackb(data, unicode_errors="replace")
     return Refusal(stage, code, detail, transient=transient)
-
-
-def died_early(status: int) -> Refusal:
-    """The child ended without a report: somebody killed it."""
-    code = os.waitstatus_to_exitcode(status)
-    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-    detail = f"it died before the program was executed ({how})"
-    return Refusal("start", errno.ECHILD, detail, transient=True)

@@ -189,6 +189,9 @@ def when(world: World, held: Reservation, now: Now) -> str:
     """When the first job in line gets its GPUs."""
     if held.at == math.inf:
         return f"when job {arrays.name_in(world, held.after)} ends, which has no time limit"
+    soon = [gpu.index for gpu in world.gpus.values() if gpu.cleaning and gpu.index in held.gpus]
+    if soon and held.at <= now.boot:
+        return f"as soon as what was left on {', '.join(f'gpu{index}' for index in soon)} is gone"
     return f"in {format_wait(held.at - now.boot)} at the latest"
 
 

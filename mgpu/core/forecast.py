@@ -23,7 +23,7 @@ from mgpu.core.settle import settle
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import Event, Finished, Preempted, Requeued, Started, Submitted
-from mgpu.model.gpu import DIRTY, Inventory
+from mgpu.model.gpu import DIRTY, Gpu, Inventory
 from mgpu.model.job import Job, Pending
 from mgpu.model.time import Now
 
@@ -80,7 +80,7 @@ class _Ahead:
         self.world = World(
             # Nobody looks at the GPUs there: a job leaves them the moment it ends.
             replace(world.policy, cleaning=False),
-            _without_dirty(world),
+            _cleaned_up(world),
             jobs=sorted({job.id: job for job in jobs}.values(), key=lambda job: job.id),
             next_id=world.next_id,
             next_seq=world.next_seq,
@@ -162,11 +162,22 @@ class _Ahead:
                 evolve(self.world, Finished(self.now, number, attempt, states.COMPLETED, 0))
 
 
-def _without_dirty(world: World) -> Inventory:
-    """The GPUs; those on which something of a job stays cannot be had."""
-    dirty = {gpu.uuid for gpu in world.gpus.values() if gpu.state == DIRTY}
-    gpus = [replace(g, available=g.available and g.uuid not in dirty) for g in world.inventory.gpus]
-    return world.inventory._replace(gpus=tuple(gpus))
+def _cleaned_up(world: World) -> Inventory:
+    """The GPUs without what jobs left; those on which it stays cannot be had."""
+    return world.inventory._replace(gpus=tuple(_left(world, gpu) for gpu in world.inventory.gpus))
+
+
+def _left(world: World, gpu: Gpu) -> Gpu:
+    over = world.traces.jobs(gpu.uuid)
+    if not over:
+        return gpu
+    return replace(
+        gpu,
+        available=gpu.available and world.gpus[gpu.uuid].state != DIRTY,
+        used=gpu.outside,
+        measured=tuple(one for one in gpu.measured if one[0] not in over),
+        untold=tuple(job for job in gpu.untold if job not in over),
+    )
 
 
 def not_before(job: Job, now: Now) -> float | None:

@@ -31,6 +31,7 @@ class Gates:
     ) -> None:
         self._drains = {drain.uuid: drain for drain in records.all(Drain)}
         self._ignored = {(one.pid, one.ticks) for one in records.all(Ignored)}
+        self._bases = {base.uuid: base.used for base in records.all(Base)}
         self._restriction = records.get(Restriction, "gpus")
         self._policy = policy
         self._traces = traces
@@ -78,9 +79,11 @@ class Gates:
         theirs = {job.id for job in holders} | over
         measured = dict(gpu.measured)
         others = gpu.outside + sum(n for job, n in measured.items() if job not in theirs)
+        if over:
+            return others  # the rest is what is looked at anew until it is gone
         if not theirs or (gpu.told and theirs.isdisjoint(gpu.untold)):
             known = sum(n for job, n in measured.items() if job in theirs)
-        elif over or not all(job.spec.shares for job in holders):
+        elif not all(job.spec.shares for job in holders):
             return others  # all of it was promised: what is not known to be another's is theirs
         else:
             known = sum(max(job.spec.gpu_mem or 0, measured.get(job.id, 0)) for job in holders)
@@ -90,7 +93,8 @@ class Gates:
         if self._policy.outsiders == "ignore":
             return 0
         ignored = (p for p in gpu.processes if not p.job and (p.pid, p.ticks) in self._ignored)
-        foreign = max(0, outside - sum(max(0, process.memory) for process in ignored))
+        nobodys = min(self._bases.get(gpu.uuid, 0), max(0, outside - gpu.outside))
+        foreign = max(0, outside - nobodys - sum(max(0, one.memory) for one in ignored))
         if any(self._strays(job, gpu) for job in gpu.untold):
             return max(foreign, self._policy.unmanaged_ignore + 1)  # it may be as much as it likes
         return foreign

@@ -10,7 +10,7 @@ from mgpu.core.invariants import check_invariants
 from mgpu.core.policy import Policy
 from mgpu.model.events import Erased, Recorded
 from mgpu.model.gpu import Gpu, Inventory, Process, Reading
-from mgpu.model.records import Drain, Ignored, Restriction
+from mgpu.model.records import Base, Drain, Ignored, Restriction
 from mgpu.testing.builders import Desk, a_gpu, a_spec
 
 CLEANING = Policy(cleaning=True, cleaning_limit=30.0)
@@ -74,6 +74,19 @@ def test_an_outsider_that_is_ignored_keeps_its_memory_and_does_not_take_the_gpu(
     assert desk.world.rooms()[0].quiet
     desk.apply(Recorded(desk.now, 0, Ignored(44, 8, 0)))  # of another process, long ago
     assert not desk.world.rooms()[0].quiet
+
+
+def test_memory_that_is_always_in_use_by_order_does_not_take_the_gpu() -> None:
+    desk = Desk(20000)
+    look(desk, used(a_gpu(0, 20000), 1000))
+    assert not desk.world.rooms()[0].quiet
+    desk.apply(Recorded(desk.now, 0, Base("GPU-0", 1000, 0)))
+    assert desk.world.rooms()[0].quiet
+    assert desk.world.rooms()[0].free == 19000
+    stranger = Process(44, 700, 1, 0, 9)
+    for memory in (1700, 700):  # the rest may go
+        look(desk, used(a_gpu(0, 20000, outside=700), memory, stranger))
+        assert not desk.world.rooms()[0].quiet
 
 
 def test_all_outsiders_can_be_ignored() -> None:
@@ -152,9 +165,10 @@ def test_where_the_driver_tells_of_no_process_jobs_count_for_what_they_asked_for
     assert shown(desk).outside == outside
 
 
-def test_what_a_job_leaves_is_not_an_outsider_s() -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_what_a_job_leaves_is_not_an_outsider_s(*, told: bool) -> None:
     desk = running(None)
-    look(desk, replace(a_gpu(0, 20000), used=9000, told=False))
+    look(desk, replace(a_gpu(0, 20000), used=9000, told=told))
     desk.end(1)
     assert (shown(desk).cleaning, shown(desk).outside) == (True, 0)
     look(desk, replace(a_gpu(0, 20000), told=False), after=1)

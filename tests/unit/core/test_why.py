@@ -8,9 +8,10 @@ from mgpu.core.forecast import Expected, forecast
 from mgpu.core.policy import Policy
 from mgpu.core.requests import Hold, Repeat, Submit
 from mgpu.core.why import why
+from mgpu.model.gpu import Inventory
 from mgpu.model.states import Reason
 from mgpu.model.tasks import parse_tasks
-from mgpu.testing.builders import EPOCH, UID, Desk, a_spec
+from mgpu.testing.builders import EPOCH, UID, Desk, a_gpu, a_spec
 
 
 def expected(desk: Desk, *jobs: int) -> dict[int, tuple[float, tuple[int, ...], str]]:
@@ -159,3 +160,21 @@ def test_looking_ahead_nobody_waits_for_a_gpu_to_be_seen_free() -> None:
     desk.run()
     desk.submit(a_spec(limit=10))
     assert expected(desk) == {2: (100, (0,), "1")}
+
+
+def test_what_a_job_leaves_is_expected_to_go() -> None:
+    desk = Desk(1000, policy=Policy(cleaning=True, unmanaged_ignore=100))
+    desk.set_gpus(a_gpu(0, 1000))
+    desk.submit(a_spec())
+    desk.run()
+    desk.launched(1)
+    desk.end(1)
+    desk.wait(1)
+    left = replace(a_gpu(0, 1000), used=700)
+    desk.world.set_inventory(Inventory("nvml", (left,), taken=desk.now.boot))
+    desk.submit(a_spec(limit=10))
+    desk.run()
+    assert desk.reason(2)[1].endswith("gpu0 soon: 700 MiB in use after the end of job 1")
+    gets = "It is the first in line and gets gpu0 as soon as what was left on gpu0 is gone."
+    assert gets in why(desk.world, desk.job(2), desk.now)
+    assert expected(desk) == {2: (1, (0,), "")}, "now"

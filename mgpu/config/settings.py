@@ -317,6 +317,13 @@ SETTINGS: Final = (
         "where they do not say it themselves (`--export-slurm`). Some programs take those for a "
         "sign that `srun` has started them.",
     ),
+    Setting(
+        "jobs.keep_for_redo",
+        Duration(),
+        86400,
+        "Script, command line and environment of a job that has ended are kept for so long, for "
+        "`mgpu_job redo`. 0: not at all.",
+    ),
     Setting("log.level", Choice("debug", "info", "warning", "error"), "info", "The least of it."),
 )
 

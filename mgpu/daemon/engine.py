@@ -26,6 +26,7 @@ from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
 from mgpu.daemon import dependencies
 from mgpu.daemon.faults import contained
+from mgpu.daemon.leftovers import Leftovers
 from mgpu.daemon.notices import Notices
 from mgpu.daemon.payloads import Payloads
 from mgpu.model.errors import MgpuError
@@ -45,6 +46,8 @@ Timed = Callable[[int, Callable[[], Any]], Any]
 #: Seconds between two tries to store reports after storing failed; doubled up to the last.
 RETRY_FIRST = 1.0
 RETRY_LAST = 30.0
+#: Seconds between two times at which payloads of ended jobs are dropped.
+_FORGET_EVERY = 60.0
 
 #: After these the state on disk is what it was; any other StoreError ends the process.
 _NO_SPACE = (StoreFull, StoreReadOnly)
@@ -90,6 +93,7 @@ class Engine:
 
     ``act`` is called with the effects of a stored turn, ``on_ended`` with each job that ended.
     ``timed`` does some work at the cost of a uid, which may have ``most_kept`` bytes of payloads.
+    Those of jobs that have ended are kept for ``left_for`` seconds.
     ``version`` is another one after each turn in which something happened.
     ``rebooted`` tells that what is stored was written before the machine was started again.
     """
@@ -105,6 +109,7 @@ class Engine:
         limits: Callable[[], dict[tuple[int, int], int]] = dict,
         timed: Timed = lambda _uid, work: work(),
         most_kept: int = 0,
+        left_for: int = 0,
     ) -> None:
         self._store = store
         self._policy = policy
@@ -113,6 +118,8 @@ class Engine:
         self._limits = limits
         self._timed = timed
         self._most_kept = most_kept
+        self._left_for = left_for
+        self._forget_at: float | None = None
         self._on_ended = on_ended
         self._boot_id = boot_id
         self._notices = Notices()
@@ -128,7 +135,8 @@ class Engine:
 
     def _load(self) -> World:
         loaded = self._store.load()
-        self._payloads = Payloads(loaded, self._store.payload_sizes(), self._most_kept)
+        left = Leftovers(self._store.leftovers(), self._left_for, self._most_kept)
+        self._payloads = Payloads(loaded, self._store.payload_sizes(), self._most_kept, left)
         world = World(
             self._policy,
             self._inventory,
@@ -161,10 +169,11 @@ class Engine:
         self.world.set_inventory(inventory)
         self._dirty = self._looked = True
 
-    def set_policy(self, policy: Policy, most_kept: int) -> None:
+    def set_policy(self, policy: Policy, most_kept: int, left_for: int) -> None:
         """Decide by these rules from now on; what runs keeps the limits it was started with."""
-        self._policy, self._most_kept = policy, most_kept
-        self._payloads.most = most_kept
+        self._policy, self._most_kept, self._left_for = policy, most_kept, left_for
+        self._payloads.most = self._payloads.left.most = most_kept
+        self._payloads.left.seconds = left_for
         self.world.set_policy(policy)
         self.world.judge()
         self._dirty = True
@@ -186,7 +195,7 @@ class Engine:
         return self._next() if self.running else None
 
     def _next(self) -> float | None:
-        times = (next_deadline(self.world), next_extension(self.world))
+        times = (next_deadline(self.world), next_extension(self.world), self._forget_at)
         return min((at for at in times if at is not None), default=None)
 
     # -- the turn -------------------------------------------------------------------------------
@@ -284,10 +293,12 @@ class Engine:
     def _store_turn(self, turn: _Turn, now: Now) -> list[Job]:
         """Store the turn in one transaction; returns the jobs that ended in it."""
         new_boot = self._new_boot and self.running
-        if not (turn.events or new_boot):
+        due = self._payloads.left.due()
+        if not (turn.events or new_boot or (due is not None and due <= now.wall)):
             return []
         changed = self.world.take_changed()
         ended = [job for job in changed if isinstance(job.phase, Ended)]
+        released = self._payloads.released(turn.events, changed, ended, now.wall)
         self._store.commit(
             Batch(
                 at=now.wall,
@@ -298,7 +309,8 @@ class Engine:
                 payloads=turn.payloads,
                 answers=[(uid, key, reply) for (uid, key), reply in turn.answers.items()],
                 meta={"boot_id": self._boot_id} if new_boot else {},
-                drop_payloads=self._payloads.unused(turn.events, changed, ended),
+                drop_payloads=released.gone,
+                leave_payloads=released.left,
             )
         )
         self._new_boot = self._new_boot and not new_boot
@@ -308,6 +320,7 @@ class Engine:
         """The turn is stored: answer, tell, act."""
         self.version += bool(turn.events)
         self._dirty = False
+        self._forget_at = self._next_forgetting(now)
         self._retry_at = None
         self._retry_delay = RETRY_FIRST
         for ask, reply in turn.replies:
@@ -317,6 +330,11 @@ class Engine:
         self._notices.tell(self.world, turn.events)
         if self.running:  # before, what is observed is not yet what there is
             self._act(self._required(now), now)
+
+    def _next_forgetting(self, now: Now) -> float | None:
+        """When to drop payloads of ended jobs (boot time); many at once, if they are many."""
+        due = self._payloads.left.due()
+        return None if due is None else now.boot + max(_FORGET_EVERY, due - now.wall)
 
     def _required(self, now: Now) -> list[Effect]:
         """The effects that the world asks for; processes are named once for each look at them."""

@@ -83,6 +83,7 @@ class Scheduler:
             self._attempts.limits,
             Meter(charges, clock.now).timed,
             settings["limits.kept_per_user"] << 20,
+            settings["jobs.keep_for_redo"],
         )
         self._recovery = Recovery(self._engine, dirs, self._attempts, boot)
         self._accounts = Accounts(self._ask_account)
@@ -208,7 +209,8 @@ class Scheduler:
     def _adopt(self, settings: Settings) -> None:
         """Go on by other settings; what needs a restart is as it was in them."""
         rule, asked = policy(settings), rules(settings, self._recovery_reason)
-        self._engine.set_policy(rule, settings["limits.kept_per_user"] << 20)
+        kept, left_for = settings["limits.kept_per_user"] << 20, settings["jobs.keep_for_redo"]
+        self._engine.set_policy(rule, kept, left_for)
         self._dispatcher.rules = asked
         self._charges.set_bounds(*bounds(settings))
         log.set_level(settings["log.level"])

@@ -58,7 +58,8 @@ class Batch:
 
     ``jobs`` are the full records after ``events``; the spec of a :class:`Submitted` is stored
     with it. ``payloads`` are launch payloads by spec id, ``drop_payloads`` the specs whose last
-    active job has ended (an environment can hold secrets: it is not kept longer). ``answers``
+    active job has ended (an environment can hold secrets: it is not kept longer than is asked
+    for), ``leave_payloads`` those of which it is kept for some time still. ``answers``
     are (uid, request key, reply). ``records`` are by class name and key; None removes one.
     ``runs`` are the attempts that are over, for the history.
     ``at`` is the Unix time of the turn.
@@ -71,6 +72,7 @@ class Batch:
     answers: Sequence[tuple[int, str, Mapping[str, Any]]] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
     drop_payloads: Sequence[int] = ()
+    leave_payloads: Sequence[int] = ()
     records: Mapping[tuple[str, str], Record | None] = field(default_factory=dict)
     runs: Sequence[Run] = ()
 
@@ -120,6 +122,15 @@ class Outcome(NamedTuple):
     ended: float
 
 
+class Leftover(NamedTuple):
+    """A payload that no active job needs: whose it is, its bytes, since when (Unix time)."""
+
+    spec: int
+    uid: int
+    size: int
+    at: float
+
+
 class Store(Protocol):
     """Where the scheduler keeps what must not be lost. Used from one thread."""
 
@@ -142,6 +153,10 @@ class Store(Protocol):
 
     def payload_sizes(self) -> dict[int, int]:
         """The bytes of each launch payload that is kept, by spec."""
+        ...
+
+    def leftovers(self) -> list[Leftover]:
+        """The payloads of ``leave_payloads`` that were not dropped since, the oldest first."""
         ...
 
     def answer(self, uid: int, key: str) -> dict[str, Any] | None:
@@ -170,6 +185,10 @@ class Store(Protocol):
 
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """The audit trail in order: (number, event) with numbers greater than ``after``."""
+        ...
+
+    def events_of(self, jobs: Sequence[int], limit: int = 1000) -> list[Event]:
+        """The newest events of these records, in order."""
         ...
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from mgpu.model.events import Event
@@ -10,7 +11,7 @@ from mgpu.model.job import Ended, Job
 from mgpu.model.records import Record
 from mgpu.model.runs import Run
 from mgpu.model.target import Names
-from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Loaded, Outcome
+from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Leftover, Loaded, Outcome
 from mgpu.store.codec import corrupt
 
 
@@ -20,6 +21,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
         self._payloads: dict[int, bytes] = {}
+        self._unused: dict[int, float] = {}
         self._events: list[Event] = []
         self._answers: dict[int, dict[str, dict[str, Any]]] = {}
         self._meta: dict[str, str] = {}
@@ -44,8 +46,10 @@ class MemoryStore:
         self._records |= {name: r for name, r in batch.records.items() if r is not None}
         for name in [name for name, record in batch.records.items() if record is None]:
             self._records.pop(name, None)
+        self._unused |= dict.fromkeys(batch.leave_payloads, batch.at)
         for spec_id in batch.drop_payloads:
             self._payloads.pop(spec_id, None)
+            self._unused.pop(spec_id, None)
         for uid, key, reply in batch.answers:
             self._put_answer(uid, key, dict(reply))
 
@@ -58,6 +62,14 @@ class MemoryStore:
     def payload_sizes(self) -> dict[int, int]:
         """The bytes of each launch payload that is kept, by spec."""
         return {spec_id: len(payload) for spec_id, payload in self._payloads.items()}
+
+    def leftovers(self) -> list[Leftover]:
+        """The payloads of ``leave_payloads`` that were not dropped since, the oldest first."""
+        kept = sorted(self._unused.items(), key=lambda one: (one[1], one[0]))
+        return [
+            Leftover(spec_id, self._jobs[spec_id].uid, len(self._payloads[spec_id]), at)
+            for spec_id, at in kept
+        ]
 
     def answer(self, uid: int, key: str) -> dict[str, Any] | None:
         """What the request ``key`` of ``uid`` was answered, if that is still known."""
@@ -101,6 +113,11 @@ class MemoryStore:
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """The audit trail in order: (number, event) with numbers greater than ``after``."""
         return list(enumerate(self._events, start=1))[after : after + limit]
+
+    def events_of(self, jobs: Sequence[int], limit: int = 1000) -> list[Event]:
+        """The newest events of these records, in order."""
+        chosen = set(jobs)
+        return [event for event in self._events if event.job in chosen][-limit:]
 
     def close(self) -> None:
         """Nothing to give back."""

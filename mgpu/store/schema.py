@@ -10,7 +10,7 @@ from mgpu.store.base import StoreCorrupt, StoreNewer
 
 #: Written into the file's header, so that another program's database is not taken for ours.
 APPLICATION_ID: Final = 0x6D677075
-VERSION: Final = 3
+VERSION: Final = 4
 
 _RECORDS: Final = """CREATE TABLE records (
         kind TEXT NOT NULL,
@@ -87,7 +87,8 @@ TABLES: Final = (
     "CREATE INDEX jobs_ended ON jobs(ended) WHERE ended IS NOT NULL",
     "CREATE INDEX jobs_ended_of ON jobs(uid, ended) WHERE ended IS NOT NULL",
     "CREATE INDEX jobs_of_array ON jobs(array, task) WHERE array > 0",
-    "CREATE TABLE payloads (spec INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT",
+    "CREATE TABLE payloads (spec INTEGER PRIMARY KEY, body BLOB NOT NULL, unused REAL) STRICT",
+    "CREATE INDEX payloads_unused ON payloads(unused) WHERE unused IS NOT NULL",
     """CREATE TABLE events (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         at REAL NOT NULL,
@@ -97,6 +98,7 @@ TABLES: Final = (
         uid INTEGER,
         body BLOB NOT NULL
     ) STRICT""",
+    "CREATE INDEX events_of_job ON events(job) WHERE job > 0",
     """CREATE TABLE answers (
         id INTEGER PRIMARY KEY,
         uid INTEGER NOT NULL,
@@ -120,6 +122,11 @@ STEPS: Final[Mapping[int, Sequence[str]]] = {
         _RECORDS,
     ),
     2: _OF_RUNS,
+    3: (
+        "ALTER TABLE payloads ADD COLUMN unused REAL",
+        "CREATE INDEX payloads_unused ON payloads(unused) WHERE unused IS NOT NULL",
+        "CREATE INDEX events_of_job ON events(job) WHERE job > 0",
+    ),
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from mgpu.store.base import (
     ANSWERS_SLACK,
     Batch,
     JobFilter,
+    Leftover,
     Loaded,
     Outcome,
     StoreCorrupt,
@@ -49,6 +51,13 @@ _PUT_ANSWER: Final = "INSERT OR REPLACE INTO answers(uid, key, at, body) VALUES 
 _PUT_META: Final = "INSERT OR REPLACE INTO meta(name, value) VALUES (?, ?)"
 _PUT_RECORD: Final = "INSERT OR REPLACE INTO records(kind, key, body) VALUES (?, ?, ?)"
 _DROP_RECORD: Final = "DELETE FROM records WHERE kind = ? AND key = ?"
+_LEAVE_PAYLOAD: Final = "UPDATE payloads SET unused = ? WHERE spec = ?"
+_LEFTOVERS: Final = """
+    SELECT p.spec, jobs.uid, length(p.body), p.unused FROM payloads AS p JOIN jobs ON id = p.spec
+    WHERE p.unused IS NOT NULL ORDER BY p.unused, p.spec"""
+_EVENTS_OF: Final = """
+    SELECT seq, body FROM events WHERE job > 0 AND job IN (SELECT value FROM json_each(?))
+    ORDER BY seq DESC LIMIT ?"""
 _DROP_PAYLOAD: Final = "DELETE FROM payloads WHERE spec = ?"
 _ACTIVE: Final = SELECT_JOBS + " WHERE ended IS NULL ORDER BY id"
 _ACTIVE_SPECS: Final = (
@@ -118,6 +127,11 @@ class SqliteStore:
         with _errors():
             return dict(self._db.execute("SELECT spec, length(body) FROM payloads").fetchall())
 
+    def leftovers(self) -> list[Leftover]:
+        """The payloads of ``leave_payloads`` that were not dropped since, the oldest first."""
+        with _errors():
+            return [Leftover(*row) for row in self._db.execute(_LEFTOVERS)]
+
     def answer(self, uid: int, key: str) -> dict[str, Any] | None:
         """What the request ``key`` of ``uid`` was answered, if that is still known."""
         body = self._value("SELECT body FROM answers WHERE uid = ? AND key = ?", uid, key)
@@ -168,6 +182,14 @@ class SqliteStore:
         unpack = records.unpack_event
         return [(n, unpack(body, f"events row {n}", self._spec)) for n, body in found]
 
+    def events_of(self, jobs: Sequence[int], limit: int = 1000) -> list[Event]:
+        """The newest events of these records, in order."""
+        with _errors():
+            values = (json.dumps(list(jobs)), limit)
+            found = self._db.execute(_EVENTS_OF, values).fetchall()
+        unpack = records.unpack_event
+        return [unpack(body, f"events row {n}", self._spec) for n, body in reversed(found)]
+
     def close(self) -> None:
         """Give the files back. What was committed stays."""
         self._db.close()
@@ -193,6 +215,7 @@ class SqliteStore:
         many(_PUT_RECORD, rows.of_records(batch.records))
         many(_DROP_RECORD, rows.of_gone(batch.records))
         accounts.put(self._db, batch.runs)
+        many(_LEAVE_PAYLOAD, [(batch.at, spec_id) for spec_id in batch.leave_payloads])
         many(_DROP_PAYLOAD, [(spec_id,) for spec_id in batch.drop_payloads])
         if batch.answers:
             self._put_answers(batch)

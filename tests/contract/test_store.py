@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mgpu.model.events import CancelRequested, Finished, Started
+from mgpu.model.events import CancelRequested, Finished, PriorityChanged, Started
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Quota
 from mgpu.model.tasks import Tasks
@@ -16,6 +16,7 @@ from mgpu.store.base import (
     ANSWERS_SLACK,
     Batch,
     JobFilter,
+    Leftover,
     Outcome,
     Store,
     StoreCorrupt,
@@ -176,6 +177,29 @@ def test_meta_values_come_back(store: Store) -> None:
     store.commit(Batch(AT, meta={"boot_id": "b-1"}))
     store.commit(Batch(AT, meta={"boot_id": "b-2"}))
     assert store.load().boot_id == "b-2"
+
+
+def test_a_payload_that_is_left_is_told_until_it_is_dropped(store: Store) -> None:
+    submit(store, job(1, spec=spec(1)), job(2, spec=spec(2)))
+    ends = [CancelRequested(NOW, number, 1001) for number in (1, 2)]
+    store.commit(Batch(AT + 1, ends[:1], [ended(1, 20.0, spec=spec(1))], leave_payloads=[1]))
+    store.commit(Batch(AT + 2, ends[1:], [ended(2, 20.0, spec=spec(2))], leave_payloads=[2]))
+    assert store.leftovers() == [Leftover(1, 1001, 7, AT + 1), Leftover(2, 1001, 7, AT + 2)]
+    assert store.payload(1) == b"payload"
+    store.commit(Batch(AT + 3, drop_payloads=[1]))
+    assert store.leftovers() == [Leftover(2, 1001, 7, AT + 2)]
+
+
+def test_the_events_of_jobs_are_told_in_order_and_the_newest_of_many(store: Store) -> None:
+    submit(store, job(1, spec=spec(1)), job(2, spec=spec(2)))
+    changes = [PriorityChanged(NOW, 1, 1001, value) for value in range(5)]
+    store.commit(Batch(AT, [*changes, PriorityChanged(NOW, 2, 1001, 9)]))
+    told = store.events_of([1])
+    assert [type(event).__name__ for event in told[:1]] == ["Submitted"]
+    assert told[1:] == changes
+    assert store.events_of([1], limit=2) == changes[3:]
+    assert store.events_of([1, 2])[-1] == PriorityChanged(NOW, 2, 1001, 9)
+    assert store.events_of([3]) == []
 
 
 def test_a_payload_is_kept_until_it_is_dropped(store: Store) -> None:

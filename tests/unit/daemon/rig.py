@@ -42,6 +42,7 @@ def settings(state_dir: Path, **changes: object) -> Map:
         "gpus.backend": "simulated",
         "gpus.simulated": [gpu],
         "log.level": "error",
+        "jobs.keep_for_redo": 0,  # what is left over is the job of test_leftovers.py
     }
     return values | {name.replace("__", "."): value for name, value in changes.items()}
 

@@ -49,8 +49,9 @@ LATER = [
 ]
 
 #: What the samples were when the file of a version was made: jobs and events.
-JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER], 3: [*PLAIN, *LATER]}
+JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER], 3: [*PLAIN, *LATER], 4: [*PLAIN, *LATER]}
 HISTORY = {1: list(EVENTS.values())[:8], 2: list(EVENTS.values())[:22], 3: list(EVENTS.values())}
+HISTORY[4] = list(EVENTS.values())
 
 
 def _kept(*new: str) -> list[Record]:
@@ -59,7 +60,7 @@ def _kept(*new: str) -> list[Record]:
     return sorted(kept, key=lambda one: type(one).__name__)
 
 
-KEPT = {1: [], 2: _kept("Notice", "Seen"), 3: _kept()}
+KEPT = {1: [], 2: _kept("Notice", "Seen"), 3: _kept(), 4: _kept()}
 #: Of jobs that had ended before attempts were kept, the last one is known from the job.
 OLD_RUN = Run(
     *(13, 13, 1001, "alice", "", "COMPLETED", True, 10.0, 20.5, 11.0),
@@ -67,7 +68,7 @@ OLD_RUN = Run(
     gpus=GPUS,
     gpu_mem=8000,
 )
-RUNS = {1: [OLD_RUN], 2: [OLD_RUN], 3: RUN_SAMPLES}
+RUNS = {1: [OLD_RUN], 2: [OLD_RUN], 3: RUN_SAMPLES, 4: RUN_SAMPLES}
 
 
 def fill(store: Store) -> None:

@@ -13,6 +13,9 @@ from mgpu.cli.lazy import Commands, LazyGroup
 COMMANDS: Commands = {
     "show": ("Tell all of jobs.", "mgpu.cli.job_show", "show"),
     "log": ("Print what a job wrote.", "mgpu.cli.job_log", "log"),
+    "redo": ("Submit again what has ended.", "mgpu.cli.job_redo", "redo"),
+    "history": ("Tell what happened to a job.", "mgpu.cli.job_history", "history"),
+    "env": ("Print the variables of a job.", "mgpu.cli.job_history", "env"),
     "signal": ("Send a signal to jobs that run.", "mgpu.cli.job_signal", "signal"),
     "hold": ("Keep waiting jobs from starting.", "mgpu.cli.job_hold", "hold"),
     "release": ("Let held jobs go on.", "mgpu.cli.job_hold", "release"),

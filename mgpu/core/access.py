@@ -14,6 +14,7 @@ ROLES: Final = frozenset({OWNER, OTHER, ADMIN, ROOT})
 _ALL: Final = ROLES
 _NOT_OTHER: Final = ROLES - {OTHER}
 _ADMIN: Final = frozenset({ADMIN})
+_OWNER: Final = frozenset({OWNER})
 
 #: operation -> the roles that may. Redaction (``core.redact``) limits what the readers see.
 TABLE: Final[Mapping[str, frozenset[str]]] = {
@@ -38,6 +39,8 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "logs": _NOT_OTHER,
     "news": _ALL,
     "signal": _NOT_OTHER,
+    "history": _NOT_OTHER,
+    "submission": _OWNER,
     "hold": _NOT_OTHER,
     "release": _NOT_OTHER,
     "crons": _NOT_OTHER,

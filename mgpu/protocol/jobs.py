@@ -21,7 +21,38 @@ class Signal:
     leader: bool
 
 
-JobRequest = Signal
+@dataclass(frozen=True, slots=True)
+class History:
+    """What has happened to a job."""
+
+    job: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a job was submitted with."""
+
+    job: Name
+
+
+JobRequest = Signal | History | Submission
+
+
+def parse_history(fields: Fields) -> History:
+    """The question for the history of a job."""
+    return History(_one(fields))
+
+
+def parse_submission(fields: Fields) -> Submission:
+    """The question for a submission."""
+    return Submission(_one(fields))
+
+
+def _one(fields: Fields) -> Name:
+    found = fields.names("jobs", 1)
+    if not found:
+        refuse("jobs", "names no job")
+    return found[0]
 
 
 def parse_signal(fields: Fields) -> Signal:

@@ -248,6 +248,8 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.LOGS: questions.parse_logs,
     names.NEWS: questions.parse_news,
     names.SIGNAL: jobs.parse_signal,
+    names.HISTORY: jobs.parse_history,
+    names.SUBMISSION: jobs.parse_submission,
     names.HOLD: keeping.parse_hold,
     names.RELEASE: keeping.parse_release,
     names.CRONS: keeping.parse_crons,

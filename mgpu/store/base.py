@@ -191,6 +191,10 @@ class Store(Protocol):
         """The newest events of these records, in order."""
         ...
 
+    def first_event(self, job: int) -> Event | None:
+        """The oldest event of this record."""
+        ...
+
     def close(self) -> None:
         """Give the files back. What was committed stays."""
         ...

@@ -119,6 +119,10 @@ class MemoryStore:
         chosen = set(jobs)
         return [event for event in self._events if event.job in chosen][-limit:]
 
+    def first_event(self, job: int) -> Event | None:
+        """The oldest event of this record."""
+        return next((event for event in self._events if event.job == job), None)
+
     def close(self) -> None:
         """Nothing to give back."""
 

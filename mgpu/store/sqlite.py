@@ -190,6 +190,13 @@ class SqliteStore:
         unpack = records.unpack_event
         return [unpack(body, f"events row {n}", self._spec) for n, body in reversed(found)]
 
+    def first_event(self, job: int) -> Event | None:
+        """The oldest event of this record."""
+        query = "SELECT body FROM events WHERE job > 0 AND job = ? ORDER BY seq LIMIT 1"
+        body = self._value(query, job)
+        where = f"first event of job {job}"
+        return None if body is None else records.unpack_event(body, where, self._spec)
+
     def close(self) -> None:
         """Give the files back. What was committed stays."""
         self._db.close()

@@ -200,6 +200,8 @@ def test_the_events_of_jobs_are_told_in_order_and_the_newest_of_many(store: Stor
     assert store.events_of([1], limit=2) == changes[3:]
     assert store.events_of([1, 2])[-1] == PriorityChanged(NOW, 2, 1001, 9)
     assert store.events_of([3]) == []
+    first = store.first_event(1)
+    assert (type(first).__name__, store.first_event(3)) == ("Submitted", None)
 
 
 def test_a_payload_is_kept_until_it_is_dropped(store: Store) -> None:

@@ -202,6 +202,8 @@ SHAPES: dict[str, Shape] = {
     "why": Shape(_JOBS),
     "logs": Shape(_JOBS),
     "news": Shape({"seen": lambda odd: odd.pick(0, 1, 2, odd.number())}),
+    "history": Shape(_JOBS),
+    "submission": Shape(_JOBS),
     "signal": Shape(
         {**_JOBS, "signal": lambda odd: odd.pick(0, 1, 9, 64, 65)},
         leader=lambda odd: odd.one_in(2),

@@ -35,6 +35,8 @@ MAY = {
     "logs": {OWNER, ADMIN, ROOT},
     "news": EVERYBODY,
     "signal": {OWNER, ADMIN, ROOT},
+    "history": {OWNER, ADMIN, ROOT},
+    "submission": {OWNER},
     "hold": {OWNER, ADMIN, ROOT},
     "release": {OWNER, ADMIN, ROOT},
     "crons": {OWNER, ADMIN, ROOT},

@@ -34,6 +34,8 @@ ABOUT: dict[str, Map] = {
     "logs": {"jobs": JOBS},
     "news": {"seen": 0},
     "signal": {"jobs": JOBS, "signal": 10},
+    "history": {"jobs": [3]},
+    "submission": {"jobs": [3]},
     "reservations": {},
     "quota_list": {},
     "gpu_list": {},
@@ -105,7 +107,8 @@ def test_the_owner_and_administrators_see_what_is_private(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "op", ["cancel", "wait", "priority", "depend", "hold", "release", "signal"]
+    "op",
+    ["cancel", "wait", "priority", "depend", "hold", "release", "signal", "history", "submission"],
 )
 def test_jobs_of_others_are_answered_as_those_that_do_not_exist(rig: Rig, op: str) -> None:
     client = rig.client(BOB)

@@ -139,6 +139,8 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "quota_set": {"subject": "user:ada"},
         "quota_remove": {"subject": "user:ada"},
         "signal": {"jobs": [1], "signal": 10},
+        "history": {"jobs": [1]},
+        "submission": {"jobs": ["42_7"]},
         "hold": {"jobs": [1]},
         "release": {"jobs": [1]},
         "cron_change": {"numbers": [1]},

@@ -15,15 +15,25 @@ if TYPE_CHECKING:
     from mgpu.client import Client
 
 COMMANDS: Commands = {
+    "status": ("Show how the daemon is.", "mgpu.cli.ctl_daemon", "status"),
+    "hold": ("Keep jobs from starting.", "mgpu.cli.ctl_jobs", "hold"),
+    "release": ("Let held jobs go on.", "mgpu.cli.ctl_jobs", "release"),
+    "cancel": ("End jobs.", "mgpu.cli.ctl_jobs", "cancel"),
+    "requeue": ("Put running jobs back to the queue.", "mgpu.cli.ctl_jobs", "requeue"),
+    "priority": ("Change the priority of jobs.", "mgpu.cli.ctl_jobs", "priority"),
+    "limit": ("Bound the running tasks of an array.", "mgpu.cli.ctl_jobs", "limit"),
     "reserve": ("Keep GPUs for some people.", "mgpu.cli.ctl_reserve", "reserve"),
     "quota": ("Bound what users, groups and projects use.", "mgpu.cli.ctl_quota", "quota"),
-    "drain": ("Start nothing new on GPUs.", "mgpu.cli.ctl_gpu", "drain"),
-    "resume": ("Give drained GPUs out again.", "mgpu.cli.ctl_gpu", "resume"),
+    "drain": ("Start nothing new, on GPUs or at all.", "mgpu.cli.ctl_gpu", "drain"),
+    "resume": ("Start jobs again.", "mgpu.cli.ctl_gpu", "resume"),
     "set-gpus": ("Start new jobs on some GPUs alone.", "mgpu.cli.ctl_gpu", "set_gpus"),
     "show-gpus": ("Show which GPUs are used.", "mgpu.cli.ctl_gpu", "show_gpus"),
     "gpu": ("See and judge who uses GPUs without mgpu.", "mgpu.cli.ctl_gpu", "gpu"),
     "config": ("See the configuration.", "mgpu.cli.ctl_config", "config"),
     "reload": ("Read the configuration again.", "mgpu.cli.ctl_config", "reload"),
+    "log-level": ("Write more or less into the log.", "mgpu.cli.ctl_daemon", "log_level"),
+    "audit": ("Show who changed what.", "mgpu.cli.ctl_audit", "audit"),
+    "shutdown": ("End the daemon.", "mgpu.cli.ctl_daemon", "shutdown"),
     "doctor": ("Look for what is not as it should be.", "mgpu.cli.ctl_doctor", "doctor"),
     "simulate": ("Compare policies on a workload.", "mgpu.cli.ctl_simulate", "simulate"),
 }

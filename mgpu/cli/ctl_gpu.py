@@ -36,30 +36,42 @@ def _person(uid: int) -> str:
 
 
 @click.command("drain", context_settings=CONTEXT)
-@click.argument("gpus", nargs=-1, required=True, metavar="GPU...")
+@click.argument("gpus", nargs=-1, metavar="[GPU]...")
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for those who wonder.")
 @common_options
 def drain(gpus: tuple[str, ...], reason: str, socket: str | None, config: str | None) -> None:
     """Start nothing new on these GPUs until they are resumed; what runs goes on.
 
+    Without a GPU the whole machine is drained: no job is started, also none without GPUs.
+
     A GPU is 0, gpu0, 0-3, its UUID or the beginning of it. All instances of a MIG GPU are drained
     by its UUID.
     """
     with connect(socket, config, admin=True) as client:
+        if not gpus:
+            client.request("machine_drain", {"reason": reason})
+            emit("Drained the machine")
+            return
         key = client.request("gpu_drain", {"gpus": _words(gpus), "reason": reason}).body["key"]
     emit(f"Drained {_names(key)}")
 
 
 @click.command("resume", context_settings=CONTEXT)
-@click.argument("gpus", nargs=-1, required=True, metavar="GPU...")
+@click.argument("gpus", nargs=-1, metavar="[GPU]...")
 @common_options
 def resume(gpus: tuple[str, ...], socket: str | None, config: str | None) -> None:
     """Give GPUs out again that were drained, had a fault or are dirty.
 
     A GPU that was drained and has a fault besides stays drained for its fault: resume it once more
     when it is repaired. One that is dirty because of memory in use is given out with that memory.
+
+    Without a GPU the drain of the whole machine is lifted; single GPUs stay as they are.
     """
     with connect(socket, config, admin=True) as client:
+        if not gpus:
+            client.request("machine_resume")
+            emit("Resumed the machine")
+            return
         body = client.request("gpu_resume", {"gpus": _words(gpus)}).body
     emit("\n".join([f"Resumed {_names(body['key'])}", *_lines(body.get("note", ""))]))
 

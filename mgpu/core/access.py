@@ -55,6 +55,13 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "gpu_simulate": _ADMIN,
     "config": _ADMIN,
     "reload": _ADMIN,
+    "status": _ALL,
+    "audit": _ADMIN,
+    "log_level": _ADMIN,
+    "machine_drain": _ADMIN,
+    "machine_resume": _ADMIN,
+    "shutdown": _ADMIN,
+    "requeue": _NOT_OTHER,
 }
 
 

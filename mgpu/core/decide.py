@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mgpu.core import administration, draining, holding, recurring, reports, serving, wishes
+from mgpu.core import (
+    administration,
+    closure,
+    draining,
+    holding,
+    recurring,
+    reports,
+    requeue,
+    serving,
+    wishes,
+)
 from mgpu.core.orders import (
+    CloseMachine,
     DrainGpus,
     HeedProcess,
     IgnoreProcess,
     Kept,
+    OpenMachine,
     RemoveQuota,
     Reserve,
     RestrictGpus,
@@ -33,6 +45,7 @@ from mgpu.core.requests import (
     Repeat,
     Report,
     Request,
+    Requeue,
     SetDependency,
     SetPriority,
     Submit,
@@ -73,6 +86,9 @@ _WISHES: Mapping[type[Request], Callable[..., tuple[list[Event], Accepted | Outc
     SetPriority: wishes.set_priority,
     Hold: holding.hold,
     Release: holding.release,
+    Requeue: requeue.requeue,
+    CloseMachine: closure.close,
+    OpenMachine: closure.reopen,
     Repeat: recurring.repeat,
     ChangeRepeat: recurring.change,
     Update: wishes.update,

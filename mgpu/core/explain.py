@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from mgpu.core import arrays, bounds, dependency
+from mgpu.core import arrays, bounds, closure, dependency
 from mgpu.core.claims import barrier
 from mgpu.core.foresight import waits_for_jobs
 from mgpu.core.machine import describe_unfit, described
@@ -52,6 +52,8 @@ def _not_ready(world: World, job: Job, phase: Pending, now: Now) -> Explained | 
 
 
 def _in_line(world: World, job: Job, now: Now) -> Explained:
+    if (closed := closure.of(world)) is not None:
+        return Reason.DRAINED, closure.told(closed)
     seen = outlook(world, now)
     if job.id in seen.started:
         return Reason.NONE, "starts with the next pass"

@@ -13,11 +13,12 @@ from typing import Any, Final
 from mgpu.core import closing, quotas, share
 from mgpu.core.gates import GATES
 from mgpu.core.queue import eligible_at
-from mgpu.core.setbacks import SHORT, crashes_after, failure, pause_after, started_wall
+from mgpu.core.setbacks import SHORT, crashes_after, failure, pause_after, started_wall, waits_since
 from mgpu.core.tally import weight
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import (
+    Audited,
     CancelRequested,
     Deferred,
     DependencyChanged,
@@ -56,6 +57,8 @@ def evolve(world: World, event: Event) -> None:
     if isinstance(event, Recorded | Erased):
         _keep(world, event)
         return
+    if isinstance(event, Audited):
+        return  # it tells of what other events have done
     job = world.jobs.get(event.job)
     handler = TRANSITIONS.get((type(job.phase if job else None), type(event)))
     if handler is None or not _is_current(world, job, event):
@@ -68,7 +71,7 @@ def forget_boot(world: World) -> None:
     """After a restart of the machine: deadlines on the old boot's clock mean nothing now."""
     for job in [job for job in world.jobs.values() if eligible_at(job) > 0]:
         world.dequeue(job)
-        job.phase = Pending(_waits_since(job))
+        job.phase = Pending(waits_since(job))
         _wait(world, job)
     _forget_orders(world)
     world.move_on()
@@ -222,7 +225,7 @@ def _requeued(world: World, job: Job, event: Requeued) -> None:
     job.crashes = crashes_after(job, event.at.wall) if event.state == states.NODE_FAIL else 0
     pause = pause_after(job, event)
     phase = job.phase
-    idle = isinstance(phase, Stopping) and phase.cause == states.IDLE
+    idle = isinstance(phase, Stopping) and phase.cause in states.SENT_BACK
     told = f"switched out: {phase.detail}" if isinstance(phase, Stopping) and idle else ""
     closing.close(world, job, event.at, event.state, final=False)
     _put_back(world, job, event.at)
@@ -359,10 +362,6 @@ def _leave(world: World, job: Job) -> None:
 def _wait(world: World, job: Job) -> None:
     world.enqueue([job])
     world.touch(job)
-
-
-def _waits_since(job: Job) -> float:
-    return job.phase.since if isinstance(job.phase, Pending) else job.submitted
 
 
 #: (phase, event) -> what it does. ``NoneType``: there is no such active job.

@@ -96,8 +96,27 @@ class HeedProcess:
     pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class CloseMachine:
+    """Start no job any more. With ``stop`` mgpud ends when none runs; ``cancel`` ends those."""
+
+    uid: int
+    reason: str
+    stop: bool = False
+    cancel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMachine:
+    """Start jobs again."""
+
+    uid: int
+
+
 Order = (
-    Reserve
+    CloseMachine
+    | OpenMachine
+    | Reserve
     | Unreserve
     | SetQuota
     | RemoveQuota

@@ -79,6 +79,15 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Requeue:
+    """End these running jobs and let them wait for their turn again."""
+
+    jobs: tuple[Name, ...]
+    uid: int
+    may_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """Submit a job again and again, whenever ``cron`` is due in ``zone``; see Recurring."""
 
@@ -195,6 +204,7 @@ Request = (
     | SetPriority
     | Hold
     | Release
+    | Requeue
     | Repeat
     | ChangeRepeat
     | SetDependency

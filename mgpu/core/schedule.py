@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from mgpu.core import arrays, preemption, quotas, reservations, settle
+from mgpu.core import arrays, closure, preemption, quotas, reservations, settle
 from mgpu.core.foresight import Holding, holdings, reserve, waits_for_jobs
 from mgpu.core.order import Scorer, since
 from mgpu.core.outlook import Ask, Outlook, Reservation
@@ -170,6 +170,8 @@ class _Pass:
         self._walk: Walk
 
     def walk(self) -> None:
+        if closure.of(self.world) is not None:
+            return
         self._walk = self.world.queue.walk(self.now.boot, self._score)
         for line, job in self._walk:
             if self._is_barred(line, job):

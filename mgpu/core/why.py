@@ -49,6 +49,7 @@ _APART = frozenset(
     {
         *(Reason.HELD_USER, Reason.HELD_ADMIN, Reason.DEPENDENCY, Reason.NEVER_SATISFIED),
         *(Reason.BEGIN_TIME, Reason.INVALID_ACCOUNT, Reason.GPU_NOT_AVAILABLE),
+        Reason.DRAINED,
     }
 )
 

@@ -13,6 +13,7 @@ from mgpu.core.requests import (
     Cancel,
     Hold,
     Release,
+    Requeue,
     SetDependency,
     SetPriority,
     Submit,
@@ -161,7 +162,7 @@ def _part_of(world: World, number: int, split: Mapping[int, Split]) -> Job:
 
 
 def own_parts(
-    world: World, wish: Cancel | SetPriority | SetDependency | Hold | Release
+    world: World, wish: Cancel | SetPriority | SetDependency | Hold | Release | Requeue
 ) -> dict[Name, list[Part]]:
     """The parts that a wish names, as far as they are the caller's to change."""
     return {

@@ -1,4 +1,4 @@
-"""What an administrator does with the daemon itself: its settings, and reading them again."""
+"""What an administrator does with the daemon itself: its settings, its log, its end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import msgpack
 from mgpu.config.reload import ORIGINS, WAITING
 from mgpu.config.settings import SETTINGS, Setting
 from mgpu.config.written import written
+from mgpu.core import closure
+from mgpu.core.orders import OpenMachine
+from mgpu.daemon.engine import Ask, Engine
 from mgpu.model.time import Now
 from mgpu.system.log import log
 
@@ -24,7 +27,7 @@ class Control:
     """The settings that hold, and who waits for them to be read again.
 
     ``send`` orders something of the launcher, ``adopt`` makes the parts of the scheduler go on by
-    other settings.
+    other settings. ``stopping``: nothing is to be started any more, whatever happens.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Control:
         self.settings = settings
         self._send = send
         self._adopt = adopt
+        self.stopping = False
         self._asking: list[Told] = []
         self._next: list[Told] = []
 
@@ -61,6 +65,28 @@ class Control:
         told = {"changed": ",".join(changed) or "-", "waiting": ",".join(waiting) or "-"}
         log.info("Going on by the configuration as it is now", action="reloaded", **told)
         return {"problems": [], "changed": changed, "waiting": waiting}
+
+    def set_level(self, level: str) -> None:
+        """Write lines of at least ``level``, here and in the launcher."""
+        log.set_level(level)
+        self._send({"op": "log_level", "level": level})
+
+    def stop(self) -> None:
+        """End the daemon; jobs go on."""
+        self._send({"op": "stop"})
+
+    def turned(self, engine: Engine) -> None:
+        """End the daemon once no job runs any more, if that was ordered.
+
+        The order is forgotten before, so that the next start begins as usual; nothing is started
+        in between.
+        """
+        closed = closure.of(engine.world)
+        if closed is None or not closed.stop or engine.world.placed or not engine.running:
+            return
+        log.info("No job runs any more: stopping, as ordered", action="stop", uid=closed.by)
+        self.stopping, engine.running = True, False
+        engine.ask(Ask(OpenMachine(0), lambda *_: self.stop()))
 
     def rows(self) -> list[dict[str, Any]]:
         """Each setting, its value as a file would write it, and where it comes from."""

@@ -14,6 +14,7 @@ from mgpu import __version__
 from mgpu.core import requests as core
 from mgpu.core.access import allowed
 from mgpu.daemon import (
+    audit,
     handle_admin,
     handle_control,
     handle_gpus,
@@ -41,12 +42,6 @@ from mgpu.model.target import Name, of_wire
 from mgpu.model.time import Now
 from mgpu.protocol import messages, names
 from mgpu.store.base import JobFilter, Store
-from mgpu.system.log import log
-
-#: Jobs of one request that its line in the log names.
-MOST_AUDITED = 20
-#: Characters of a name in that line: those of tasks may be long.
-NAME_AUDITED = 64
 
 
 class Rules(NamedTuple):
@@ -77,7 +72,7 @@ class Dispatcher:
         self._server = server
         self.accounts = accounts
         self.rules = rules
-        self._started = started
+        self.started = started
         self.control: Control | None = None
         self.waiters = Waiters()
         self.news = News()
@@ -106,7 +101,7 @@ class Dispatcher:
                 yield
         except MgpuError as error:
             if op in names.CHANGES:
-                _audit(conn, op, error)
+                self.note(conn, op, error, now)
             self.waiters.forget(conn)
             self.fail(conn, error, now)
 
@@ -144,10 +139,10 @@ class Dispatcher:
     def change(self, conn: Connection, op: str, ask: Ask) -> None:
         """Put a request that changes something to the engine, and its outcome into the log."""
         self.refuse_in_recovery()
-        then = ask.then
+        then, ask.op = ask.then, op
 
         def answered(result: Any, now: Now) -> None:
-            _audit(conn, op, result, getattr(ask.request, "jobs", ()))
+            audit.say(conn.uid, op, result, getattr(ask.request, "jobs", ()))
             if isinstance(result, MgpuError):
                 self.fail(conn, result, now)
                 return
@@ -161,7 +156,7 @@ class Dispatcher:
         self, conn: Connection, op: str, key: str, now: Now, body: dict[str, Any] | None = None
     ) -> None:
         """End the reply to a request that changed something which is not stored."""
-        _audit(conn, op, {"key": key})
+        self.note(conn, op, {"key": key}, now)
         self.ok(conn, {"key": key} if body is None else body, now)
 
     def refuse_in_recovery(self) -> None:
@@ -169,9 +164,10 @@ class Dispatcher:
         if self.rules.recovery:
             raise recovery_error(self.rules.recovery)
 
-    def note(self, conn: Connection, op: str, result: dict[str, Any]) -> None:
-        """Put a request that nothing stored was changed by into the log."""
-        _audit(conn, op, result)
+    def note(self, conn: Connection, op: str, result: Any, now: Now) -> None:
+        """Keep who asked for what, in the log and in the audit trail."""
+        audit.say(conn.uid, op, result)
+        self.engine.note(conn.uid, op, result, (), now)
 
     # -- operations -----------------------------------------------------------------------------
 
@@ -180,7 +176,7 @@ class Dispatcher:
         recovery = self.rules.recovery
         body = {
             "version": __version__,
-            "uptime": now.boot - self._started.boot,
+            "uptime": now.boot - self.started.boot,
             "backend": self.engine.world.backend,
             "mode": "recovery" if recovery else "normal",
             "detail": recovery,
@@ -333,23 +329,3 @@ def number_of_jobs(request: object) -> int:
 def _check(op: str, conn: Connection) -> None:
     if not allowed(op, owner=True, admin=conn.admin, root=conn.uid == 0):
         raise MgpuError("Denied", f"the operation {op} is not allowed")
-
-
-def _audit(conn: Connection, op: str, result: Any, jobs: Sequence[object] = ()) -> None:
-    """One line for a request that would change something: who, what, which jobs, the result."""
-    if isinstance(result, MgpuError):
-        told = result.code
-    elif "key" in result:
-        log.info("request", action=op, uid=conn.uid, record=result["key"], result="ok")
-        return
-    elif "first" in result:
-        jobs, told = range(result["first"], result["first"] + result["count"]), "ok"
-    else:
-        jobs = [job_id for job_id, _ in result["jobs"]]
-        told = _shortened([how for _, how in result["jobs"]])
-    log.info("request", action=op, uid=conn.uid, jobs=_shortened(jobs) or "-", result=told)
-
-
-def _shortened(values: Sequence[object]) -> str:
-    shown = ",".join([str(value)[:NAME_AUDITED] for value in values[:MOST_AUDITED]])
-    return f"{shown},..." if len(values) > MOST_AUDITED else shown

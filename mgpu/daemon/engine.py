@@ -25,12 +25,13 @@ from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
 from mgpu.daemon import dependencies
+from mgpu.daemon.audit import Trail
 from mgpu.daemon.faults import contained
 from mgpu.daemon.leftovers import Leftovers
 from mgpu.daemon.notices import Notices
 from mgpu.daemon.payloads import Payloads
 from mgpu.model.errors import MgpuError
-from mgpu.model.events import Event, Recorded
+from mgpu.model.events import Audited, Event, Recorded
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Recurring
@@ -58,6 +59,7 @@ class Ask:
     """A request of a caller in this turn: ``then`` gets the reply or the MgpuError.
 
     ``key`` is the request key of a submit (else empty), ``payload`` what the store keeps for it.
+    With ``op``, its name on the wire, it is noted in the audit trail.
     """
 
     request: Request
@@ -65,6 +67,7 @@ class Ask:
     uid: int = -1
     key: str = ""
     payload: bytes = b""
+    op: str = ""
 
 
 @dataclass(slots=True)
@@ -126,6 +129,8 @@ class Engine:
         self._inventory = Inventory("none", ())
         self._asks: list[Ask] = []
         self._reports: list[Report] = []
+        self._notes: list[Audited] = []
+        self._trail = Trail()
         self._dirty = self._looked = False
         self._retry_at: float | None = None
         self._retry_delay = RETRY_FIRST
@@ -159,6 +164,11 @@ class Engine:
         """Handle a caller's request in the next turn."""
         self._asks.append(ask)
 
+    def note(self, uid: int, op: str, result: Any, jobs: Sequence[object], now: Now) -> None:
+        """Keep in the audit trail what came of a request that the core was not asked about."""
+        event = self._trail.event(uid, op, result, jobs, now)
+        self._notes += [event] if event is not None else []
+
     def report(self, report: Report) -> None:
         """Handle a report about an attempt in the next turn."""
         self._reports.append(report)
@@ -185,7 +195,7 @@ class Engine:
 
     def deadlines(self) -> Iterator[float | None]:
         """Boot times at which :meth:`turn` has something to do."""
-        if self._asks:  # pipelined: they came while the last turn was answered
+        if self._asks or self._notes:  # pipelined: they came while the last turn was answered
             yield 0.0
         yield self._retry_at if self._retry_at is not None else self._own_deadline()
 
@@ -222,7 +232,8 @@ class Engine:
 
     def _take(self, asks: list[Ask], now: Now) -> None:
         turn = _Turn()
-        reports = list(self._reports)
+        reports, turn.events = list(self._reports), list(self._notes)
+        self._notes.clear()  # the log has what cannot be stored
         for report in reports:
             self._apply(turn, decide(self.world, report, now).events)
         for ask in asks:
@@ -238,7 +249,7 @@ class Engine:
         self._finish(turn, ended, now)
 
     def _due(self, now: Now) -> bool:
-        if self._asks:
+        if self._asks or self._notes:
             return True
         if self._retry_at is not None:
             return now.boot >= self._retry_at
@@ -258,6 +269,10 @@ class Engine:
                 reply = self._timed(ask.uid, lambda: self._decide(turn, ask, now))
         except MgpuError as error:
             reply = error
+        if ask.op:
+            jobs = getattr(ask.request, "jobs", ())
+            event = self._trail.event(ask.uid, ask.op, reply, jobs, now)
+            turn.events += [event] if event is not None else []
         turn.replies.append((ask, reply))
 
     def _decide(self, turn: _Turn, ask: Ask, now: Now) -> Any:

@@ -132,6 +132,7 @@ class Scheduler:
             part.expire(now)
         self._engine.turn(now)
         self._dispatcher.turned(now)
+        self._control.turned(self._engine)
 
     # -- what the parts tell each other -----------------------------------------------------------
 
@@ -181,7 +182,7 @@ class Scheduler:
 
     def _begin(self) -> None:
         """Schedule as soon as both the earlier attempts and the GPUs are known."""
-        if self._recovered and self._serving:
+        if self._recovered and self._serving and not self._control.stopping:
             self._engine.start()
 
     def _report(self, report: Report) -> None:

@@ -248,6 +248,21 @@ class Erased:
     job: ClassVar[int] = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """``uid`` asked for ``op`` about something, and ``result`` is what came of it.
+
+    A submission that was accepted is no such event: :class:`Submitted` tells all of it.
+    """
+
+    at: Now
+    uid: int
+    op: str
+    about: str
+    result: str
+    job: ClassVar[int] = 0
+
+
 Event = (
     Submitted
     | Started
@@ -270,4 +285,5 @@ Event = (
     | Noted
     | Recorded
     | Erased
+    | Audited
 )

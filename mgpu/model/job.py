@@ -134,7 +134,7 @@ class Stopping:
     @property
     def goes_on(self) -> bool:
         """Whether the job is to wait for another attempt, once this one is over."""
-        return self.preempted != 0 or self.cause == states.IDLE
+        return self.preempted != 0 or self.cause in states.SENT_BACK
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Each has a ``key``, unique among its kind. Times are Unix times, durations secon
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mgpu.model.job import JobSpec
 
@@ -203,6 +204,20 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Closure:
+    """No job is started at all since ``at``, by order of ``by`` (a uid).
+
+    With ``stop`` mgpud ends when no job runs any more.
+    """
+
+    reason: str
+    by: int
+    at: float
+    stop: bool = False
+    key: ClassVar[str] = "machine"
+
+
+@dataclass(frozen=True, slots=True)
 class Restriction:
     """New starts are made on the GPUs ``uuids`` alone; set by ``by`` (a uid) at run time."""
 
@@ -337,6 +352,7 @@ Record = (
     | Spending
     | Counter
     | Drain
+    | Closure
     | Restriction
     | Ignored
     | Excused

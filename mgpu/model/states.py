@@ -41,7 +41,11 @@ ENDED: Final = frozenset(CODES) - ACTIVE
 #: its GPUs' time.
 MEMORY: Final = "memory"
 IDLE: Final = "idle"
-EVICTIONS: Final = frozenset({MEMORY, IDLE})
+#: Or because somebody wants it to wait for its turn again.
+REQUEUE: Final = "requeue"
+EVICTIONS: Final = frozenset({MEMORY, IDLE, REQUEUE})
+#: Those of them after which a job goes to the end of the queue.
+SENT_BACK: Final = frozenset({IDLE, REQUEUE})
 
 
 class Reason:
@@ -65,4 +69,5 @@ class Reason:
     PREEMPTING: Final = "Preempting"
     GPU_NOT_AVAILABLE: Final = "ReqGpuNotAvail"
     INVALID_ACCOUNT: Final = "InvalidAccount"
+    DRAINED: Final = "PartitionDown"
     SYSTEM_FAILURE: Final = "SystemFailure"

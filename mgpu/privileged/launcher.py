@@ -149,14 +149,22 @@ class Launcher:
                 self._account(message.get("uid"))
             elif operation == "ready":
                 self._ready()
-            elif operation == "reload":
-                self.reload.begin()
-            elif operation == "alive":
-                self.scheduler.asked = False
             else:
-                log.warning("Unknown order", "order-unknown", op=operation)
+                self._obey_further(operation, message)
         except Refusal as refusal:
             log.error("Refused an order", "order-refused", op=operation, reason=refusal.detail)
+
+    def _obey_further(self, operation: str, message: dict[str, Any]) -> None:
+        if operation == "alive":
+            self.scheduler.asked = False
+        elif operation == "reload":
+            self.reload.begin()
+        elif operation == "log_level":
+            log.configure(str(message.get("level")))
+        elif operation == "stop":
+            self._stop()
+        else:
+            log.warning("Unknown order", "order-unknown", op=operation)
 
     def _ready(self) -> None:
         self.scheduler.ready = True

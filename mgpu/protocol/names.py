@@ -55,13 +55,20 @@ GPU_UNIGNORE = "gpu_unignore"
 GPU_SIMULATE = "gpu_simulate"
 CONFIG = "config"
 RELOAD = "reload"
+STATUS = "status"
+AUDIT = "audit"
+LOG_LEVEL = "log_level"
+MACHINE_DRAIN = "machine_drain"
+MACHINE_RESUME = "machine_resume"
+SHUTDOWN = "shutdown"
+REQUEUE = "requeue"
 OPERATIONS = (
     PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY, UPDATE, DEPEND,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
     RANKS, STARTS, WHY, LOGS, NEWS, SIGNAL, HISTORY, SUBMISSION, HOLD, RELEASE, CRONS, CRON_CHANGE,
     GPU_LIST, GPU_PROCESSES, GPU_DRAIN, GPU_RESUME, GPU_SET, GPU_IGNORE, GPU_UNIGNORE,
     GPU_SIMULATE,
-    CONFIG, RELOAD,
+    CONFIG, RELOAD, STATUS, AUDIT, LOG_LEVEL, MACHINE_DRAIN, MACHINE_RESUME, SHUTDOWN, REQUEUE,
 )  # fmt: skip
 #: Those that change something: each is one line in the log, allowed or denied.
 CHANGES = frozenset(
@@ -86,6 +93,11 @@ CHANGES = frozenset(
         GPU_UNIGNORE,
         GPU_SIMULATE,
         RELOAD,
+        LOG_LEVEL,
+        MACHINE_DRAIN,
+        MACHINE_RESUME,
+        SHUTDOWN,
+        REQUEUE,
     }
 )
 
@@ -132,6 +144,8 @@ JOB_FIELDS = (
 
 #: What ``priority`` and others answer for a job that is as was asked for now.
 CHANGED = "changed"
+#: What ``requeue`` answers for a job that will wait again.
+REQUEUED = "requeued"
 #: What ``cancel`` answers for each job.
 CANCELLED = "cancelled"
 CANCELLING = "cancelling"

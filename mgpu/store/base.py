@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-from mgpu.model.events import Event, Submitted
+from mgpu.model.events import Audited, Event, Submitted
 from mgpu.model.job import Job
 from mgpu.model.records import Record
 from mgpu.model.runs import Run
@@ -21,6 +21,10 @@ ANSWER_AGE: Final = 7 * 86400.0
 ANSWERS_KEPT: Final = 1000
 #: After so many new answers of one user the surplus ones are removed.
 ANSWERS_SLACK: Final = 64
+
+
+#: What tells who asked for something.
+Asked = Audited | Submitted
 
 
 class StoreError(Exception):
@@ -193,6 +197,14 @@ class Store(Protocol):
 
     def first_event(self, job: int) -> Event | None:
         """The oldest event of this record."""
+        ...
+
+    def trail(self, before: int, span: int) -> tuple[list[Asked], int]:
+        """Who asked for what, newest first: of the ``span`` events before number ``before``.
+
+        Those are :class:`Audited` and :class:`Submitted`. ``before`` 0 begins with the newest
+        event. The second is the number to go on with, 0 when there are no earlier events.
+        """
         ...
 
     def close(self) -> None:

@@ -6,12 +6,21 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from mgpu.model.events import Event
+from mgpu.model.events import Audited, Event, Submitted
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Record
 from mgpu.model.runs import Run
 from mgpu.model.target import Names
-from mgpu.store.base import ANSWERS_KEPT, ANSWERS_SLACK, Batch, JobFilter, Leftover, Loaded, Outcome
+from mgpu.store.base import (
+    ANSWERS_KEPT,
+    ANSWERS_SLACK,
+    Asked,
+    Batch,
+    JobFilter,
+    Leftover,
+    Loaded,
+    Outcome,
+)
 from mgpu.store.codec import corrupt
 
 
@@ -122,6 +131,13 @@ class MemoryStore:
     def first_event(self, job: int) -> Event | None:
         """The oldest event of this record."""
         return next((event for event in self._events if event.job == job), None)
+
+    def trail(self, before: int, span: int) -> tuple[list[Asked], int]:
+        """Who asked for what, newest first: of the ``span`` events before number ``before``."""
+        before = before or len(self._events) + 1
+        events = self._events[max(0, before - span - 1) : before - 1]
+        asked = [one for one in reversed(events) if isinstance(one, Audited | Submitted)]
+        return asked, before - span if before - span > 1 else 0
 
     def close(self) -> None:
         """Nothing to give back."""

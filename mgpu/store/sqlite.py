@@ -21,6 +21,7 @@ from mgpu.store.base import (
     ANSWER_AGE,
     ANSWERS_KEPT,
     ANSWERS_SLACK,
+    Asked,
     Batch,
     JobFilter,
     Leftover,
@@ -78,6 +79,10 @@ _FORGET_ANSWERS: Final = """
 _RECORDS: Final = "SELECT kind, key, body FROM records ORDER BY kind, key"
 #: The first version with a history of attempts.
 _WITH_RUNS: Final = 3
+#: Numbers are the order of time: a bounded range of them is read, and needs no index of its own.
+_TRAIL: Final = """
+    SELECT seq, body FROM events WHERE seq < ? AND seq >= ? AND kind IN ('Audited', 'Submitted')
+    ORDER BY seq DESC"""
 _FORGET_OLD: Final = "DELETE FROM answers WHERE at < ?"
 
 
@@ -196,6 +201,17 @@ class SqliteStore:
         body = self._value(query, job)
         where = f"first event of job {job}"
         return None if body is None else records.unpack_event(body, where, self._spec)
+
+    def trail(self, before: int, span: int) -> tuple[list[Asked], int]:
+        """Who asked for what, newest first: of the ``span`` events before number ``before``."""
+        before = before or (self._value("SELECT max(seq) FROM events") or 0) + 1
+        first = self._value("SELECT min(seq) FROM events") or 0
+        with _errors():
+            found = self._db.execute(_TRAIL, (before, before - span)).fetchall()
+        unpack = records.unpack_event
+        events = [unpack(body, f"events row {n}", self._spec) for n, body in found]
+        asked = [event for event in events if isinstance(event, Asked)]
+        return asked, before - span if before - span > first else 0
 
     def close(self) -> None:
         """Give the files back. What was committed stays."""

@@ -169,6 +169,7 @@ EVENTS: Final = (
     Kind(20, ev.Evicted, (_AT, _JOB, _ATTEMPT, ("cause", text), _DETAIL)),
     Kind(21, ev.Measured, (_AT, _JOB, _ATTEMPT, _PEAKS)),
     Kind(22, ev.Noted, (_AT, _JOB, _ATTEMPT, ("text", text))),
+    Kind(23, ev.Audited, (_AT, _UID, ("op", text), ("about", text), ("result", text))),
 )
 
 _SPEC_1: Final = (
@@ -339,6 +340,7 @@ RECORDS: Final = (
     Kind(8, kept.Counter, (("name", text), ("last", integer))),
     Kind(10, kept.Drain, _DRAIN_1),
     Kind(16, kept.Drain, (*_DRAIN_1, ("broken", text))),
+    Kind(20, kept.Closure, (("reason", text), ("by", check_uid), ("at", number), ("stop", flag))),
     Kind(11, kept.Restriction, (("uuids", texts), ("by", check_uid))),
     Kind(12, kept.Ignored, (*_PROCESS, ("by", check_uid))),
     Kind(13, kept.Excused, (("uuid", text), ("fault", text))),

@@ -10,6 +10,7 @@ import os
 from typing import Final
 
 from mgpu.model.units import visible
+from mgpu.system import clock
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -18,8 +19,9 @@ class Log:
     """Writes lines of at least ``level`` to a descriptor, each with one system call."""
 
     def __init__(self, level: str = "info", fd: int = 2) -> None:
-        self._least = LEVELS[level]
+        self.level = level
         self._fd = fd
+        self.last_error: tuple[float, str] | None = None
 
     def debug(self, sentence: str, action: str, **ids: object) -> None:
         """What only a developer wants to see."""
@@ -34,15 +36,16 @@ class Log:
         self._write("warning", sentence, action, ids)
 
     def error(self, sentence: str, action: str, **ids: object) -> None:
-        """What an administrator must look at."""
+        """What an administrator must look at; the last one is kept, with its Unix time."""
+        self.last_error = (clock.now().wall, sentence)
         self._write("error", sentence, action, ids)
 
     def set_level(self, level: str) -> None:
         """Write lines of at least ``level`` from now on."""
-        self._least = LEVELS[level]
+        self.level = level
 
     def _write(self, level: str, sentence: str, action: str, ids: dict[str, object]) -> None:
-        if LEVELS[level] < self._least:
+        if LEVELS[level] < LEVELS[self.level]:
             return
         try:
             os.write(self._fd, line(level, sentence, action, ids).encode(errors="replace"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mgpu.model import events as ev
 from mgpu.model.events import CancelRequested, Finished, PriorityChanged, Started
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Quota
@@ -241,6 +242,18 @@ def test_history_holds_every_event_in_order(store: Store) -> None:
     numbers = [number for number, _ in history]
     assert numbers == sorted(set(numbers))
     assert store.history(after=numbers[2], limit=2) == history[3:5]
+
+
+def test_the_trail_tells_who_asked_for_what_in_pieces(store: Store) -> None:
+    asked = [ev.Audited(NOW, 1001, "cancel", str(n), "ok") for n in range(5)]
+    events: list[ev.Event] = [EVENTS["Submitted"], *asked[:2], EVENTS["Started"], *asked[2:]]
+    assert store.trail(0, 10) == ([], 0)
+    store.commit(Batch(AT, events, [job(7, spec=spec(7, gpu_mem=8000, signal=(10, 60)))]))
+    told = [*reversed(asked), EVENTS["Submitted"]]
+    assert store.trail(0, 100) == (told, 0)
+    first, at = store.trail(0, 4)
+    second, end = store.trail(at, 4)
+    assert (first, second, end) == (told[:3], told[3:], 0)
 
 
 FOUND: list[tuple[JobFilter, list[int]]] = [

@@ -100,10 +100,12 @@ EVENTS: dict[str, ev.Event] = {
     "Measured": ev.Measured(NOW, 7, 1, (("GPU-1", 9000), ("GPU-2", 17))),
     "Noted": ev.Noted(NOW, 7, 1, "gpu1 reported Xid 79"),
     "Recorded": ev.Recorded(NOW, 1001, kept.Quota("user:alice", running_gpus=2)),
+    "Audited": ev.Audited(NOW, 1001, "cancel", "7,42_3", "Denied"),
     "Erased": ev.Erased(NOW, 1001, "Quota", "user:alice"),
 }
 
 RECORDS: dict[str, kept.Record] = {
+    "Closure": kept.Closure("new fans", 0, NOW.wall, True),
     "Array": kept.Array(42, 1001, 100_000, 4, 17, 3),
     "Usage": kept.Usage("user:1001", 1234.5, NOW.wall),
     "Reservation": kept.Reservation(

@@ -90,7 +90,9 @@ class Play:
         return client.take()
 
     def judge(self, request: Map, answers: list[Map]) -> None:
-        assert answers or request["op"] in {names.WAIT, names.NEWS}, f"no answer to {request}"
+        assert answers or request["op"] in {names.WAIT, names.NEWS, names.RELOAD}, (
+            f"no answer to {request}"
+        )
         for answer in answers:
             code = answer.get("error", {}).get("code", "Refused")
             assert code in EXIT_STATUS

@@ -34,6 +34,9 @@ def known_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
          {"op": "gpu_drain", "gpus": ["0", "gpu1", "2-3"], "reason": "new fans"},
          "gpu0,gpu1,gpu2,gpu3", "Drained gpu0, gpu1, gpu2, gpu3"),
         (resume, ["GPU-51"], {"op": "gpu_resume", "gpus": ["GPU-51"]}, "gpu0", "Resumed gpu0"),
+        (drain, ["--reason", "x"], {"op": "machine_drain", "reason": "x"}, "machine",
+         "Drained the machine"),
+        (resume, [], {"op": "machine_resume"}, "machine", "Resumed the machine"),
         (set_gpus, ["0-1,3"], {"op": "gpu_set", "gpus": ["0-1", "3"]}, "gpu0,gpu1,gpu3",
          "New jobs start on gpu0, gpu1, gpu3 alone"),
         (set_gpus, ["all"], {"op": "gpu_set", "gpus": ["all"]}, "all",
@@ -71,7 +74,6 @@ def test_orders(
     ("command", "args", "message"),
     [
         (drain, ["0"], "Missing option '--reason'"),
-        (drain, ["--reason", "x"], "Missing argument 'GPU...'"),
         (set_gpus, [], "Missing argument '0-1,3|all'"),
         (ignore, ["x"], "'x' is not a valid integer"),
         (simulate, ["0"], "say what is to happen"),

@@ -51,6 +51,13 @@ MAY = {
     "gpu_simulate": {ADMIN},
     "config": {ADMIN},
     "reload": {ADMIN},
+    "status": EVERYBODY,
+    "audit": {ADMIN},
+    "log_level": {ADMIN},
+    "machine_drain": {ADMIN},
+    "machine_resume": {ADMIN},
+    "shutdown": {ADMIN},
+    "requeue": {OWNER, ADMIN, ROOT},
 }
 CALLERS = list(product((False, True), repeat=3))
 

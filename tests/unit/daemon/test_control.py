@@ -9,6 +9,7 @@ import msgpack
 import pytest
 
 from mgpu.config.settings import SETTINGS
+from mgpu.system.log import log
 from tests.unit.daemon.outside import Map
 from tests.unit.daemon.rig import Client, Rig
 
@@ -87,3 +88,127 @@ def test_who_asks_while_it_is_being_read_is_told_of_the_next_reading(rig: Rig) -
 @pytest.mark.parametrize("op", ["config", "reload"])
 def test_only_administrators_may(rig: Rig, op: str) -> None:
     assert rig.client().one({"op": op})["error"]["code"] == "Denied"
+
+
+# -- draining and stopping ------------------------------------------------------------------------
+
+
+def told(client: Client, request: Map) -> Map:
+    body: Map = client.one(request)["ok"]
+    return body
+
+
+def mode(client: Client) -> str:
+    return str(told(client, {"op": "status"})["mode"])
+
+
+def stopped(rig: Rig) -> bool:
+    return {"op": "stop"} in rig.launcher.said
+
+
+def test_a_drained_machine_starts_nothing_and_says_why(rig: Rig, admin: Client) -> None:
+    running = rig.submit(gpus=1)
+    rig.supervisor(running).runs()
+    told(admin, {"op": "machine_drain", "reason": "new fans"})
+    waiting, plain = rig.submit(gpus=1), rig.submit(gpus=0)
+    assert set(rig.launcher.started) == {(running, 1)}
+    rows = rig.client().ask({"op": "jobs"})[0]["part"]["rows"]
+    assert [row[4:6] for row in rows if row[0] in (waiting, plain)] == [
+        ["PartitionDown", "the machine is drained: new fans"]
+    ] * 2
+    assert mode(admin) == "drained"
+    assert admin.one({"op": "machine_drain", "reason": "x"})["error"]["code"] == "Refused"
+    rig.again()
+    assert mode(rig.client(0, admin=True)) == "drained", "it is kept over a restart"
+    rig.client(0, admin=True).one({"op": "machine_resume"})
+    rig.settle()
+    assert {job for job, _ in rig.launcher.started} == {waiting, plain}
+
+
+def test_shutdown_at_once(rig: Rig, admin: Client) -> None:
+    told(admin, {"op": "shutdown", "how": "now"})
+    assert stopped(rig)
+
+
+def test_shutdown_once_no_job_runs(rig: Rig, admin: Client) -> None:
+    running = rig.submit(gpus=1)
+    rig.supervisor(running).runs()
+    told(admin, {"op": "shutdown", "how": "drain", "reason": "move"})
+    waiting = rig.submit(gpus=1)
+    assert mode(admin) == "stopping"
+    rig.again()
+    assert not stopped(rig)
+    rig.launcher.about("gone", (running, 1))
+    rig.launcher.about("killed", (running, 1))
+    rig.settle()
+    assert stopped(rig)
+    assert rig.job(waiting).attempt == 0, "nothing is started in between"
+    rig.again()
+    assert rig.job(waiting).attempt == 1, "the next start begins as usual"
+
+
+def test_shutdown_after_ending_what_runs(rig: Rig, admin: Client) -> None:
+    running, waiting = rig.submit(gpus=2), rig.submit(gpus=2)
+    rig.supervisor(running).runs()
+    told(admin, {"op": "shutdown", "how": "cancel"})
+    assert rig.job(running).state == "COMPLETING"
+    assert not stopped(rig)
+    rig.supervisor(running).ends(None, signal=15, cause="cancel")
+    assert rig.job(running).state == "CANCELLED"
+    assert stopped(rig)
+    assert rig.job(waiting).state == "PENDING"
+
+
+def test_a_stop_that_is_ordered_can_be_taken_back(rig: Rig, admin: Client) -> None:
+    rig.submit(gpus=1)
+    told(admin, {"op": "shutdown", "how": "drain"})
+    told(admin, {"op": "machine_resume"})
+    assert mode(admin) == "normal"
+    assert admin.one({"op": "machine_resume"})["error"]["code"] == "Refused"
+
+
+def test_status_tells_administrators_more(rig: Rig, admin: Client) -> None:
+    rig.submit(gpus=1)
+    rig.submit(gpus=2, hold=True)
+    rig.wait(90)
+    seen = told(rig.client(), {"op": "status"})
+    assert (seen["uptime"], seen["mode"], seen["detail"]) == (90.0, "normal", "")
+    assert seen["gpus"] == {"all": 2, "available": 2, "held": 1}
+    assert seen["queue"] == {"running": 1, "waiting": 1, "held": 1}
+    assert "last_error" not in seen
+    assert told(rig.client(0, admin=True), {"op": "status"})["log_level"] == log.level
+
+
+def test_the_log_level_is_changed_here_and_in_the_launcher(
+    rig: Rig, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "level", "error")
+    told(admin, {"op": "log_level", "level": "warning"})
+    assert log.level == "warning"
+    assert rig.launcher.said[-1] == {"op": "log_level", "level": "warning"}
+    assert admin.one({"op": "log_level", "level": "loud"})["error"]["code"] == "BadRequest"
+
+
+# -- jobs that are to wait again ------------------------------------------------------------------
+
+
+def test_a_requeued_job_goes_to_the_end_with_its_number(rig: Rig, admin: Client) -> None:
+    first, second = rig.submit(gpus=2), rig.submit(gpus=2)
+    rig.supervisor(first).runs()
+    assert told(admin, {"op": "requeue", "jobs": [first, second, 77]})["jobs"] == [
+        [first, "requeued"],
+        [second, "waits"],
+        [77, "unknown"],
+    ]
+    rig.supervisor(first).ends(None, signal=15)
+    assert (rig.job(first).state, rig.job(first).restarts) == ("PENDING", 1)
+    assert rig.job(first).note == "switched out: requeued by an administrator"
+    assert rig.job(second).attempt == 1
+
+
+@pytest.mark.parametrize(("fields", "word"), [({"requeue": False}, "never"), ({}, "busy")])
+def test_a_job_that_cannot_be_requeued(rig: Rig, fields: Map, word: str) -> None:
+    job = rig.submit(gpus=1, **fields)
+    if word == "never":
+        rig.supervisor(job).runs()
+    assert told(rig.client(), {"op": "requeue", "jobs": [job]})["jobs"] == [[job, word]]

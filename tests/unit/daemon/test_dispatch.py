@@ -343,7 +343,7 @@ def test_recovery_mode_answers_queries_and_refuses_changes(rig: Rig) -> None:
 def test_every_change_leaves_one_line_with_uid_operation_and_result(
     rig: Rig, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "_least", 20)
+    monkeypatch.setattr(log, "level", "info")
     capfd.readouterr()
     rig.client(0).one(a_submit())
     client = rig.client()

@@ -89,7 +89,7 @@ def test_a_turn_without_events_is_not_stored(rig: Rig, store: TouchyStore) -> No
     batches: list[Batch] = []
     store.mood = lambda batch: batches.append(batch)
     client = rig.client()
-    client.ask({"op": "ping"}, {"op": "jobs"}, {"op": "cancel", "jobs": [99]}, a_submit(gpus=77))
+    client.ask({"op": "ping"}, {"op": "jobs"}, {"op": "info"}, {"op": "why", "jobs": [1]})
     assert not batches
 
 

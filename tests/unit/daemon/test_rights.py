@@ -40,6 +40,8 @@ ABOUT: dict[str, Map] = {
     "quota_list": {},
     "gpu_list": {},
     "gpu_processes": {},
+    "status": {},
+    "requeue": {"jobs": JOBS},
     "submit": {"key": "b", "spec": a_submit(dependency="afterok:2", gpus=2)["spec"]},
 }
 OPEN = [op for op in names.OPERATIONS if TABLE[op] != {ADMIN}]
@@ -108,7 +110,10 @@ def test_the_owner_and_administrators_see_what_is_private(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "op",
-    ["cancel", "wait", "priority", "depend", "hold", "release", "signal", "history", "submission"],
+    [
+        *("cancel", "wait", "priority", "depend", "hold", "release", "signal", "history"),
+        *("submission", "requeue"),
+    ],
 )
 def test_jobs_of_others_are_answered_as_those_that_do_not_exist(rig: Rig, op: str) -> None:
     client = rig.client(BOB)
@@ -129,7 +134,10 @@ def test_orders_are_for_the_admin_socket(rig: Rig, op: str, uid: int) -> None:
     needs |= {"gpu_ignore": {"pid": 1}, "gpu_unignore": {"pid": 1}}
     needs |= {"gpu_resume": {"gpus": ["0"]}, "gpu_set": {"gpus": ["0"]}}
     needs |= {"gpu_drain": {"gpus": ["0"], "reason": "x"}, "gpu_simulate": {"gpu": "0", "used": 1}}
-    assert rig.client(uid).one({"op": op, **needs[op]})["error"]["code"] == "Denied"
+    needs |= {"log_level": {"level": "debug"}, "machine_drain": {"reason": "x"}}
+    needs |= {"shutdown": {"how": "now"}}
+    fields = needs.get(op, {})
+    assert rig.client(uid).one({"op": op, **fields})["error"]["code"] == "Denied"
 
 
 def test_every_operation_is_tried() -> None:

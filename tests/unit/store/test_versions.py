@@ -50,8 +50,9 @@ LATER = [
 
 #: What the samples were when the file of a version was made: jobs and events.
 JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER], 3: [*PLAIN, *LATER], 4: [*PLAIN, *LATER]}
-HISTORY = {1: list(EVENTS.values())[:8], 2: list(EVENTS.values())[:22], 3: list(EVENTS.values())}
-HISTORY[4] = list(EVENTS.values())
+OLD_EVENTS = [one for name, one in EVENTS.items() if name != "Audited"]
+HISTORY = {1: OLD_EVENTS[:8], 2: OLD_EVENTS[:22], 3: OLD_EVENTS}
+HISTORY[4] = OLD_EVENTS
 
 
 def _kept(*new: str) -> list[Record]:
@@ -60,7 +61,7 @@ def _kept(*new: str) -> list[Record]:
     return sorted(kept, key=lambda one: type(one).__name__)
 
 
-KEPT = {1: [], 2: _kept("Notice", "Seen"), 3: _kept(), 4: _kept()}
+KEPT = {1: [], 2: _kept("Notice", "Seen", "Closure"), 3: _kept("Closure"), 4: _kept("Closure")}
 #: Of jobs that had ended before attempts were kept, the last one is known from the job.
 OLD_RUN = Run(
     *(13, 13, 1001, "alice", "", "COMPLETED", True, 10.0, 20.5, 11.0),

@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, table
+from mgpu.cli.lazy import Words
 from mgpu.model.units import visible
 
 Row = dict[str, Any]
 
 
-@click.group("config", context_settings=CONTEXT)
+@click.group("config", cls=Words, context_settings=CONTEXT)
 def config() -> None:
     """See the configuration that the daemon goes by."""
 

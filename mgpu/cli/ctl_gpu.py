@@ -9,6 +9,7 @@ import click
 
 from mgpu.cli.base import CONTEXT, common_options, connect, emit, table
 from mgpu.cli.ctl import connect_to_look
+from mgpu.cli.lazy import Words
 from mgpu.cli.moments import written
 from mgpu.cli.params import MEMORY, Parsed, words
 from mgpu.model.units import format_memory, parse_memory, quoted, visible
@@ -150,7 +151,7 @@ def _restriction(known: Row | None) -> list[str]:
 # -- processes outside mgpu -----------------------------------------------------------------------
 
 
-@click.group("gpu", context_settings=CONTEXT)
+@click.group("gpu", cls=Words, context_settings=CONTEXT)
 def gpu() -> None:
     """See and judge processes that use GPUs and that mgpu did not start."""
 

@@ -10,6 +10,7 @@ import click
 from mgpu.cli.base import CONTEXT, common_options, connect, emit, table
 from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.ctl_reserve import check_accounts
+from mgpu.cli.lazy import Words
 from mgpu.cli.params import DURATION, Parsed
 from mgpu.model.units import format_duration, format_memory, parse_memory, quoted, visible
 
@@ -65,7 +66,7 @@ def _subject(options: dict[str, Any]) -> str:
     return given[0]
 
 
-@click.group("quota", context_settings=CONTEXT)
+@click.group("quota", cls=Words, context_settings=CONTEXT)
 def quota() -> None:
     """Bound what users, groups and projects hold, queue and use up."""
 

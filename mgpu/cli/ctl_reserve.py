@@ -9,6 +9,7 @@ import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, record_ids
 from mgpu.cli.ctl import connect_to_look
+from mgpu.cli.lazy import Words
 from mgpu.cli.params import DURATION, INDICES, WORDS
 from mgpu.model.units import format_duration, visible
 
@@ -21,7 +22,7 @@ _HEADER = ("ID", "NAME", "STATE", "START", "END", "GPUS", "FOR", "REPEATS")
 _DAY = 86400
 
 
-@click.group("reserve", context_settings=CONTEXT)
+@click.group("reserve", cls=Words, context_settings=CONTEXT)
 def reserve() -> None:
     """Keep GPUs for users, groups or projects for a while, once or again and again."""
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import click
 
 from mgpu.cli import document_man, document_md
-from mgpu.cli.main import group, programs
+from mgpu.cli.main import TASKS, group, programs
 
 #: What is the same for all commands that ask the scheduler.
 STATUS: Final = (
@@ -51,6 +51,8 @@ FILES: Final = (
 _ALL: Final = [*(f"{name}(1)" for name in programs()), "mgpud(8)"]
 _SHORT: Final = {f"mgpu_{word}": text for word, text in group.summaries()}
 _WAITING: Final = {"wait", "follow", "interactive", "pty"}
+#: A paragraph that begins so keeps its lines, as in click.
+AS_IT_IS: Final = "\b\n"
 _EXAMPLE: Final = re.compile(r"Example(?P<what>[^:]*): (?P<line>.+)")
 
 
@@ -139,8 +141,8 @@ def _entry(path: str, command: click.Command) -> Entry:
     context = click.Context(command, info_name=path, **command.context_settings)
     options = (one for one in command.get_params(context) if isinstance(one, click.Option))
     records = (option.get_help_record(context) for option in options)
-    blocks = re.split(r"\n\s*\n", inspect.cleandoc(command.help or "").replace("\b\n", ""))
-    text = [" ".join(block.split()) for block in blocks]
+    blocks = re.split(r"\n\s*\n", inspect.cleandoc(command.help or ""))
+    text = [block if block.startswith(AS_IT_IS) else " ".join(block.split()) for block in blocks]
     examples = [found for found in map(_EXAMPLE.fullmatch, text) if found]
     return Entry(
         path,
@@ -148,8 +150,13 @@ def _entry(path: str, command: click.Command) -> Entry:
         _SHORT.get(path, command.get_short_help_str(200)).rstrip("."),
         [block for block in text if not _EXAMPLE.fullmatch(block)],
         [record for record in records if record],
-        [(found["what"].strip(), found["line"]) for found in examples],
+        [(found["what"].strip(), found["line"]) for found in examples] + _tasks(command),
     )
+
+
+def _tasks(command: click.Command) -> list[tuple[str, str]]:
+    """What the help of all commands teaches."""
+    return [(f" to {what}", line) for what, line in TASKS] if command is group else []
 
 
 def main() -> None:

@@ -54,7 +54,10 @@ def _usage(entry: Entry) -> list[str]:
 def _paragraphs(entry: Entry) -> Iterator[str]:
     for number, text in enumerate(entry.text):
         yield from [".PP"] * (number > 0)
-        yield from _wrapped(text)
+        if text.startswith("\b\n"):
+            yield from (".nf", *map(_text, text.splitlines()[1:]), ".fi")
+        else:
+            yield from _wrapped(text)
 
 
 def _list(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -36,11 +36,17 @@ def _blocks(page: Page) -> Iterator[str]:
 
 def _entry(entry: Entry) -> Iterator[str]:
     yield f"    {entry.usage}"
-    yield from map(_prose, entry.text)
+    yield from map(_paragraph, entry.text)
     for what, line in entry.examples:
         yield f"Example{' ' * bool(what)}{what}:"
         yield f"```console\n$ {line}\n```"
     yield _table("option", entry.options)
+
+
+def _paragraph(text: str) -> str:
+    if not text.startswith("\b\n"):
+        return _prose(text)
+    return "\n".join(f"    {line}" for line in text.splitlines()[1:])
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:

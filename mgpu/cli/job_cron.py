@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, record_ids, table
+from mgpu.cli.lazy import Words
 from mgpu.model.units import visible
 from mgpu.protocol import names
 
@@ -17,7 +18,7 @@ _REFUSALS = {
 _TITLES = ("ID", "USER", "NAME", "CRON", "ZONE", "NEXT", "LAST_JOB", "LEFT_OUT", "NOTE")
 
 
-@click.group("cron", context_settings=CONTEXT)
+@click.group("cron", cls=Words, context_settings=CONTEXT)
 def cron() -> None:
     """Look after recurring jobs; mgpu_srun --cron makes them."""
 

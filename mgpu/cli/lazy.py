@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mgpu.model.units import visible
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -14,7 +16,31 @@ if TYPE_CHECKING:
 Commands = dict[str, tuple[str, str, str]]
 
 
-class LazyGroup(click.Group):
+class Words(click.Group):
+    """A group that tells the nearest of its words from one that it does not know."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first word; an unknown one is an error with the nearest."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known:
+            if ctx.resilient_parsing:  # a shell asks how the line goes on
+                return None, None, args
+            word = visible(args[0])
+            raise click.UsageError(f"there is no command {word!r}{_nearest(word, known)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    plain = word.lower().removeprefix("mgpu_").removeprefix("mgpu-").removeprefix("s")
+    found = get_close_matches(word, known, n=1) or get_close_matches(plain, known, n=1)
+    return f"; did you mean {found[0]}?" if found else f"; known are {', '.join(known)}"
+
+
+class LazyGroup(Words):
     """Knows its commands by name and loads the one that is asked for."""
 
     def __init__(self, *args: Any, known: Commands, **attributes: Any) -> None:
@@ -33,16 +59,6 @@ class LazyGroup(click.Group):
         command = getattr(import_module(module), name)
         return command if isinstance(command, click.Command) else None
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command of the first word; an unknown one is an error with the nearest."""
-        if args and args[0] not in self._known:
-            if ctx.resilient_parsing:  # a shell asks how the line goes on
-                return None, None, args
-            raise click.UsageError(f"there is no command {args[0]!r}{self._nearest(args[0])}", ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without loading them."""
         with formatter.section("Commands"):
@@ -59,9 +75,3 @@ class LazyGroup(click.Group):
         known = [pair for pair in self.summaries() if pair[0].startswith(incomplete)]
         words = [CompletionItem(word, help=text) for word, text in known]
         return [*words, *click.Command.shell_complete(self, ctx, incomplete)]
-
-    def _nearest(self, word: str) -> str:
-        from difflib import get_close_matches
-
-        found = get_close_matches(word, self._known, n=1)
-        return f"; did you mean {found[0]}?" if found else f"; known are {', '.join(self._known)}"

@@ -16,12 +16,23 @@ COMMANDS: Commands = {
     "sbatch": ("Submit a script, as sbatch does.", "mgpu.cli.sbatch", "sbatch"),
     "queue": ("List jobs.", "mgpu.cli.queue", "queue"),
     "cancel": ("End jobs.", "mgpu.cli.cancel", "cancel"),
-    "job": ("Hold, release and repeat jobs.", "mgpu.cli.job", "job"),
+    "job": ("Look after jobs: log, hold, update, redo.", "mgpu.cli.job", "job"),
     "info": ("Show the GPUs and who holds what.", "mgpu.cli.info", "info"),
     "top": ("Watch GPUs and queue on the whole screen, and act there.", "mgpu.cli.top", "top"),
-    "ctl": ("Administer: reservations, quotas.", "mgpu.cli.ctl", "ctl"),
+    "ctl": ("Administer: GPUs, reservations, quotas.", "mgpu.cli.ctl", "ctl"),
     "completion": ("Let a shell complete commands.", "mgpu.cli.completion", "completion"),
 }
+#: What people want to do, and how: the help of all commands teaches it.
+TASKS = (
+    ("submit", "mgpu srun --gpus 1 --mem 8G -- python train.py"),
+    ("watch", "mgpu queue --me"),
+    ("read its log", "mgpu job log --follow 42"),
+    ("ask why it waits", "mgpu queue --why 42"),
+    ("cancel", "mgpu cancel 42"),
+    ("work by hand", "mgpu srun --gpus 1 --follow -- python try.py"),
+    ("administer", "mgpu ctl drain 0 --reason 'new fan'"),
+)
+_MORE = "'mgpu COMMAND --help' and 'man mgpu_srun' tell the rest."
 #: Those that are no programs of their own.
 WITHIN = frozenset({"completion"})
 
@@ -31,10 +42,25 @@ def programs() -> list[str]:
     return ["mgpu", *(f"mgpu_{word}" for word in COMMANDS if word not in WITHIN)]
 
 
-@click.group("mgpu", cls=LazyGroup, known=COMMANDS, context_settings=CONTEXT)
+class Teaching(LazyGroup):
+    """Says on one screen how the usual things are done."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Usage, what one can do, and the commands."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_dl(TASKS)
+        self.format_commands(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text(_MORE)
+
+
+@click.group("mgpu", cls=Teaching, known=COMMANDS, context_settings=CONTEXT)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def group() -> None:
-    """Share the GPUs of this machine: each command is also a program, as mgpu_srun."""
+    """Share the GPUs of this machine. Each command is a program too: mgpu_srun."""
 
 
 def main() -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from mgpu.cli.ctl_gpu import drain, gpu, resume, set_gpus, show_gpus
 from mgpu.cli.ctl_quota import quota
 from mgpu.cli.ctl_reserve import reserve
 from mgpu.cli.info import info
-from mgpu.cli.main import COMMANDS, group
+from mgpu.cli.job import job as job_group
+from mgpu.cli.main import COMMANDS, TASKS, group
 from mgpu.cli.queue import queue
 from mgpu.cli.sbatch import sbatch
 from mgpu.cli.srun import srun
@@ -96,9 +98,41 @@ def test_the_group_knows_each_command(word: str, capsys: Capture) -> None:
     assert f"mgpu {word}" in capsys.readouterr().out
 
 
+def test_the_help_of_all_commands_is_one_screen(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert base.status_of(group, ["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_what_the_help_teaches_is_right(task: tuple[str, str], capsys: Capture) -> None:
+    program, *words = shlex.split(task[1])
+    own = words[: words.index("--")] if "--" in words else words
+    command: click.Command = group
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), own.pop(0))
+        assert found is not None
+        command = found
+    known = {word for one in command.params for word in (*one.opts, *one.secondary_opts)}
+    assert program == "mgpu"
+    assert {word for word in own if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize("args", [["cron", "lst"], ["show2"]])
+def test_groups_within_tell_the_nearest_too(args: list[str], capsys: Capture) -> None:
+    assert base.status_of(job_group, args) == 2
+    assert "did you mean" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
+        ("mgpu_info", "did you mean info?"),
+        ("scancel", "did you mean cancel?"),
         ("list", "there is no command 'list'"),
         ("quue", "did you mean queue?"),
         ("xyz", "known are srun, sbatch, queue"),

@@ -156,7 +156,7 @@ def _entry(path: str, command: click.Command) -> Entry:
 
 def _tasks(command: click.Command) -> list[tuple[str, str]]:
     """What the help of all commands teaches."""
-    return [(f" to {what}", line) for what, line in TASKS] if command is group else []
+    return [(f"to {what}", line) for what, line in TASKS] if command is group else []
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ COMMANDS: Commands = {
     "config": ("See the configuration.", "mgpu.cli.ctl_config", "config"),
     "reload": ("Read the configuration again.", "mgpu.cli.ctl_config", "reload"),
     "log-level": ("Write more or less into the log.", "mgpu.cli.ctl_daemon", "log_level"),
+    "db": ("Back up, check and restore the queue's database.", "mgpu.cli.ctl_db", "db"),
     "audit": ("Show who changed what.", "mgpu.cli.ctl_audit", "audit"),
     "shutdown": ("End the daemon.", "mgpu.cli.ctl_daemon", "shutdown"),
     "doctor": ("Look for what is not as it should be.", "mgpu.cli.ctl_doctor", "doctor"),

@@ -62,6 +62,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "machine_resume": _ADMIN,
     "shutdown": _ADMIN,
     "requeue": _NOT_OTHER,
+    "backup": _ADMIN,
 }
 
 

@@ -31,6 +31,7 @@ from mgpu.daemon import (
 from mgpu.daemon.accounts import Account, Accounts
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.control import Control
+from mgpu.daemon.copies import Copies
 from mgpu.daemon.engine import Ask, Engine
 from mgpu.daemon.faults import contained
 from mgpu.daemon.news import News
@@ -74,6 +75,7 @@ class Dispatcher:
         self.rules = rules
         self.started = started
         self.control: Control | None = None
+        self.copies: Copies | None = None
         self.waiters = Waiters()
         self.news = News()
         self.footing: dict[str, str] = {}

@@ -177,6 +177,21 @@ def requeue(desk: Dispatcher, conn: Connection, request: control.Requeue, _now: 
     desk.change(conn, names.REQUEUE, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
 
 
+def backup(desk: Dispatcher, conn: Connection, request: control.Backup, now: Now) -> None:
+    """Copy the database beside itself, and verify the copy."""
+    desk.refuse_in_recovery()
+    if desk.copies is None:
+        raise MgpuError("Refused", "this scheduler has no state to copy")
+
+    def copied(told: dict[str, Any] | MgpuError, at: Now) -> None:
+        with desk.answering(conn, names.BACKUP, at):
+            if isinstance(told, MgpuError):
+                raise told
+            desk.done(conn, names.BACKUP, str(told.get("path", "checked")), at, told)
+
+    desk.copies.make("backup" if request.keep else "check", copied, now)
+
+
 def _order(desk: Dispatcher, conn: Connection, op: str, order: core.Order) -> None:
     desk.change(conn, op, Ask(order, lambda reply, now: desk.ok(conn, reply, now), conn.uid))
 
@@ -198,4 +213,5 @@ HANDLERS: dict[type, tuple[str, Callable[[Any, Any, Any, Now], None]]] = {
     control.ResumeMachine: (names.MACHINE_RESUME, resume),
     control.Shutdown: (names.SHUTDOWN, shutdown),
     control.Requeue: (names.REQUEUE, requeue),
+    control.Backup: (names.BACKUP, backup),
 }

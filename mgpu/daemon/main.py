@@ -25,6 +25,7 @@ from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
 from mgpu.daemon.charges import Meter
 from mgpu.daemon.control import Control
+from mgpu.daemon.copies import Copies
 from mgpu.daemon.dispatch import Dispatcher
 from mgpu.daemon.effects import Actor
 from mgpu.daemon.engine import Engine
@@ -110,6 +111,7 @@ class Scheduler:
         self._charges = charges
         self._control = Control(settings, self._launcher.send, self._adopt)
         self._dispatcher.control = self._control
+        self._copies = self._dispatcher.copies = Copies(state_dir, opened.store, self._loop)
         self._looks = Looks(lambda: next_look(self._engine.world), self._monitor.look)
         self._acted: list[Effect] = []
 
@@ -119,16 +121,20 @@ class Scheduler:
         self._monitor.start(clock.now())
         self._loop.run(self._end_of_turn, self._deadlines)
         self._monitor.stop()
+        self._copies.close()
         self._store.close()
 
     def _deadlines(self) -> Iterator[float | None]:
-        parts = (self._attempts, self._accounts, self._server, self._looks, self._monitor)
-        for part in (self._engine, *parts):
+        for part in (self._engine, *self._parts()):
             yield from part.deadlines()
 
+    def _parts(self) -> tuple[Attempts | Accounts | Server | Looks | Watch | Copies, ...]:
+        """Those that have something to do at some time."""
+        others = (self._accounts, self._server, self._looks, self._monitor, self._copies)
+        return (self._attempts, *others)
+
     def _end_of_turn(self, now: Now) -> None:
-        parts = (self._attempts, self._accounts, self._server, self._looks, self._monitor)
-        for part in parts:
+        for part in self._parts():
             part.expire(now)
         self._engine.turn(now)
         self._dispatcher.turned(now)

@@ -85,6 +85,13 @@ class Requeue:
     jobs: tuple[Name, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """Copy the database and verify the copy; ``keep`` it."""
+
+    keep: bool
+
+
 Control = (
     ShowConfig
     | Reload
@@ -95,6 +102,7 @@ Control = (
     | ResumeMachine
     | Shutdown
     | Requeue
+    | Backup
 )
 
 
@@ -146,4 +154,5 @@ PARSERS: dict[str, Callable[[Fields], Control]] = {
     names.MACHINE_RESUME: lambda _: ResumeMachine(),
     names.SHUTDOWN: lambda fields: Shutdown(_choice(fields, "how", _ENDS), _reason(fields)),
     names.REQUEUE: _requeue,
+    names.BACKUP: lambda fields: Backup(fields.boolean("keep", default=True)),
 }

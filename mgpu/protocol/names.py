@@ -62,6 +62,7 @@ MACHINE_DRAIN = "machine_drain"
 MACHINE_RESUME = "machine_resume"
 SHUTDOWN = "shutdown"
 REQUEUE = "requeue"
+BACKUP = "backup"
 OPERATIONS = (
     PING, SUBMIT, CANCEL, JOBS, INFO, WAIT, PRIORITY, UPDATE, DEPEND,
     RESERVE, RESERVATIONS, UNRESERVE, QUOTA_SET, QUOTA_LIST, QUOTA_REMOVE,
@@ -69,6 +70,7 @@ OPERATIONS = (
     GPU_LIST, GPU_PROCESSES, GPU_DRAIN, GPU_RESUME, GPU_SET, GPU_IGNORE, GPU_UNIGNORE,
     GPU_SIMULATE,
     CONFIG, RELOAD, STATUS, AUDIT, LOG_LEVEL, MACHINE_DRAIN, MACHINE_RESUME, SHUTDOWN, REQUEUE,
+    BACKUP,
 )  # fmt: skip
 #: Those that change something: each is one line in the log, allowed or denied.
 CHANGES = frozenset(
@@ -98,6 +100,7 @@ CHANGES = frozenset(
         MACHINE_RESUME,
         SHUTDOWN,
         REQUEUE,
+        BACKUP,
     }
 )
 

@@ -207,6 +207,10 @@ class Store(Protocol):
         """
         ...
 
+    def hold_file(self, *, held: bool) -> None:
+        """Keep the file of the database as it is, up to date, so that it can be copied."""
+        ...
+
     def close(self) -> None:
         """Give the files back. What was committed stays."""
         ...

@@ -20,6 +20,7 @@ from mgpu.store.base import (
     Leftover,
     Loaded,
     Outcome,
+    StoreError,
 )
 from mgpu.store.codec import corrupt
 
@@ -138,6 +139,11 @@ class MemoryStore:
         events = self._events[max(0, before - span - 1) : before - 1]
         asked = [one for one in reversed(events) if isinstance(one, Audited | Submitted)]
         return asked, before - span if before - span > 1 else 0
+
+    def hold_file(self, *, held: bool) -> None:
+        """There is no file."""
+        if held:
+            raise StoreError("this state is in memory alone")
 
     def close(self) -> None:
         """Nothing to give back."""

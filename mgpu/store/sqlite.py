@@ -28,6 +28,7 @@ from mgpu.store.base import (
     Loaded,
     Outcome,
     StoreCorrupt,
+    StoreError,
     StoreFull,
     StoreNewer,
 )
@@ -83,6 +84,8 @@ _WITH_RUNS: Final = 3
 _TRAIL: Final = """
     SELECT seq, body FROM events WHERE seq < ? AND seq >= ? AND kind IN ('Audited', 'Submitted')
     ORDER BY seq DESC"""
+#: Pages in the log after which SQLite takes them into the file: its own default.
+_CHECKPOINT_PAGES: Final = 1000
 _FORGET_OLD: Final = "DELETE FROM answers WHERE at < ?"
 
 
@@ -212,6 +215,14 @@ class SqliteStore:
         events = [unpack(body, f"events row {n}", self._spec) for n, body in found]
         asked = [event for event in events if isinstance(event, Asked)]
         return asked, before - span if before - span > first else 0
+
+    def hold_file(self, *, held: bool) -> None:
+        """Keep the file as it is, up to date: what is stored meanwhile stays in the log."""
+        with _errors():
+            if held and self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise StoreError("the database is busy", "try again")
+            pages = 0 if held else _CHECKPOINT_PAGES
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {pages}")
 
     def close(self) -> None:
         """Give the files back. What was committed stays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +100,27 @@ def test_the_log_can_tell_more_for_a_while(daemon: Daemon) -> None:
     assert processes.alive(scheduler)
     ctl(daemon, "log-level", "info")
     eventually(lambda: "action=log_level" in daemon.log(), what="the order is in the log")
+
+
+def test_the_database_is_copied_while_in_use_and_put_back(alice: User, tmp_path: Path) -> None:
+    with Daemon() as daemon:
+        first = daemon.submit(alice, "--", "true")
+        daemon.wait_state(first, "COMPLETED")
+        assert "The database is whole: 1 job record" in ctl(daemon, "db", "check")
+        copy = tmp_path / "copy.db"
+        assert f"Copied to {copy}: 1 job record" in ctl(daemon, "db", "backup", "--to", str(copy))
+        second = daemon.submit(alice, "--", "true")
+        daemon.wait_state(second, "COMPLETED")
+        restore = ["mgpu_ctl", "db", "restore", "--config", str(daemon.config_file), str(copy)]
+        busy = daemon.command(ROOT, restore)
+        assert (busy.returncode, busy.stdout) == (1, "")
+        assert "another scheduler uses this state" in busy.stderr
+        daemon.stop()
+        assert "Restored: 1 job record" in daemon.command(ROOT, restore).stdout
+        database = daemon.state / "mgpu.db"
+        assert database.owner() == "mgpu"
+        assert database.stat().st_mode & 0o777 == 0o600
+        daemon.start()
+        assert [row["id"] for row in daemon.jobs("--all")] == [first]
+        entries = json.loads(ctl(daemon, "audit", "--json"))["entries"]
+        assert [one["op"] for one in entries] == ["submit", "backup"]

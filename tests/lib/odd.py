@@ -270,4 +270,5 @@ SHAPES: dict[str, Shape] = {
     "machine_resume": Shape({}),
     "shutdown": Shape({"how": lambda odd: odd.pick("drain", "cancel", odd.text(64))}),
     "requeue": Shape(_JOBS),
+    "backup": Shape({}, keep=lambda odd: odd.one_in(2)),
 }

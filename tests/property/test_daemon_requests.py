@@ -90,7 +90,7 @@ class Play:
         return client.take()
 
     def judge(self, request: Map, answers: list[Map]) -> None:
-        assert answers or request["op"] in {names.WAIT, names.NEWS, names.RELOAD}, (
+        assert answers or request["op"] in {names.WAIT, names.NEWS, names.RELOAD, names.BACKUP}, (
             f"no answer to {request}"
         )
         for answer in answers:

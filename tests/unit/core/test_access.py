@@ -58,6 +58,7 @@ MAY = {
     "machine_resume": {ADMIN},
     "shutdown": {ADMIN},
     "requeue": {OWNER, ADMIN, ROOT},
+    "backup": {ADMIN},
 }
 CALLERS = list(product((False, True), repeat=3))
 

@@ -177,6 +177,7 @@ class Rig:
     def kill(self) -> None:
         """Close everything that the scheduler had open, as its death does."""
         scheduler = self.scheduler
+        scheduler._copies.close()
         for supervisor in self.launcher.started.values():
             supervisor.close()
         for fd in scheduler._actor._payloads.values():

@@ -131,6 +131,7 @@ CHANGES: dict[str, Map] = {
     "machine_resume": {},
     "shutdown": {"how": "now"},
     "reload": {},
+    "backup": {},
 }
 
 

@@ -1,0 +1,125 @@
+"""mgpu_ctl db: copies of the queue's database, made while it is in use, and put back."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import subprocess
+import sys
+from typing import IO, Any
+
+import click
+
+from mgpu.cli.base import CONTEXT, common_options, connect, emit
+from mgpu.model.errors import MgpuError
+from mgpu.model.units import visible
+
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from mgpu.store.copying import main; "
+
+
+@click.group("db", context_settings=CONTEXT)
+def db() -> None:
+    """Back up, check and restore the queue's database."""
+
+
+@db.command("backup", context_settings=CONTEXT)
+@click.option("--to", "target", type=click.Path(), metavar="FILE",
+              help="Write the copy there too; needs root.")  # fmt: skip
+@common_options
+def backup(target: str | None, socket: str | None, config: str | None) -> None:
+    """Copy the database while it is in use, verify the copy, and say where it is.
+
+    Copies are kept below the state folder, which root and the service's user can read: the newest
+    five. Jobs and requests go on meanwhile.
+    """
+    with connect(socket, config, admin=True) as client:
+        told = client.request("backup", patient=True).body
+    path = told["path"]
+    if target is not None:
+        _copy(path, target)
+        path = target
+    emit(f"Copied to {visible(path)}: {_holds(told)}")
+
+
+@db.command("check", context_settings=CONTEXT)
+@common_options
+def check(socket: str | None, config: str | None) -> None:
+    """See whether the database is whole, while it is in use: a copy is made and looked at."""
+    with connect(socket, config, admin=True) as client:
+        told = client.request("backup", {"keep": False}, patient=True).body
+    emit(f"The database is whole: {_holds(told)}")
+
+
+@db.command("restore", context_settings=CONTEXT)
+@click.argument("file", type=click.File("rb"))
+@click.option("--state-dir", metavar="DIR", help="Where the state is, if not as configured.")
+@click.option("--config", metavar="FILE", help="Configuration that says where the state is.")
+def restore(file: IO[bytes], state_dir: str | None, config: str | None) -> None:
+    """Put a copy in the place of the database. mgpud must be stopped, and it needs root.
+
+    The copy is verified before. The present database is put aside under a dated name. What was
+    submitted since the copy was made is gone, and numbers of jobs are given again.
+    """
+    from mgpu.config import load_settings
+
+    if os.geteuid() != 0:
+        hint = "try: sudo mgpu_ctl db restore FILE"
+        raise MgpuError("Denied", "only root can restore the database", hint=hint)
+    settings = load_settings(config, os.environ)
+    told = _restore(file, state_dir or settings["paths.state_dir"], settings["access.service_user"])
+    emit(f"Restored: {_holds(told)}")
+    if "aside" in told:
+        emit(f"The database that was there is {visible(told['aside'])} now")
+
+
+def _restore(file: IO[bytes], state_dir: str, service: str) -> dict[str, Any]:
+    """Do it as the service's user, to whom the folder belongs: root touches nothing in there."""
+    import msgpack
+
+    from mgpu.system import clock
+
+    try:
+        who = pwd.getpwnam(service)
+    except KeyError:
+        raise MgpuError("Refused", f"there is no user {service} (access.service_user)") from None
+    code = _PROGRAM.format(path=sys.path) + "main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, "restore", state_dir, str(clock.now().wall)],
+        stdin=file,
+        stdout=subprocess.PIPE,
+        check=False,
+        cwd="/",
+        user=who.pw_uid,
+        group=who.pw_gid,
+        extra_groups=[],
+    )
+    if not done.stdout:
+        raise MgpuError("Internal", f"the restore failed: its process ended with {done.returncode}")
+    told: dict[str, Any] = msgpack.unpackb(done.stdout)
+    if "error" in told:
+        raise MgpuError("Refused", f"nothing was restored: {told['error']}", hint=told["hint"])
+    return told
+
+
+def _holds(told: dict[str, Any]) -> str:
+    jobs, size = told["jobs"], told["bytes"]
+    return f"{jobs} job record{'s' * (jobs != 1)}, {size} bytes, version {told['version']}"
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy what the service's user has written; whatever else is found there is not followed."""
+    import shutil
+
+    try:
+        fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(fd, "rb") as taken:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise MgpuError("Refused", f"{source} is no regular file")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(target, flags, 0o600), "wb") as file:
+                shutil.copyfileobj(taken, file)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise MgpuError("Refused", f"{error.filename}: {error.strerror}") from error

@@ -1,0 +1,129 @@
+"""Copies of the database that are known to be whole: made while it is in use, and put back.
+
+Both are programs of their own: a process that closes the database file would let go of SQLite's
+locks on it (fcntl(2)), and a copy takes as long as the disk does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgpack
+
+from mgpu.store import files, schema
+from mgpu.store.base import StoreCorrupt, StoreError
+from mgpu.store.faults import as_store_error, of_os_error
+
+#: Below the state folder: the copies, of which the newest are kept.
+FOLDER: Final = "backups"
+MOST_KEPT: Final = 5
+_HINT: Final = "take another copy: mgpu_ctl db backup makes one"
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """What a copy holds: version, jobs, bytes; raises StoreError where it is not whole."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+    try:
+        version = schema.version_of(connection)
+        if not version:
+            raise StoreCorrupt("this is no state of mgpu", _HINT)
+        verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise StoreCorrupt(f"it is damaged: {verdict}", _HINT)
+        jobs = connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
+    except sqlite3.Error as error:
+        raise as_store_error(error) from error
+    finally:
+        connection.close()
+    return {"version": version, "jobs": jobs, "bytes": path.stat().st_size}
+
+
+def back_up(state: Path, stamp: str, *, keep: bool) -> dict[str, Any]:
+    """Copy the database, which must not change meanwhile, and verify the copy."""
+    folder = state / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    new = folder / f".{files.DATABASE}.new"
+    try:
+        with (state / files.DATABASE).open("rb") as source:
+            _copy(source, new)
+        told = verify(new)
+        if keep:
+            target = folder / f"{files.DATABASE}.{stamp}"
+            new.rename(target)
+            _sync(folder)
+            _prune(folder)
+            told["path"] = str(target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+    return told
+
+
+def restore(state: Path, source: IO[bytes], stamp: str) -> dict[str, Any]:
+    """Put a verified copy in the place of the database, which is put aside with its log."""
+    home = files.Home.take(state)
+    new = state / f"{files.DATABASE}.restored"
+    try:
+        _copy(source, new)
+        told = verify(new)
+        aside = f"{files.DATABASE}.before.{stamp}"
+        for tail in ("", "-wal"):
+            old = state / f"{files.DATABASE}{tail}"
+            if old.exists():
+                old.rename(state / f"{aside}{tail}")
+                told["aside"] = str(state / aside)
+        new.rename(state / files.DATABASE)
+        _sync(state)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+        home.close()
+    return told
+
+
+def _copy(source: IO[bytes], target: Path) -> None:
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _prune(folder: Path) -> None:
+    """Remove the oldest copies: their names are in the order of time."""
+    for old in sorted(folder.glob(f"{files.DATABASE}.*"))[:-MOST_KEPT]:
+        old.unlink()
+
+
+def main(argv: list[str]) -> None:
+    """``backup|check|restore STATE UNIXTIME``; the answer is one msgpack map on standard output."""
+    what, state, now = argv
+    stamp = files.stamp(float(now))
+    work: dict[str, Callable[[], dict[str, Any]]] = {
+        "backup": lambda: back_up(Path(state), stamp, keep=True),
+        "check": lambda: back_up(Path(state), stamp, keep=False),
+        "restore": lambda: restore(Path(state), sys.stdin.buffer, stamp),
+    }
+    try:
+        told = work[what]()
+    except StoreError as error:
+        told = {"error": error.message, "hint": error.hint}
+    except OSError as error:
+        fault = of_os_error(error, error.filename or state)
+        told = {"error": fault.message, "hint": fault.hint}
+    sys.stdout.buffer.write(msgpack.packb(told))

@@ -1,0 +1,125 @@
+"""Copies of a database that is in use: whole, verified, and put back."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mgpu.store import copying
+from mgpu.store.base import Batch, JobFilter, StoreCorrupt, StoreError
+from mgpu.store.copying import MOST_KEPT, back_up, restore, verify
+from mgpu.store.memory import MemoryStore
+from mgpu.store.sqlite import SqliteStore, open_store
+from tests.lib.samples import NOW, PHASES, job, submitted
+
+AT = NOW.wall
+
+
+def end(store: SqliteStore, *numbers: int) -> None:
+    """Have jobs ended in the store."""
+    jobs = [job(number, PHASES["Ended"]) for number in numbers]
+    store.commit(Batch(AT, [submitted(job(one.id), count=1) for one in jobs], jobs))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStore:
+    opened = open_store(tmp_path / "state", AT)
+    end(opened, 1, 2)
+    return opened
+
+
+def test_a_copy_is_of_the_moment_whatever_is_stored_meanwhile(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = copying._copy
+
+    def slowly(source: object, target: Path) -> None:
+        for number in range(10, 400):
+            end(store, number)
+        real(source, target)  # type: ignore[arg-type]
+
+    store.hold_file(held=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "_copy", slowly)
+        told = back_up(tmp_path / "state", "now", keep=True)
+    store.hold_file(held=False)
+    assert told["jobs"] == 2
+    assert Path(told["path"]).stat().st_mode & 0o777 == 0o600
+    assert len(store.find(JobFilter())) == 392
+    store.close()
+
+
+def test_a_check_leaves_nothing(store: SqliteStore, tmp_path: Path) -> None:
+    store.hold_file(held=True)
+    told = back_up(tmp_path / "state", "now", keep=False)
+    assert "path" not in told
+    assert list((tmp_path / "state" / copying.FOLDER).iterdir()) == []
+
+
+def test_the_newest_copies_are_kept(store: SqliteStore, tmp_path: Path) -> None:
+    store.hold_file(held=True)
+    for number in range(MOST_KEPT + 2):
+        back_up(tmp_path / "state", f"2026010{number}", keep=True)
+    names = sorted(path.name for path in (tmp_path / "state" / copying.FOLDER).iterdir())
+    assert names == [f"mgpu.db.2026010{number}" for number in range(2, MOST_KEPT + 2)]
+
+
+def test_a_copy_is_put_back_and_the_database_aside(store: SqliteStore, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    store.hold_file(held=True)
+    copy = Path(back_up(state, "one", keep=True)["path"])
+    store.hold_file(held=False)
+    end(store, 3)
+    store.close()
+    with copy.open("rb") as source:
+        told = restore(state, source, "two")
+    assert told["aside"] == str(state / "mgpu.db.before.two")
+    back = open_store(state, AT)
+    assert [one.id for one in back.find(JobFilter())] == [2, 1]
+    back.close()
+    assert verify(state / "mgpu.db.before.two")["jobs"] == 3
+
+
+DAMAGE = [b"", b"not a database" * 100, b"\0" * 8192]
+
+
+@pytest.mark.parametrize("data", DAMAGE)
+def test_what_is_no_whole_copy_is_refused_and_changes_nothing(
+    store: SqliteStore, tmp_path: Path, data: bytes
+) -> None:
+    state = tmp_path / "state"
+    store.close()
+    before = (state / "mgpu.db").read_bytes()
+    with pytest.raises(StoreError):
+        restore(state, io.BytesIO(data), "now")
+    assert (state / "mgpu.db").read_bytes() == before
+    assert not list(state.glob("*restored*"))
+
+
+def test_a_damaged_page_is_found(store: SqliteStore, tmp_path: Path) -> None:
+    for number in range(10, 300):
+        end(store, number)
+    store.close()
+    path = tmp_path / "state" / "mgpu.db"
+    data = bytearray(path.read_bytes())
+    data[4096 * 5 : 4096 * 5 + 2000] = b"\xff" * 2000
+    path.write_bytes(data)
+    with pytest.raises(StoreCorrupt):
+        verify(path)
+
+
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("CREATE TABLE t (x)")
+    other.commit()
+    other.close()
+    with pytest.raises(StoreCorrupt, match="not one of mgpu"):
+        verify(tmp_path / "other.db")
+
+
+def test_what_is_in_memory_alone_has_no_copy() -> None:
+    with pytest.raises(StoreError, match="in memory"):
+        MemoryStore().hold_file(held=True)

@@ -156,6 +156,8 @@ def test_jobs_to_act_on_are_ones_own(
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     monkeypatch.setenv(COMPLETION, "fish")
     monkeypatch.setenv(LINE, "mgpu_cancel ")
+    for parameter in cancel.params:  # as of a process of its own, which ends then
+        monkeypatch.setattr(parameter, "type", parameter.type)
     answer(cancel)
     assert [row.split("\t")[1] for row in capsys.readouterr().out.splitlines()] == known
 

@@ -54,7 +54,9 @@ def test_the_launcher_is_a_fresh_isolated_interpreter(executed: list[Any], confi
     assert command[:4] == [program, "-I", "-S", "-c"]
     root = str(Path(mgpu.__file__).resolve().parent.parent)
     assert f"sys.path += ['{root}'" in command[4]
-    assert command[4].endswith("from mgpu.privileged.launcher import main; main(int(sys.argv[1]))")
+    assert command[4].endswith(
+        "from mgpu.privileged.launcher import main; main(*map(int, sys.argv[1:]))"
+    )
 
 
 def test_the_launcher_is_told_the_file_that_decided(executed: list[Any], config: str) -> None:

@@ -150,6 +150,10 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "gpu_ignore": {"pid": 1},
         "gpu_unignore": {"pid": 1},
         "gpu_simulate": {"gpu": "0"},
+        "log_level": {"level": "info"},
+        "machine_drain": {"reason": "x"},
+        "shutdown": {"how": "now"},
+        "requeue": {"jobs": [1]},
     }
     with pytest.raises(MgpuError, match=f'unknown field "{field}"'):
         messages.parse_request({"op": op, field: value, **valid.get(op, {})})

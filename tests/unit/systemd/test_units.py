@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[3] / "systemd"
-UNITS = ["mgpu.service", "mgpu.socket", "mgpu-admin.socket"]
+UNITS = ["mgpu.service", "mgpu-jobs.service", "mgpu.socket", "mgpu-admin.socket"]
 
 #: Options that jobs, being descendants of the launcher, would inherit.
 FORBIDDEN = {

@@ -17,6 +17,7 @@ COMMANDS: Commands = {
     "history": ("Tell what happened to a job.", "mgpu.cli.job_history", "history"),
     "env": ("Print the variables of a job.", "mgpu.cli.job_history", "env"),
     "signal": ("Send a signal to jobs that run.", "mgpu.cli.job_signal", "signal"),
+    "attach": ("See a job's terminal, and type into it.", "mgpu.cli.job_attach", "attach"),
     "hold": ("Keep waiting jobs from starting.", "mgpu.cli.job_hold", "hold"),
     "release": ("Let held jobs go on.", "mgpu.cli.job_hold", "release"),
     "update": ("Change waiting jobs and arrays.", "mgpu.cli.job_update", "update"),

@@ -93,7 +93,7 @@ _WORDS = {
     "project": ["-P", "--project", "-A", "--account"],
     "qos": ["-q", "--qos"],
 }
-_LEFT_OUT = {"exclusive"}
+_LEFT_OUT = {"exclusive", "interactive"}
 
 
 def options_like(params: Iterable[click.Parameter]) -> list[click.Parameter]:

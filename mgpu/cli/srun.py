@@ -174,6 +174,13 @@ class SubmitCommand(click.Command):
     is_flag=True,
     help="Print what it writes until it is over, and return its code. Ctrl-C leaves it running.",
 )
+@click.option(
+    "--interactive",
+    "--pty",
+    "interactive",
+    is_flag=True,
+    help="Give it a terminal, which is this one; bash gives a shell. Ctrl-\\ d leaves it running.",
+)
 @click.option("--wrap", metavar="TEXT", help="Run this line of shell instead of a COMMAND.")
 @click.option("--dry-run", is_flag=True, help="Print what would be submitted; ask nothing.")
 @click.option(
@@ -207,24 +214,49 @@ def srun(
     wait, parsable = options.pop("wait"), options.pop("parsable")
     dry, test = options.pop("dry_run"), options.pop("test_only")
     what = "recurring job" if options["cron"] else "job"
-    followed = options.pop("follow")
-    for name, given in (("wait", wait), ("test-only", test), ("follow", followed)):
-        if options["cron"] and given:
-            raise click.UsageError(f"--{name} and --cron cannot be used together")
-    if followed and (options["array"] or options["params"] or options["param_file"]):
-        raise click.UsageError("--follow is for one job; follow a task with: mgpu_job log -f 42_7")
+    followed, interactive = options.pop("follow"), options.pop("interactive", False)
+    _check(options, wait=wait, test=test, follow=followed, interactive=interactive)
+    if interactive:
+        from mgpu.cli.interactive import attend, need_terminal, wishes
+
+        if not (dry or test):
+            need_terminal("--interactive", "use --follow")
+        options |= wishes(options["export"])
     with connect(socket, config, admin=admin) as client:
         rehearse = _show if dry else partial(_foretell, client) if test else None
         job = _submit(client, context.meta[_PROGRAM], options, rehearse)
         if rehearse is not None:
             return 0
-        if parsable or not followed:  # otherwise there is nothing but the job's output
+        if parsable or not (followed or interactive):  # else there is only the job's output
             emit(str(job) if parsable else f"Submitted {what} {job}")
         if followed:
             from mgpu.cli.follow import follow
 
             return follow(client, job, _wait)
+        if interactive:
+            sys.stdout.flush()
+            return attend(client, job)
         return _wait(client, job) if wait else 0
+
+
+def _check(
+    options: dict[str, Any], *, wait: bool, test: bool, follow: bool, interactive: bool
+) -> None:
+    """Raise a usage error for what makes no sense together."""
+    flags = {"wait": wait, "test-only": test, "follow": follow, "interactive": interactive}
+    for name, given in flags.items():
+        if options["cron"] and given:
+            raise click.UsageError(f"--{name} and --cron cannot be used together")
+    if options["array"] or options["params"] or options["param_file"]:
+        if follow:
+            hint = "follow a task with: mgpu_job log -f 42_7"
+            raise click.UsageError(f"--follow is for one job; {hint}")
+        if interactive:
+            raise click.UsageError("--interactive is for one job, and this is an array")
+    if interactive and options["error"]:
+        raise click.UsageError("--error and --interactive: a terminal is for all of the output")
+    if interactive and follow:
+        raise click.UsageError("--follow and --interactive cannot be used together")
 
 
 def _submit(
@@ -269,6 +301,8 @@ def _extras(options: dict[str, Any]) -> dict[str, object]:
     """What the options of the groups say on the wire; they are taken out of ``options``."""
     slurms = options.pop("export_slurm")
     fields: dict[str, object] = {}
+    if "tty" in options:
+        fields["tty"] = options.pop("tty")
     if slurms is not None:
         fields["export_slurm"] = "yes" if slurms else "no"
     for group in GROUPS:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from mgpu.client.attach import Attachment
     from mgpu.client.news import News
     from mgpu.client.session import Message, OnPart
     from mgpu.client.views import Health, JobEnd, JobView, Machine
@@ -241,6 +242,10 @@ class Client:
     def news(self) -> News:
         """What tells, over a connection of its own, that something has happened."""
         return self._session.news()
+
+    def attachment(self, job: int, *, read_only: bool = False) -> Attachment:
+        """The terminal of a job that was submitted with one, over a connection of its own."""
+        return self._session.attachment(job, read_only=read_only)
 
     def request(
         self,

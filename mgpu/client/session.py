@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mgpu.client.attach import Attachment
     from mgpu.client.news import News
 
     #: A body from a server that is trusted: read without checking each type again.
@@ -65,13 +66,13 @@ class Session:
         ``patient``: the answer may take for ever.
         """
         data = frame(pack(request))
-        pauses = _pauses()
+        pauses = growing_pauses()
         while True:
             try:
                 return self._ask_once(data, on_part, patient=patient)
             except (Absent, Broken) as error:
                 self.close()
-                self._pause(pauses, error)
+                wait_again(self._address, pauses, error, met=self._met)
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -93,29 +94,40 @@ class Session:
             if patient and self._transport is not None:
                 transport.wait_for(self._timeout)
 
+    def attachment(self, job: int, *, read_only: bool) -> Attachment:
+        """The terminal of a job, over a connection of its own."""
+        from mgpu.client.attach import Attachment
+
+        return Attachment(self._address, job, read_only=read_only)
+
     def _connected(self) -> Transport:
         if self._transport is None:
             self._transport = Transport(self._address, self._timeout)
             self._met = True
         return self._transport
 
-    def _pause(self, pauses: Iterator[tuple[float, float]], error: Exception) -> None:
-        waited, pause = next(pauses)
-        patience = PATIENCE if isinstance(error, Broken) else SOCKET_PATIENCE
-        if not self._met or waited >= patience:
-            raise self._unreachable(waited) from None
-        select.select((), (), (), pause)
 
-    def _unreachable(self, waited: float) -> MgpuError:
-        after = f" (waited {waited:.0f} s)" if waited else ""
-        message = f"no mgpu daemon answers at {self._address.path}{after}"
-        return MgpuError("Unreachable", message, hint="start it: systemctl start mgpu, or mgpud")
+def wait_again(
+    address: Address, pauses: Iterator[tuple[float, float]], error: Exception, *, met: bool
+) -> None:
+    """Wait for a scheduler that was ``met`` and does not answer; raise when it takes too long."""
+    waited, pause = next(pauses)
+    patience = PATIENCE if isinstance(error, Broken) else SOCKET_PATIENCE
+    if not met or waited >= patience:
+        raise _unreachable(address, waited) from None
+    select.select((), (), (), pause)
+
+
+def _unreachable(address: Address, waited: float) -> MgpuError:
+    after = f" (waited {waited:.0f} s)" if waited else ""
+    message = f"no mgpu daemon answers at {address.path}{after}"
+    return MgpuError("Unreachable", message, hint="start it: systemctl start mgpu, or mgpud")
 
 
 def _collect(transport: Transport, on_part: OnPart | None) -> Reply:
     parts: list[Message] = []
     while True:
-        kind, body = _opened(transport.receive())
+        kind, body = opened(transport.receive())
         if kind == "ok":
             return Reply(parts, body)
         if on_part is None:
@@ -124,7 +136,8 @@ def _collect(transport: Transport, on_part: OnPart | None) -> Reply:
             on_part(body)
 
 
-def _opened(message: Message) -> tuple[str, Message]:
+def opened(message: Message) -> tuple[str, Message]:
+    """The kind of an answer, ``part`` or ``ok``, and what is in it; raises the error that it is."""
     for kind in ("part", "ok"):
         body = message.get(kind)
         if isinstance(body, dict):
@@ -142,7 +155,7 @@ def _fault(body: object) -> MgpuError:
     return MgpuError(code, message, path=path, hint=hint)
 
 
-def _pauses() -> Iterator[tuple[float, float]]:
+def growing_pauses() -> Iterator[tuple[float, float]]:
     """Pairs of (seconds waited so far, next pause), ever longer."""
     waited, pause = 0.0, _FIRST_PAUSE
     while True:

@@ -69,7 +69,7 @@ class Transport:
 
     def _read(self) -> bytes:
         try:
-            data = self._socket.recv(_CHUNK)
+            data = self._receive()
         except BlockingIOError:
             raise _no_answer(self._timeout) from None
         except OSError as error:
@@ -77,6 +77,14 @@ class Transport:
         if not data:
             raise Broken
         return data
+
+    def _receive(self) -> bytes:
+        return self._socket.recv(_CHUNK)
+
+    @property
+    def more(self) -> bool:
+        """Whether a message has come already that was not received."""
+        return bool(self._messages)
 
     def wait_for(self, timeout: float | None) -> None:
         """Let the next answers take ``timeout`` seconds; None: for ever."""

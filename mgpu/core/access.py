@@ -41,6 +41,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "signal": _NOT_OTHER,
     "history": _NOT_OTHER,
     "submission": _OWNER,
+    "attach": _OWNER,  # a terminal is typed into as its user: for nobody else
     "hold": _NOT_OTHER,
     "release": _NOT_OTHER,
     "crons": _NOT_OTHER,

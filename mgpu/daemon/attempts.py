@@ -170,6 +170,22 @@ class Attempts:
         detail, passing = f"the scheduler cannot order it: {why}", errno != 0
         self._report(requests.AttemptRefused(*key, "scheduler", errno, detail, transient=passing))
 
+    def attach(self, key: Key, read_only: bool) -> socket.socket | None:  # noqa: FBT001
+        """A line to the attempt's terminal; None while its supervisor cannot be reached."""
+        attempt = self._attempts.get(key)
+        if attempt is None or attempt.sock is None or attempt.stage == "over":
+            return None
+        message = {"op": "attach", "read_only": read_only}
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                link.send(attempt.sock, message, [theirs.fileno()])
+            except OSError as error:  # asked again at the end of the next turn
+                log.warning("cannot attach", action="attach-failed", error=error, **_ids(key))
+                ours.close()
+                return None
+        return ours
+
     # -- what the launcher says -----------------------------------------------------------------
 
     def gone(self, key: Key, now: Now) -> None:

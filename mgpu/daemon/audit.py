@@ -17,7 +17,14 @@ NAME: Final = 64
 #: Requests of one user that changed nothing and are stored, in an hour; the log has all.
 MOST_REFUSALS: Final = 100
 _DONE: Final = frozenset(
-    {names.CHANGED, names.CANCELLED, names.CANCELLING, names.REQUEUED, names.SIGNALLED}
+    {
+        names.CHANGED,
+        names.CANCELLED,
+        names.CANCELLING,
+        names.REQUEUED,
+        names.SIGNALLED,
+        names.ATTACHED,
+    }
 )
 _HOUR: Final = 3600.0
 

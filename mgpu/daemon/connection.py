@@ -46,6 +46,7 @@ class Connection:
         self._loop = loop
         self._decoder = FrameDecoder(limits.FRAME)
         self._out = bytearray()
+        self._line: socket.socket | None = None
         self._source: Iterator[bytes] | None = None
         self._mask = READ | limits.RDHUP
         self._bodies: deque[bytes] = deque()
@@ -114,6 +115,21 @@ class Connection:
         """Queue a reply that is made piece by piece, as fast as the client takes it."""
         self._source = (frame(codec.pack(m), LARGEST_REPLY) for m in messages_)
 
+    def hand(self, message: dict[str, object], line: socket.socket) -> None:
+        """Queue the last message, and with it a socket that is given away.
+
+        The connection goes on to count as busy, so that one client cannot have many on the way.
+        """
+        self._line = line
+        self.send(message)
+
+    def close(self) -> None:
+        """Close the socket, and the one that could not be handed over."""
+        self.sock.close()
+        self.gone = True
+        if self._line is not None:
+            self._line.close()
+
     def finish(self, now: Now) -> bool:
         """The request is answered: send what is queued, be ready for the next. False if gone."""
         self.busy = False
@@ -125,7 +141,7 @@ class Connection:
         """Send as much as the client takes now. False when it has gone."""
         try:
             while self._fill():
-                sent = self.sock.send(self._out)
+                sent = self._transmit()
                 del self._out[:sent]
                 if not self.busy:
                     self.rest(now)
@@ -135,6 +151,14 @@ class Connection:
             return False
         self._update()
         return bool(self._out) or not self.closing
+
+    def _transmit(self) -> int:
+        if self._line is None:
+            return self.sock.send(self._out)
+        sent = socket.send_fds(self.sock, [self._out], [self._line.fileno()])
+        self._line.close()
+        self._line = None
+        return sent
 
     def _fill(self) -> bool:
         """Whether there is something to send, taking the next piece of a stream if need be."""

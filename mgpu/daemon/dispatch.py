@@ -6,6 +6,7 @@ answered after it is stored; what only looks is answered at once, from what is s
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from mgpu.core.access import allowed
 from mgpu.daemon import (
     audit,
     handle_admin,
+    handle_attach,
     handle_control,
     handle_gpus,
     handle_jobs,
@@ -29,6 +31,7 @@ from mgpu.daemon import (
     views,
 )
 from mgpu.daemon.accounts import Account, Accounts
+from mgpu.daemon.attemptdir import Key
 from mgpu.daemon.connection import Connection
 from mgpu.daemon.control import Control
 from mgpu.daemon.copies import Copies
@@ -79,6 +82,8 @@ class Dispatcher:
         self.waiters = Waiters()
         self.news = News()
         self.footing: dict[str, str] = {}
+        self.attaching = handle_attach.Attaching()
+        self.attach: Callable[[Key, bool], socket.socket | None] = lambda *_: None
         self.simulate: Callable[..., bool] = lambda *_, **__: False
         self.signal: Callable[..., bool] = lambda *_, **__: False
         self.repaired: Callable[[str, Now], None] = lambda *_: None
@@ -105,12 +110,14 @@ class Dispatcher:
             if op in names.CHANGES:
                 self.note(conn, op, error, now)
             self.waiters.forget(conn)
+            self.attaching.forget(conn)
             self.fail(conn, error, now)
 
     def forget(self, conn: Connection) -> None:
         """The connection is closed."""
         self.waiters.forget(conn)
         self.news.forget(conn)
+        self.attaching.forget(conn)
 
     def ended(self, job: Job, now: Now) -> None:
         """A job has ended: tell those who wait for it."""
@@ -123,6 +130,7 @@ class Dispatcher:
         """A turn is over: tell those who wait for news of what has happened in it."""
         for conn in self.news.concerned(self.engine.version):
             self.ok(conn, {"seen": self.engine.version}, now)
+        self.attaching.turned(self, now)
 
     # -- answers --------------------------------------------------------------------------------
 
@@ -134,9 +142,17 @@ class Dispatcher:
         """End the reply with an error."""
         self._server().reply(conn, messages.error(error), now)
 
+    def part(self, conn: Connection, body: dict[str, Any], now: Now) -> None:
+        """Say something before the end of the reply."""
+        self._server().push(conn, messages.part(body), now)
+
+    def hand(self, conn: Connection, body: dict[str, Any], line: socket.socket, now: Now) -> None:
+        """End the reply with ``body`` and a socket, which is given away."""
+        self._server().hand(conn, messages.ok(body), line, now)
+
     def tell(self, conn: Connection, job: Job, now: Now, *, by_id: bool) -> None:
         """Say how a job ended that ``conn`` waits for, perhaps ``by_id``."""
-        self._server().push(conn, messages.part(handle_jobs.end_of(job, by_id=by_id)), now)
+        self.part(conn, handle_jobs.end_of(job, by_id=by_id), now)
 
     def change(self, conn: Connection, op: str, ask: Ask) -> None:
         """Put a request that changes something to the engine, and its outcome into the log."""
@@ -302,6 +318,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     messages.SetPriority: (names.PRIORITY, Dispatcher.priority),
     **handle_admin.HANDLERS,
     **handle_control.HANDLERS,
+    **handle_attach.HANDLERS,
     **handle_gpus.HANDLERS,
     **handle_jobs.HANDLERS,
     **handle_past.HANDLERS,

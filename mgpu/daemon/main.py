@@ -105,6 +105,7 @@ class Scheduler:
             clock.now,
         )
         self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
+        self._dispatcher.attach = self._attempts.attach
         self._dispatcher.simulate = self._monitor.tell
         self._dispatcher.signal = self._attempts.signal
         self._dispatcher.repaired = self._monitor.forgive

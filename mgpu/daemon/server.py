@@ -137,6 +137,17 @@ class Server:
         if not conn.flush(now):
             self.close(conn)
 
+    def hand(
+        self, conn: Connection, message: dict[str, object], line: socket.socket, now: Now
+    ) -> None:
+        """Answer with ``message`` and a socket; then nothing but the client's end is awaited."""
+        if conn.gone:
+            line.close()
+            return
+        conn.hand(message, line)
+        if not conn.flush(now):
+            self.close(conn)
+
     def finish(self, conn: Connection, now: Now) -> None:
         """The connection's request is answered (queued, or streaming)."""
         if conn.gone:
@@ -206,8 +217,7 @@ class Server:
             return
         self._throttled.pop(conn.fd, None)
         self._loop.forget(conn.fd)
-        conn.sock.close()
-        conn.gone = True
+        conn.close()
         self._ledger.hold(conn.uid, -conn.charged)
         self._ledger.close(conn.uid)
         self._on_close(conn)

@@ -10,10 +10,11 @@ import os
 import socket
 
 from mgpu.privileged import syscalls
+from mgpu.privileged.childbirth import fork
 from mgpu.privileged.order import Order
 from mgpu.privileged.record import Fenced
 from mgpu.privileged.refusal import Refusal
-from mgpu.privileged.supervisor import Supervisor, fork
+from mgpu.privileged.supervisor import Supervisor
 from mgpu.protocol import link
 
 TYPE_CHECKING = False

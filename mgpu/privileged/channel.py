@@ -6,7 +6,6 @@ stopped, is sent that one message.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Channel:
-    """Sends the newest state, and passes on what the scheduler says."""
+    """Sends the newest state, and passes on what the scheduler says; descriptors are given away."""
 
     __slots__ = ("_control", "_listener", "_loop", "_newest", "_on_lost", "_on_message", "_uid")
 
@@ -30,7 +29,7 @@ class Channel:
         self,
         loop: Loop,
         uid: int,
-        on_message: Callable[[dict[str, Any]], None],
+        on_message: Callable[[dict[str, Any], list[int]], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -116,10 +115,7 @@ class Channel:
             self._hang_up()
             self._on_lost()
             return
-        message, fds = received
-        for fd in fds:
-            os.close(fd)
-        self._on_message(message)
+        self._on_message(*received)
 
     def _hang_up(self) -> None:
         if self._control is not None:

@@ -22,6 +22,7 @@ from mgpu.privileged import (
     identity,
     output,
     payload,
+    pty,
     script,
     syscalls,
 )
@@ -55,7 +56,7 @@ class Child:
     __slots__ = (
         *("account", "activation", "argv", "cwd", "entered", "env", "error", "group", "order"),
         *("fence", "output", "parent", "payload", "payload_fd", "pipe", "script", "site"),
-        "stage",
+        *("stage", "terminal"),
     )
 
     account: accounts.Account
@@ -90,6 +91,7 @@ class Child:
         self.script = script_fd
         self.fence = fence_fd
         self.stage = ""
+        self.terminal = -1
 
 
 def run(child: Child) -> NoReturn:
@@ -289,10 +291,20 @@ def _header(child: Child) -> None:
         return
 
 
+def _terminal(child: Child) -> None:
+    """A job with a terminal: its supervisor holds that, and writes the log."""
+    size = child.payload.tty
+    if size is not None:
+        master, child.terminal = pty.open_pair(*size)
+        pty.control(child.terminal)
+        pty.send(child.pipe, (master, child.terminal, child.output))
+
+
 def _descriptors(child: Child) -> None:
     """0, 1, 2 are the job's; of the rest only the pipe stays, until the exec closes it."""
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    for source, target in ((null, 0), (child.output, 1), (child.error, 2)):
+    sources = (null, child.output, child.error)
+    for target, source in enumerate(sources if child.terminal < 0 else [child.terminal] * 3):
         os.dup2(source, target)
     syscalls.keep_only([child.pipe])
 
@@ -344,6 +356,7 @@ STEPS: tuple[tuple[str, Callable[[Child], None]], ...] = (
     ("output", _output),
     ("script", _script),
     ("header", _header),
+    ("terminal", _terminal),
     ("descriptors", _descriptors),
     ("exec", _execute),
 )

@@ -65,6 +65,11 @@ class Deadlines:
         self._moments[name] = clock.boot() + seconds
         self._arm()
 
+    def set_once(self, name: object, seconds: float) -> None:
+        """Like ``set``, but a moment that is already set stays."""
+        if name not in self._moments:
+            self.set(name, seconds)
+
     def sooner(self, name: object, seconds: float) -> None:
         """Like ``set``, but an earlier moment that is already set stays."""
         moment = clock.boot() + seconds

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_NAME = 128
+_MOST_ROWS = 0xFFFF
 _MODES = ("auto", "none", "venv", "conda")
 
 
@@ -25,7 +26,7 @@ class Payload:
     __slots__ = (
         *("activate", "activate_path", "argv", "cpus", "cwd", "env", "error", "export_slurm"),
         *("name", "output"),
-        *("rlimits", "script", "script_name", "template", "truncate", "umask", "values"),
+        *("rlimits", "script", "script_name", "template", "truncate", "tty", "umask", "values"),
     )
 
     def __init__(self, data: dict[str, Any], task: int | None = None) -> None:
@@ -38,6 +39,7 @@ class Payload:
         self.output: bytes | None = _maybe(data, "output")
         self.error: bytes | None = _maybe(data, "error")
         self.truncate = data.get("open_mode") == "truncate"
+        self.tty: tuple[int, int] | None = _size(data.get("tty"))
         self.umask: int = _typed(data, "umask", int) & 0o777
         self.rlimits: list[list[int]] = _list_of(data, "rlimits", list)
         self.cpus: int = _typed(data, "cpus", int) if "cpus" in data else 0
@@ -101,6 +103,17 @@ def _list_of(data: dict[str, Any], key: str, kind: type) -> Any:
     if type(value) is not list or not all(type(item) is kind for item in value):
         raise _bad(key)
     return value
+
+
+def _size(value: object) -> tuple[int, int] | None:
+    """Rows and columns of the terminal that is wanted, if one is."""
+    if value is None:
+        return None
+    if type(value) is list and [type(item) for item in value] == [int, int]:
+        rows, columns = value
+        if 0 < rows <= _MOST_ROWS and 0 < columns <= _MOST_ROWS:
+            return rows, columns
+    raise _bad("tty")
 
 
 def _bad(what: str) -> Refusal:

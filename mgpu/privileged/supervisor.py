@@ -12,11 +12,10 @@ import os
 import signal
 import socket
 
-import msgpack
-
-from mgpu.privileged import clock, identity, job, script, syscalls, tree
+from mgpu.privileged import childbirth, clock, identity, job, syscalls, tree
 from mgpu.privileged.cgroup import Limits
 from mgpu.privileged.channel import Channel
+from mgpu.privileged.console import Console
 from mgpu.privileged.loop import CHANGED, Deadlines, Loop
 from mgpu.privileged.record import Attempt
 from mgpu.privileged.refusal import Refusal, died_early
@@ -24,6 +23,7 @@ from mgpu.protocol import link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     from mgpu.privileged.cgroup import Group
@@ -35,6 +35,8 @@ START_SECONDS = 30.0
 #: An end that is not acknowledged by then is made durable here; a scheduler is faster.
 _SYNC_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
+#: How long the end waits for output to be written, and clients for what they have not seen.
+_DRAIN_SECONDS = 5.0
 
 
 class Supervisor:
@@ -42,8 +44,8 @@ class Supervisor:
 
     __slots__ = (
         *("about_to_execute", "announced", "attempt", "begun", "cause", "channel", "child"),
-        *("deadlines", "killed", "loop", "order", "over", "patient", "pipe", "refusal", "report"),
-        *("site", "stage", "started", "status", "ticks", "tree"),
+        *("console", "deadlines", "killed", "leaving", "loop", "order", "over", "patient"),
+        *("pipe", "refusal", "report", "site", "stage", "started", "status", "ticks", "tree"),
     )
 
     def __init__(self, order: Order, site: Site) -> None:
@@ -52,6 +54,7 @@ class Supervisor:
         self.loop = Loop()
         self.deadlines = Deadlines()
         self.channel = Channel(self.loop, site.uid, self._on_message, self._on_lost)
+        self.console = Console(self.loop)
         self.attempt: Attempt | None = None
         self.pipe: socket.socket | None = None
         self.tree: tree.Tree | None = None
@@ -66,14 +69,15 @@ class Supervisor:
         self.refusal: Refusal | None = None
         self.report: Refusal | None = None
         self.cause = "exit"
-        self.patient = self.killed = self.over = False
+        self.patient = self.killed = self.over = self.leaving = False
 
     # ------------------------------------------------------------ start
 
     def start(self, payload: int) -> None:
         """Fork the child, become the service user, make the attempt known, let the child go on."""
         group = self._make_group()
-        fence_fd, script_fd = self._make_fence(group), self._make_script()
+        fence_fd = childbirth.make_fence(self.site, self.order, group)
+        script_fd = childbirth.make_script(self.site, self.order)
         self.stage = "fork"
         pipe = self._fork(group, payload, script_fd, fence_fd)
         family = tree.CgroupTree(group) if group else tree.ProcessTree()
@@ -90,26 +94,12 @@ class Supervisor:
         limits = Limits(memory=order.host_mem << 20, cpus=order.cpus, processes=self.site.processes)
         return self.site.groups.make(order.name, limits) if self.site.groups else None
 
-    def _make_fence(self, group: Group | None) -> int:
-        """Keep the job off other GPUs, where that is wanted: it must not run without."""
-        fence, minors = self.site.fence, self.order.minors
-        if fence is None:
-            return -1
-        if -1 in minors:
-            detail = "the driver does not tell the device nodes of the job's GPUs"
-            raise Refusal("devices", errno.ENODEV, detail)
-        return fence.put(group, self.order.name, minors)
-
-    def _make_script(self) -> int:
-        order = self.order
-        return script.create(self.site.scripts, order.name, order.uid) if order.script else -1
-
     def _fork(
         self, group: Group | None, payload: int, script_fd: int, fence_fd: int
     ) -> socket.socket:
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
-        self.child, entered = fork(group)
+        self.child, entered = childbirth.fork(group)
         if self.child == 0:
             near.close()  # else the child would hold open itself what tells it that we have died
             fds = {"payload_fd": payload, "script_fd": script_fd, "fence_fd": fence_fd}
@@ -169,17 +159,25 @@ class Supervisor:
         """The child says that it executes or why it cannot; the exec closes its end."""
         while self.pipe is not None:
             try:
-                data = self.pipe.recv(8192)
+                data, fds, _ = link.receive(self.pipe)
             except BlockingIOError:
                 return
             except ConnectionResetError:  # it left without reading our word: hear its own first
                 continue
             if data == job.ABOUT_TO_EXECUTE:
                 self.about_to_execute = True
+            elif fds:
+                self._open_console(fds)
             elif data:
-                self.report = report_of(data)
+                self.report = childbirth.report_of(data)
             else:
                 self._pipe_closed(self.pipe)
+
+    def _open_console(self, fds: list[int]) -> None:
+        try:
+            self.console.open(fds)
+        except (Refusal, OSError) as error:
+            self.refusal = error if isinstance(error, Refusal) else Refusal.of("terminal", error)
 
     def _pipe_closed(self, pipe: socket.socket) -> None:
         self.loop.off(pipe.fileno())
@@ -188,6 +186,7 @@ class Supervisor:
         self.deadlines.clear("start")
         if self.about_to_execute and self.report is None:
             self.started = clock.wall()
+            self.console.decide()
 
     def _on_signal(self, _events: int) -> None:
         """A child of ours ended: the job's leader, or something that the job orphaned.
@@ -207,25 +206,35 @@ class Supervisor:
             self.deadlines.set("reap", 0.0)
 
     def _on_timer(self, _events: int) -> None:
+        grace = self.order.grace
+        due: dict[object, Callable[[], object]] = {
+            "start": self._too_late,
+            "warn": self._warn,
+            "limit": lambda: self.stop("timelimit", grace),
+            "term": lambda: self.stop("cancel", grace),
+            "kill": self.kill,
+            "reap": self._reap,
+            "drain": self.console.give_up,
+            "keep": lambda: self.keep(durable=True),
+            "leave": lambda: os._exit(0),
+        }
         for name in self.deadlines.passed():
-            if name == "start":
-                detail = f"not started in {START_SECONDS:.0f} s: does a file system not answer?"
-                self.refusal = Refusal("start", errno.ETIMEDOUT, detail)
-            elif name == "warn" and self.order.warn and self.tree:
-                tree.warn(self.tree, self.order.warn[0])
-            elif name == "limit":
-                self.stop("timelimit", self.order.grace)
-            elif name == "term":
-                self.stop("cancel", self.order.grace)
-            elif name == "kill":
-                self.kill()
-            elif name == "reap":
-                self._reap()
-            elif name == "keep":
-                self.keep(durable=True)
+            due[name]()
 
-    def _on_message(self, message: dict[str, Any]) -> None:
+    def _too_late(self) -> None:
+        detail = f"not started in {START_SECONDS:.0f} s: does a file system not answer?"
+        self.refusal = Refusal("start", errno.ETIMEDOUT, detail)
+
+    def _warn(self) -> None:
+        if self.order.warn and self.tree:
+            tree.warn(self.tree, self.order.warn[0])
+
+    def _on_message(self, message: dict[str, Any], fds: list[int]) -> None:
         order, operation = self.order, message.get("op")
+        if operation == "attach":
+            self.console.attach(fds, read_only=message.get("read_only") is not False)
+            return
+        link.close(fds)
         if operation == "stop":
             grace = message.get("grace")
             grace = grace if type(grace) is int and grace >= 0 else order.grace
@@ -240,7 +249,7 @@ class Supervisor:
                 return
             if self.attempt is not None:
                 self.attempt.remove()
-            os._exit(0)
+            self._leave()
 
     def _on_lost(self) -> None:
         """The scheduler is gone: an end that nobody took is made durable, then we leave."""
@@ -252,14 +261,17 @@ class Supervisor:
     def settle(self) -> None:
         """Do what the facts ask for; nothing, if it has been done."""
         if self.over:
-            return
-        if self.refusal is not None and self.cause == "exit":
+            if self.leaving and not self.console.unsent:
+                os._exit(0)
+        elif self.refusal is not None and self.cause == "exit":
             self._refuse(self.refusal)
         elif self.status is None:
             self._announce()
         elif self.tree is not None and not self.tree.empty():
             if not self.patient:
                 self.kill()
+        elif not self.console.drained():
+            self.deadlines.set_once("drain", _DRAIN_SECONDS)
         elif self.started is None and self.cause == "exit":
             self._refuse(self.report or died_early(self.status))
         else:
@@ -284,7 +296,7 @@ class Supervisor:
         warn = self.order.warn
         if warn is None or self.tree is None or self.started is None or self.patient:
             return False
-        tree.warn(self.tree, warn[0])
+        self._warn()
         self.deadlines.set("term", warn[1])
         return True
 
@@ -307,7 +319,7 @@ class Supervisor:
             return
         if not self.patient:
             self.patient = True
-            tree.terminate(self.tree)
+            tree.terminate(self.tree, hang_up=self.console.terminal is not None)
         self.deadlines.sooner("kill", grace)
 
     def kill(self) -> None:
@@ -352,7 +364,15 @@ class Supervisor:
         """Tell it first, since the next job waits for that; then keep it until the ack."""
         self.over = True
         self._tell(operation, **fields)
+        self.console.hang_up()
         self.keep(durable=not self.channel.connected)
+
+    def _leave(self) -> None:
+        """Nothing is owed to the scheduler: end, as soon as the clients have seen everything."""
+        if not self.console.unsent:
+            os._exit(0)
+        self.leaving = True
+        self.deadlines.set_once("leave", _DRAIN_SECONDS)
 
     def _tell(self, operation: str, **fields: object) -> None:
         self.channel.tell(self._message(operation, **fields))
@@ -373,21 +393,4 @@ class Supervisor:
         if not durable:
             self.deadlines.set("keep", seconds)
         elif not self.channel.connected:
-            os._exit(0)
-
-
-def fork(group: Group | None) -> tuple[int, bool]:
-    """Fork, if possible straight into ``group``; the pid and whether the child is in it already."""
-    if group is not None:
-        try:
-            return syscalls.fork_into(group.folder), True
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.ENOMEM):
-                raise
-    return os.fork(), False
-
-
-def report_of(data: bytes) -> Refusal:
-    """The child's own report of the step that failed."""
-    stage, code, detail, transient = msgpack.unpackb(data, unicode_errors="replace")
-    return Refusal(stage, code, detail, transient=transient)
+            self._leave()

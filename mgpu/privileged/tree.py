@@ -126,9 +126,14 @@ class ProcessTree:
 Tree = CgroupTree | ProcessTree
 
 
-def terminate(tree: Tree) -> None:
-    """SIGTERM every member, and SIGCONT so that stopped ones can follow it."""
+def terminate(tree: Tree, *, hang_up: bool = False) -> None:
+    """SIGTERM every member, and SIGCONT so that stopped ones can follow it.
+
+    ``hang_up``: SIGHUP to those that ignore SIGTERM, as an interactive shell does.
+    """
+    deaf = {pid for pid in tree.members() if hang_up and ignores(pid, signal.SIGTERM)}
     send(signal.SIGTERM, tree.members(), tree.members)
+    send(signal.SIGHUP, deaf, tree.members)
     send(signal.SIGCONT, tree.members(), tree.members)
 
 
@@ -159,7 +164,17 @@ def send(signum: int, pids: Iterable[int], members: Callable[[], set[int]]) -> N
 
 
 def handles(pid: int, signum: int) -> bool:
-    """Whether the process catches or blocks ``signum``, by /proc/PID/status."""
+    """Whether the process catches or blocks ``signum``."""
+    return _has(pid, signum, (b"SigCgt:", b"SigBlk:"))
+
+
+def ignores(pid: int, signum: int) -> bool:
+    """Whether the process ignores ``signum``."""
+    return _has(pid, signum, (b"SigIgn:",))
+
+
+def _has(pid: int, signum: int, masks: tuple[bytes, ...]) -> bool:
+    """Whether ``signum`` is in one of these ``masks`` of /proc/PID/status."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             lines = file.read().splitlines()
@@ -167,7 +182,7 @@ def handles(pid: int, signum: int) -> bool:
         return False
     bits = 0
     for line in lines:
-        if line.startswith((b"SigCgt:", b"SigBlk:")):
+        if line.startswith(masks):
             bits |= int(line.split()[1], 16)
     return bool(bits >> (signum - 1) & 1)
 
@@ -182,8 +197,9 @@ def childless() -> bool:
 
 
 def children() -> set[int]:
-    """The children of this process, which has one thread, until it has waited for them.
+    """The children of this process until it has waited for them.
 
+    They are its first thread's: a second one, which writes a log, forks nothing and adopts nothing.
     None is missed: while it reads, others are added at the end, and only it can take one away.
     """
     try:

@@ -87,26 +87,32 @@ def recv(sock: socket.socket) -> tuple[Message, list[int]] | None:
     process that has no room for more descriptors gets the message without them.
     """
     try:
-        data, ancillary, flags, _ = sock.recvmsg(MAX_BYTES, _FD_SPACE, socket.MSG_CMSG_CLOEXEC)
+        data, fds, whole = receive(sock)
     except ConnectionResetError:  # the peer went away with something of ours unread
         return None
-    if not data and not ancillary:
+    if not data and not fds:
         return None
-    fds = _descriptors(ancillary)
     try:
-        if flags & socket.MSG_TRUNC:
+        if not whole:
             raise LinkError("a message over the limits of the link")
-        message = decode(data)
+        return decode(data), fds
     except LinkError:
-        _close(fds)
+        close(fds)
         raise
+
+
+def receive(sock: socket.socket) -> tuple[bytes, list[int], bool]:
+    """The next datagram, the descriptors that came with it, and whether the datagram is whole."""
+    data, ancillary, flags, _ = sock.recvmsg(MAX_BYTES, _FD_SPACE, socket.MSG_CMSG_CLOEXEC)
+    fds = _descriptors(ancillary)
     if flags & socket.MSG_CTRUNC:
-        _close(fds)
+        close(fds)
         fds = []
-    return message, fds
+    return data, fds, not flags & socket.MSG_TRUNC
 
 
-def _close(fds: list[int]) -> None:
+def close(fds: Sequence[int]) -> None:
+    """Close descriptors that came and are not wanted."""
     for fd in fds:
         os.close(fd)
 

@@ -166,6 +166,8 @@ def _submit(fields: Fields) -> Submit:
         refuse("key", "is missing; it makes a repeated submission harmless")
     count = fields.integer("count", 1, names.MAX_COUNT, default=1)
     spec, payload = parse_spec(fields.value("spec"), LIMITS, "spec")
+    if spec.tty and count > 1:
+        refuse("count", f"is {count}; a terminal is for one job")
     dry = fields.boolean("dry", default=False)
     if dry and count > 1:
         refuse("count", f"is {count}; one job can be tried at a time")
@@ -250,6 +252,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.SIGNAL: jobs.parse_signal,
     names.HISTORY: jobs.parse_history,
     names.SUBMISSION: jobs.parse_submission,
+    names.ATTACH: questions.parse_attach,
     names.HOLD: keeping.parse_hold,
     names.RELEASE: keeping.parse_release,
     names.CRONS: keeping.parse_crons,

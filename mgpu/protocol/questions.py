@@ -1,4 +1,4 @@
-"""Questions about jobs: ranks, expected starts, why they wait, where their output goes."""
+"""Questions about jobs: ranks, expected starts, why they wait, their output and terminals."""
 
 from __future__ import annotations
 
@@ -46,7 +46,16 @@ class News:
     seen: int
 
 
-Question = Ranks | Starts | Why | Logs | News
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Hand over a line to the job's terminal, once it runs in an attempt ``after`` that one."""
+
+    job: int
+    after: int
+    read_only: bool
+
+
+Question = Ranks | Starts | Why | Logs | News | Attach
 
 
 def parse_ranks(fields: Fields) -> Ranks:
@@ -72,6 +81,15 @@ def parse_logs(fields: Fields) -> Logs:
 def parse_news(fields: Fields) -> News:
     """The question for news."""
     return News(fields.integer("seen", 0, INT64_MAX, default=0))
+
+
+def parse_attach(fields: Fields) -> Attach:
+    """The request to be attached."""
+    return Attach(
+        fields.integer("job", 1, INT64_MAX),
+        fields.integer("after", 0, INT64_MAX, default=0),
+        fields.boolean("read_only", default=False),
+    )
 
 
 def _jobs(fields: Fields) -> tuple[Name, ...]:

@@ -39,6 +39,7 @@ _EXPORT_SLURM = ("configured", "yes", "no")
 _ACTIVATE = ("auto", "none", "venv", "conda")
 _MAX_RESOURCE = 15
 _INFINITY = -1
+_MOST_ROWS = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class SpecFields:
     output: str
     error: str
     extras: Extras
+    tty: bool = False
 
 
 def parse_spec(
@@ -69,6 +71,8 @@ def parse_spec(
     spec = _scheduling(fields, limits, payload)
     if spec.gpus == 0 and (spec.gpu_mem is not None or spec.exclusive):
         refuse(fields.at("gpus"), "asks for no GPU, and for memory of it or for it alone")
+    if spec.tty:
+        _check_terminal(fields, spec)
     fields.finish()
     return spec, pack(payload | {"name": spec.name, **_known(spec.extras)})
 
@@ -96,6 +100,7 @@ def _scheduling(fields: Fields, limits: Limits, payload: dict[str, object]) -> S
         output=_decoded(payload["output"]),
         error=_decoded(payload["error"]),
         extras=parse_extras(fields),
+        tty="tty" in payload,
     )
 
 
@@ -114,6 +119,7 @@ def _payload(fields: Fields, limits: Limits) -> dict[str, object]:
         "rlimits": _rlimits(fields),
         "activate": _activate(fields, limits),
         "export_slurm": fields.choice("export_slurm", _EXPORT_SLURM, "configured"),
+        **_terminal(fields),
     }
 
 
@@ -178,6 +184,24 @@ def _log_path(fields: Fields, name: str, limits: Limits) -> bytes | None:
     if value == b"":
         refuse(fields.at(name), "is empty")
     return None if value is None else _c_string(value, fields.at(name), limits.path)
+
+
+def _terminal(fields: Fields) -> dict[str, object]:
+    """Rows and columns of the terminal that the job is to have, if any."""
+    size = fields.items("tty", 2, lambda item, path: as_integer(item, path, 1, _MOST_ROWS))
+    if size and len(size) != 2:
+        refuse(fields.at("tty"), "expected a list of rows and columns")
+    return {"tty": size} if size else {}
+
+
+def _check_terminal(fields: Fields, spec: SpecFields) -> None:
+    """A terminal is one for standard output and error, and for one job."""
+    extras = spec.extras
+    for name, given in (("error", spec.error), ("array", extras.array), ("cron", extras.cron)):
+        if given:
+            refuse(fields.at(name), "cannot be had together with a terminal (tty)")
+    if extras.sweep is not None:
+        refuse(fields.at("sweep"), "cannot be had together with a terminal (tty)")
 
 
 def _rlimits(fields: Fields) -> tuple[tuple[int, int, int], ...]:

@@ -154,6 +154,7 @@ SPEC: dict[str, Callable[[Odd], object]] = {
     "name_template": lambda odd: odd.pick("{a}", "{", "}}{", "{a}" * 40),
     "cron": lambda odd: odd.pick(*CRONS, odd.text(128)),
     "zone": lambda odd: odd.text(64),
+    "tty": lambda odd: odd.pick([24, 80], [0, 80], [odd.number()], []),
     "export_slurm": lambda odd: odd.pick("yes", "no", "configured", odd.text(8)),
     "overlap": Odd.text,
     "missed": Odd.text,
@@ -201,6 +202,9 @@ SHAPES: dict[str, Shape] = {
     "starts": Shape(_JOBS),
     "why": Shape(_JOBS),
     "logs": Shape(_JOBS),
+    "attach": Shape(
+        {"job": Odd.number}, after=lambda odd: odd.pick(0, 1, 2), read_only=lambda _odd: True
+    ),
     "news": Shape({"seen": lambda odd: odd.pick(0, 1, 2, odd.number())}),
     "history": Shape(_JOBS),
     "submission": Shape(_JOBS),

@@ -71,3 +71,16 @@ def strangers(before: frozenset[tuple[int, int]]) -> list[Process]:
 def snapshot() -> frozenset[tuple[int, int]]:
     """The identities of all processes of this moment."""
     return frozenset(process.key for process in running().values())
+
+
+def descendants(pid: int) -> list[int]:
+    """The living processes that descend from ``pid``, without itself."""
+    family = running()
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        children = [child.pid for child in family.values() if child.parent == todo[-1]]
+        todo.pop()
+        found += children
+        todo += children
+    return found

@@ -135,7 +135,7 @@ def test_patience_ends(path: str, monkeypatch: pytest.MonkeyPatch, asked: Asked)
 
 
 def test_pauses_grow_and_are_bounded() -> None:
-    pauses = session._pauses()
+    pauses = session.growing_pauses()
     steps = [next(pauses) for _ in range(30)]
     assert all(later[0] == pytest.approx(sum(step), abs=1e-9) for step, later in pairwise(steps))
     assert max(pause for _, pause in steps) == 2.0

@@ -37,6 +37,7 @@ MAY = {
     "signal": {OWNER, ADMIN, ROOT},
     "history": {OWNER, ADMIN, ROOT},
     "submission": {OWNER},
+    "attach": {OWNER},
     "hold": {OWNER, ADMIN, ROOT},
     "release": {OWNER, ADMIN, ROOT},
     "crons": {OWNER, ADMIN, ROOT},

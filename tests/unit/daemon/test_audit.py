@@ -115,6 +115,7 @@ CHANGES: dict[str, Map] = {
     "release": {"jobs": [9]},
     "requeue": {"jobs": [9]},
     "signal": {"jobs": [9], "signal": 10},
+    "attach": {"job": 9},
     "cron_change": {"numbers": [9], "how": "pause"},
     "reserve": {"key": "k", "count": 1, "duration": 60},
     "unreserve": {"id": 9},

@@ -36,6 +36,7 @@ ABOUT: dict[str, Map] = {
     "signal": {"jobs": JOBS, "signal": 10},
     "history": {"jobs": [3]},
     "submission": {"jobs": [3]},
+    "attach": {"job": 3},
     "reservations": {},
     "quota_list": {},
     "gpu_list": {},

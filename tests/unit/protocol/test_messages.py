@@ -133,6 +133,7 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "wait": {"jobs": [1]},
         "priority": {"jobs": [1], "priority": 1},
         "update": {"job": 1, "max_concurrent": 1},
+        "attach": {"job": 1},
         "depend": {"jobs": [1], "dependency": ""},
         "reserve": {"key": "k", "duration": 60},
         "unreserve": {"id": 1},

@@ -21,6 +21,7 @@ from mgpu.core import (
     reservations,
     seen,
     serving,
+    silence,
     usage,
 )
 from mgpu.core.world import World
@@ -59,6 +60,7 @@ LOOKS: Final[tuple[Callable[[World], float | None], ...]] = (
     usage.next_look,
     idleness.next_look,
     serving.next_look,
+    silence.next_look,
     outsiders.next_look,
 )
 

@@ -37,6 +37,13 @@ def silent(world: World) -> dict[str, str]:
     }
 
 
+def next_look(world: World) -> float | None:
+    """The boot time at which the GPUs are to be looked at for one that is silent for long then."""
+    at, known = _known(world)
+    times = (since + PATIENCE for since in known.values())
+    return min((time for time in times if time > at), default=None)
+
+
 def _known(world: World) -> _Known:
     known: _Known = world.derived.get(_KEY, (0.0, {}))
     return known

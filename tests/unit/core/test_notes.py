@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mgpu.core.policy import Policy
+from mgpu.core.settle import next_look
 from mgpu.model.gpu import Gpu, Inventory, Process
 from mgpu.testing.builders import Desk, a_gpu, a_spec
 
@@ -66,6 +67,16 @@ def test_a_gpu_that_does_not_answer_is_told_of_after_a_while() -> None:
     look(desk, SECOND)
     assert desk.job(1).note == ""
     assert silent(desk) == "", "it has answered in between"
+
+
+def test_a_look_is_wanted_when_a_gpu_is_silent_for_long() -> None:
+    desk = a_job_that_uses(SECOND)
+    assert next_look(desk.world) is None
+    silent(desk)
+    assert next_look(desk.world) == desk.now.boot + 10
+    desk.wait(10)
+    silent(desk)
+    assert next_look(desk.world) is None
 
 
 def test_a_gpu_that_is_gone_is_told_of() -> None:

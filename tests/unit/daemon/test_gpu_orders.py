@@ -242,3 +242,15 @@ def test_a_gpu_that_its_job_has_not_left_is_dirty_until_it_has(rig: Rig) -> None
     assert rig.active()[second].state == "PENDING"
     tell(rig, used=0)
     assert rig.active()[second].state == "RUNNING"
+
+
+def test_the_owner_is_told_of_a_gpu_that_hangs_under_a_job(rig: Rig) -> None:
+    job = rig.submit(gpus=2)
+    rig.supervisor(job).runs()
+    tell(rig, hang=True)
+    for _ in range(2):
+        rig.wait(12)
+    why = "the GPU driver does not answer when asked about it (simulated call)"
+    assert rig.active()[job].note == f"gpu0 does not answer: {why}"
+    tell(rig, hang=False)
+    assert rig.active()[job].note == ""

@@ -73,7 +73,8 @@ def _refuse_second(world: World, uuid: str) -> None:
     for one, how in ((uuid, ""), (_card(world, uuid), " with its card")):
         known = _of(world, one)
         if known is not None and not known.fault:
-            hint = f"to give another reason: mgpu_ctl resume {label(world, one)}, then drain again"
+            lift = f"mgpu_ctl resume {label(world, one)}"
+            hint = f"to give another reason: {lift}, then drain it again"
             text = f"{label(world, uuid)} is drained already{how}: {known.reason}"
             raise MgpuError("Refused", text, path="gpus", hint=hint)
 

@@ -116,6 +116,23 @@ def test_a_fault_drains_the_gpu_and_its_job_is_told(
     become(daemon, alice, "available", "available")
 
 
+def test_a_fault_of_a_drained_gpu_outlives_its_drain_and_a_restart(
+    daemon: Daemon, alice: User, carol: User
+) -> None:
+    ctl(daemon, carol, "drain", "1", "--reason", "new fans")
+    ctl(daemon, carol, "gpu", "simulate", "1", "--fault", "Xid 79: fallen off the bus")
+    become(daemon, alice, "available", "fault")
+    daemon.kill9()
+    daemon.start()
+    assert ctl(daemon, carol, "resume", "1") == (
+        "Resumed gpu1\ngpu1 is still drained for its fault: Xid 79: fallen off the bus; "
+        "once repaired, resume it again\n"
+    )
+    assert states(daemon, alice) == ["available", "fault"]
+    assert ctl(daemon, carol, "resume", "1") == "Resumed gpu1\n"
+    become(daemon, alice, "available", "available")
+
+
 # -- outsiders and what jobs leave, as the driver tells --------------------------------------------
 
 
@@ -180,3 +197,24 @@ def test_a_gpu_that_a_job_has_not_left_is_given_out_when_it_has(
     assert daemon.job(late)["state"] == "PENDING"
     box.show()
     assert placed(daemon, late) == [0]
+    assert "action=gpu-dirty gpu=gpu0" in daemon.log()
+    assert "action=gpu-clean gpu=gpu0" in daemon.log()
+
+
+def test_memory_that_is_rightly_in_use_is_accepted_by_resuming(
+    make_box: Callable[..., Box], alice: User, carol: User
+) -> None:
+    box = make_box(cleaning_limit=1)
+    daemon = box.daemon
+    job = daemon.submit(alice, "--gpu-ids", "0", *LONG)
+    daemon.wait_state(job, "RUNNING")
+    box.show(used=3000)
+    daemon.cancel(alice, str(job))
+    become(daemon, alice, "dirty", "available")
+    late = daemon.submit(alice, "--gpu-ids", "0", *LONG)
+    assert ctl(daemon, carol, "resume", "0") == "Resumed gpu0\n"
+    assert placed(daemon, late) == [0]
+    daemon.kill9()
+    daemon.start()
+    daemon.cancel(alice, str(late))
+    become(daemon, alice, "available", "available")

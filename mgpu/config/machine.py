@@ -11,6 +11,12 @@ from typing import Any, NamedTuple
 
 from mgpu.config.problems import Problem
 
+#: Settings that list users, and groups behind ``@``.
+PEOPLE = (
+    *("access.submit", "access.deny", "access.raise_priority"),
+    *("access.reserve", "access.see_all"),
+)
+
 
 class Card(NamedTuple):
     """An NVIDIA GPU of this machine, as the kernel's driver tells of it."""
@@ -44,9 +50,21 @@ def remarks(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator
         group = settings[key]
         if group and not _has(grp.getgrnam, group):
             yield _remark(key, origins, f"there is no group {group}", f"groupadd {group}")
+    for key in PEOPLE:
+        for name in settings[key]:
+            yield from _of_member(key, origins, name)
     if settings["gpus.backend"] == "simulated" and not settings["gpus.simulated"]:
         hint = "list some below [[gpus.simulated]]; mgpud init does it"
         yield _remark("gpus.simulated", origins, "there are no GPUs", hint)
+
+
+def _of_member(key: str, origins: Mapping[str, str], name: str) -> Iterator[Problem]:
+    """A user, or a group behind ``@``, who is not there."""
+    if name.startswith("@") and not _has(grp.getgrnam, name[1:]):
+        yield _remark(key, origins, f"there is no group {name[1:]}", f"groupadd {name[1:]}")
+    elif not name.startswith("@") and not _has(pwd.getpwnam, name):
+        hint = f"write @{name} for a group" if _has(grp.getgrnam, name) else "mind the spelling"
+        yield _remark(key, origins, f"there is no user {name}", hint)
 
 
 def _remark(key: str, origins: Mapping[str, str], text: str, hint: str) -> Problem:

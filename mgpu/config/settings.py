@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from mgpu.config.access_settings import ACCESS
 from mgpu.config.gpu_settings import GPUS
 from mgpu.config.kinds import (
     Choice,
@@ -22,9 +23,6 @@ from mgpu.config.kinds import (
     Weights,
 )
 from mgpu.config.setting import Setting as Setting
-
-_GROUP: Final = Text("the name of a group", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-
 
 SECTIONS: Final[Mapping[str, str]] = {
     "paths": "Where things are. Change them to run a second daemon beside the first.",
@@ -67,34 +65,7 @@ SETTINGS: Final = (
         "that of `mgpu-jobs.service`.",
         restart=True,
     ),
-    Setting(
-        "access.group",
-        Text('the name of a group, or ""', r"([A-Za-z_][A-Za-z0-9_.-]{0,31})?"),
-        "",
-        "Only members of this group may submit jobs. Empty: everybody may.",
-        restart=True,
-    ),
-    Setting(
-        "access.admin_group",
-        _GROUP,
-        "mgpu-admin",
-        "Members may change other people's jobs.",
-        restart=True,
-    ),
-    Setting(
-        "access.service_user",
-        Text("the name of a user", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"),
-        "mgpu",
-        "The system user that decides and keeps the queue. It needs no right of any kind.",
-        restart=True,
-    ),
-    Setting(
-        "access.min_uid",
-        Integer(1),
-        1000,
-        "Accounts with a smaller number may not run jobs.",
-    ),
-    Setting("access.allow_root", Flag(), default=False, help="Whether root may run jobs."),
+    *ACCESS,
     Setting(
         "scheduling.max_job_time",
         Duration(),
@@ -112,12 +83,6 @@ SETTINGS: Final = (
         Integer(0),
         0,
         "A job that was switched out this often ends as TIMEOUT. 0: no bound.",
-    ),
-    Setting(
-        "access.priority_group",
-        Text('the name of a group, or ""', r"([A-Za-z_][A-Za-z0-9_.-]{0,31})?"),
-        "",
-        "Members may give their jobs a priority above `scheduling.max_user_priority`.",
     ),
     Setting(
         "scheduling.max_user_priority",

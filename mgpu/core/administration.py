@@ -55,7 +55,7 @@ def reserve(world: World, order: Reserve, now: Now) -> Judged:
 def unreserve(world: World, order: Unreserve, now: Now) -> Judged:
     """Take a reservation back. What was switched out for it waits for its turn as before."""
     known = world.records.get(Reservation, order.id)
-    if known is None:
+    if known is None or not (order.may_any or known.by == order.uid):
         hint = "mgpu_ctl reserve list shows what there is"
         raise MgpuError("Unknown", f"there is no reservation {order.id}", hint=hint)
     return [Erased(now, order.uid, Reservation.__name__, known.key)], Kept(known.key)

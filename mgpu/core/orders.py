@@ -29,10 +29,11 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Unreserve:
-    """Take a reservation back, with all its later occurrences."""
+    """Take a reservation back, with all its later occurrences; one's own unless ``may_any``."""
 
     uid: int
     id: int
+    may_any: bool = True
 
 
 @dataclass(frozen=True, slots=True)

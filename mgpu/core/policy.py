@@ -25,6 +25,17 @@ class QosClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Defaults:
+    """What jobs of a ``group`` get; None is nothing."""
+
+    group: str
+    time_limit: int | None = None
+    priority: int | None = None
+    qos: str = ""
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The machine's rules. Durations are seconds, memory is MiB; 0 means no bound where noted.
 
@@ -59,7 +70,10 @@ class Policy:
     limit_floor: float = 600.0
     weights: Mapping[str, float] = field(default_factory=dict)
     max_running_per_user: int = 0  # 0: no bound
-    priority_groups: frozenset[str] = frozenset()  # whose members may pass max_user_priority
+    submitters: frozenset[str] = frozenset()  # as in ``weights``; empty: everybody
+    denied: frozenset[str] = frozenset()
+    raisers: frozenset[str] = frozenset()  # who may pass max_user_priority
+    defaults: tuple[Defaults, ...] = ()  # by group, the first that fits holds
     known_projects: frozenset[str] = frozenset()  # that jobs may name; empty: any
     require_project: bool = False
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)  # as in ``weights``

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from mgpu.core import arrays, closure, preemption, quotas, reservations, settle
+from mgpu.core import arrays, closure, people, preemption, quotas, reservations, settle
 from mgpu.core.foresight import Holding, holdings, reserve, waits_for_jobs
 from mgpu.core.order import Scorer, since
 from mgpu.core.outlook import Ask, Outlook, Reservation
@@ -110,6 +110,8 @@ def bar_of_owner(
 
     ``running`` are the owner's jobs that run or start, ``starting`` the starts of this pass.
     """
+    if (locked := people.bar(world, job)) is not None:
+        return locked
     bound = world.policy.max_running_per_user
     if bound and running >= bound:
         return Reason.QUOTA_JOBS, f"{running} of your jobs run; {bound} may run at once"
@@ -191,7 +193,9 @@ class _Pass:
         if job.tasks is not None and not arrays.may_start(world, job, self._tasks_of):
             self._walk.pass_over(line)
             return True
-        if not world.policy.max_running_per_user and not world.has_quotas:
+        policy = world.policy
+        free = not (policy.max_running_per_user or policy.denied or policy.submitters)
+        if free and not world.has_quotas:
             return False
         running = world.placed_of.get(job.uid, 0) + self._started_of.get(job.uid, 0)
         return bar_of_owner(world, self.now, job, self._starting, running) is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mgpu.core import arrays, bounds, circles, deadline, dependency, projects, quotas
+from mgpu.core import arrays, bounds, circles, deadline, dependency, people, projects, quotas
 from mgpu.core.feasible import check_feasible
 from mgpu.core.requests import (
     Cancel,
@@ -72,7 +72,9 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     if wish.count > 1 and wish.tasks is not None:
         raise MgpuError("BadRequest", f"expected 1 for an array, got {wish.count}", path="count")
     groups = wish.groups or world.groups_of(wish.uid)
-    _check_priority(world, wish.priority, groups, admin=wish.admin, path="spec.priority")
+    people.check(world.policy, wish.user, groups)
+    may_raise = wish.admin or people.may_raise(world.policy, wish.user, groups)
+    _check_priority(world, wish.priority, may_raise=may_raise, path="spec.priority")
     _check_class(world, wish.spec.qos, groups)
     projects.check(world.policy, wish.spec.project, wish.user, groups)
     check_feasible(world, wish.spec)
@@ -99,9 +101,11 @@ def cancel(world: World, wish: Cancel, now: Now) -> Judged:
 
 def set_priority(world: World, wish: SetPriority, now: Now) -> Judged:
     """Move waiting jobs in the queue."""
-    groups = world.groups_of(wish.uid)
-    _check_priority(world, wish.priority, groups, admin=wish.may_any, path="priority")
     named = own_parts(world, wish)
+    user = next((job.user for parts in named.values() for job, _ in parts), "")
+    groups = world.groups_of(wish.uid)
+    may_raise = wish.may_any or people.may_raise(world.policy, user, groups)
+    _check_priority(world, wish.priority, may_raise=may_raise, path="priority")
     moved = [part for parts in named.values() for part in parts if _must_move(part[0], wish)]
     events, numbers = arrays.cut(world, moved, now)
     events += [PriorityChanged(now, number, wish.uid, wish.priority) for number in numbers]
@@ -199,11 +203,9 @@ def _check_class(world: World, qos: str, groups: Sequence[str]) -> None:
         )
 
 
-def _check_priority(
-    world: World, priority: int, groups: Sequence[str], *, admin: bool, path: str
-) -> None:
+def _check_priority(world: World, priority: int, *, may_raise: bool, path: str) -> None:
     bound = world.policy.max_user_priority
-    if priority > bound and not admin and world.policy.priority_groups.isdisjoint(groups):
+    if priority > bound and not may_raise:
         raise MgpuError(
             "Denied",
             f"{priority} is more than the {bound} that users may give",

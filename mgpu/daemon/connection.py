@@ -25,8 +25,9 @@ LARGEST_REPLY = 16 << 20
 class Connection:
     """A connected client with the identity that the kernel told: ``uid``, and its socket's rank.
 
-    ``admin`` is True on the admin socket. ``deadline`` is the boot time at which the connection is
-    closed unless something happens first; None while the server owes an answer.
+    ``admin`` is True on the admin socket, ``granted`` are the roles that are configured.
+    ``deadline`` is the boot time at which the connection is closed unless something happens first;
+    None while the server owes an answer.
     """
 
     def __init__(self, sock: socket.socket, loop: Loop, now: Now, *, uid: int, admin: bool) -> None:
@@ -34,6 +35,7 @@ class Connection:
         self.fd = sock.fileno()
         self.uid = uid
         self.admin = admin
+        self.granted: frozenset[str] = frozenset()
         self.greeted = False
         self.busy = False
         self.advancing = False

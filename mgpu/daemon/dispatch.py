@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mgpu import __version__
 from mgpu.core import requests as core
-from mgpu.core.access import allowed
+from mgpu.core.access import allowed, may_any
 from mgpu.daemon import (
     audit,
     handle_admin,
@@ -297,7 +297,7 @@ class Dispatcher:
 
     def may_any(self, conn: Connection, op: str) -> bool:
         """Whether the caller may do ``op`` with jobs of others: on the admin socket only."""
-        return conn.admin and allowed(op, owner=False, admin=True, root=conn.uid == 0)
+        return may_any(op, admin=conn.admin, root=conn.uid == 0, granted=conn.granted)
 
     def _choose(self, conn: Connection, request: messages.ListJobs) -> Iterable[Job]:
         """The jobs that a listing names."""
@@ -346,5 +346,6 @@ def number_of_jobs(request: object) -> int:
 
 
 def _check(op: str, conn: Connection) -> None:
-    if not allowed(op, owner=True, admin=conn.admin, root=conn.uid == 0):
+    root, granted = conn.uid == 0, conn.granted
+    if not allowed(op, owner=True, admin=conn.admin, root=root, granted=granted):
         raise MgpuError("Denied", f"the operation {op} is not allowed")

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 
 
 def reserve(desk: Dispatcher, conn: Connection, request: orders.Reserve, now: Now) -> None:
-    """Make a reservation."""
+    """Make a reservation. Who is no administrator switches nobody out."""
+    if request.preempt and not conn.admin:
+        hint = "leave --preempt away, or ask an administrator"
+        raise MgpuError("Denied", "this is for administrators", path="preempt", hint=hint)
     order = _order(desk.engine.world, request, conn.uid, request.zone or desk.rules.zone, now)
     desk.change(conn, names.RESERVE, Ask(order, _answer(desk, conn), conn.uid, request.key))
 
 
 def unreserve(desk: Dispatcher, conn: Connection, request: orders.Unreserve, now: Now) -> None:
     """Take a reservation back."""
-    order = core.Unreserve(conn.uid, request.id)
+    order = core.Unreserve(conn.uid, request.id, conn.admin)
     desk.change(conn, names.UNRESERVE, Ask(order, _answer(desk, conn), conn.uid))
 
 

@@ -29,6 +29,7 @@ from mgpu.daemon.copies import Copies
 from mgpu.daemon.dispatch import Dispatcher
 from mgpu.daemon.effects import Actor
 from mgpu.daemon.engine import Engine
+from mgpu.daemon.grants import Grants
 from mgpu.daemon.launcherlink import LauncherLink
 from mgpu.daemon.looks import Looks
 from mgpu.daemon.loop import Loop
@@ -101,7 +102,7 @@ class Scheduler:
             charges,
             self._dispatcher.handle,
             self._dispatcher.forget,
-            opening.group_id(settings["access.admin_group"]),
+            Grants.of(settings),
             clock.now,
         )
         self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
@@ -221,6 +222,7 @@ class Scheduler:
         self._engine.set_policy(rule, kept, left_for)
         self._dispatcher.rules = asked
         self._charges.set_bounds(*bounds(settings))
+        self._server.grants = Grants.of(settings)
         log.set_level(settings["log.level"])
 
     def _ask_account(self, uid: int) -> None:

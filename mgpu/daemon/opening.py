@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import sys
 from typing import NamedTuple
 
@@ -49,11 +48,3 @@ def _put_aside(state_dir: str, now: Now) -> str:
         return ", ".join(map(str, files.copy_aside(state_dir, now.wall)))
     except StoreError as error:
         return f"nowhere: {error}"
-
-
-def group_id(name: str) -> int | None:
-    """The gid of a group, or None when there is no such group."""
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return None

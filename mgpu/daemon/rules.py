@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from mgpu.core.policy import Policy, QosClass
+from mgpu.core.policy import Defaults, Policy, QosClass
 from mgpu.daemon.charges import Ledger
 from mgpu.daemon.dispatch import Rules
 from mgpu.system import host
@@ -60,7 +61,10 @@ def policy(settings: Settings) -> Policy:
         known_projects=frozenset(settings["projects.known_projects"]),
         require_project=settings["projects.require_project"],
         members=_members(settings),
-        priority_groups=frozenset({settings["access.priority_group"]} - {""}),
+        submitters=people(settings["access.submit"]),
+        denied=people(settings["access.deny"]),
+        raisers=people(settings["access.raise_priority"]),
+        defaults=tuple(Defaults(**one) for one in settings["access.defaults"]),
     )
 
 
@@ -79,12 +83,14 @@ def _weights(settings: Settings) -> dict[str, float]:
 
 def _members(settings: Settings) -> dict[str, frozenset[str]]:
     """Who may name a project, as fair share names people: ``@lab`` in the file is a group."""
-    return {
-        project: frozenset(
-            f"group:{name[1:]}" if name.startswith("@") else f"user:{name}" for name in names
-        )
-        for project, names in settings["projects.members"].items()
-    }
+    return {project: people(names) for project, names in settings["projects.members"].items()}
+
+
+def people(names: Iterable[str]) -> frozenset[str]:
+    """Users and groups as fair share names them."""
+    return frozenset(
+        f"group:{name[1:]}" if name.startswith("@") else f"user:{name}" for name in names
+    )
 
 
 def _classes(settings: Settings) -> dict[str, QosClass]:

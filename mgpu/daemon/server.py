@@ -10,6 +10,7 @@ from mgpu import __version__
 from mgpu.daemon import limits
 from mgpu.daemon.charges import Ledger, Meter
 from mgpu.daemon.connection import Connection
+from mgpu.daemon.grants import Grants
 from mgpu.daemon.listener import Listener
 from mgpu.daemon.loop import HANGUP, READ, WRITE, Loop
 from mgpu.model.errors import MgpuError
@@ -47,14 +48,14 @@ class Server:
         ledger: Ledger,
         on_request: OnRequest,
         on_close: OnClose,
-        admin_gid: int | None,
+        grants: Grants,
         clock: Callable[[], Now],
     ) -> None:
         self._loop = loop
         self._ledger = ledger
         self._on_request = on_request
         self._on_close = on_close
-        self._admin_gid = admin_gid
+        self.grants = grants
         self._meter = Meter(ledger, clock)
         self._listeners: list[Listener] = []
         self._connections: dict[int, Connection] = {}
@@ -70,7 +71,8 @@ class Server:
         client.setblocking(False)
         try:
             uid = peer.credentials(client).uid
-            trusted = not admin or uid == 0 or self._admin_gid in peer.groups(client)
+            trusted = not admin or uid == 0 or self.grants.administers(client)
+            granted = self.grants.roles(uid, client)
         except OSError:
             client.close()
             return
@@ -79,6 +81,7 @@ class Server:
             _turn_away(client, refusal)
             return
         conn = Connection(client, self._loop, now, uid=uid, admin=admin)
+        conn.granted = granted
         self._connections[conn.fd] = conn
         self._loop.watch(conn.fd, lambda mask, at: self._ready(conn, mask, at), READ | limits.RDHUP)
 

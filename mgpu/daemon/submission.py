@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mgpu.core import people
+from mgpu.core.policy import Defaults
 from mgpu.core.requests import Repeat, Submit
 from mgpu.core.world import World
 from mgpu.daemon import dependencies, sweeps
@@ -44,13 +46,14 @@ def _submit(
 ) -> Submit:
     fields = request.spec
     extras = fields.extras
+    usual = people.defaults_of(world.policy, account.groups)
     needs, known = dependencies.read(world, store, extras.dependency, account.uid)
     tasks, bound = sweeps.tasks_of(extras)
     return Submit(
         account.uid,
         account.user,
-        _spec(world, fields),
-        fields.priority,
+        _spec(world, fields, usual),
+        fields.priority or usual.priority or 0,
         request.count,
         admin=admin,
         tasks=tasks,
@@ -63,7 +66,7 @@ def _submit(
     )
 
 
-def _spec(world: World, fields: SpecFields) -> JobSpec:
+def _spec(world: World, fields: SpecFields, usual: Defaults) -> JobSpec:
     extras = fields.extras
     return JobSpec(
         spec_id=0,
@@ -73,11 +76,11 @@ def _spec(world: World, fields: SpecFields) -> JobSpec:
         gpus=fields.gpus,
         gpu_mem=fields.gpu_mem,
         exclusive=fields.exclusive,
-        time_limit=fields.time_limit or None,
+        time_limit=(usual.time_limit if fields.time_limit is None else fields.time_limit) or None,
         requeue=fields.requeue,
         signal=fields.signal,
-        project=extras.project,
-        qos=extras.qos,
+        project=extras.project or usual.project,
+        qos=extras.qos or usual.qos,
         gpu_type=extras.gpu_type.strip(),
         gpu_uuids=_uuids(world, extras.gpu_ids),
         min_gpu_total=extras.min_gpu_total,

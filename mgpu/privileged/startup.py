@@ -13,7 +13,7 @@ import sys
 
 import msgpack
 
-from mgpu.privileged import accounts, cgroup, devices, identity, log, syscalls, systemd, trust
+from mgpu.privileged import accounts, acl, cgroup, devices, identity, log, syscalls, systemd, trust
 from mgpu.privileged.site import Site
 
 TYPE_CHECKING = False
@@ -44,6 +44,7 @@ class Settings:
         *(
             "activate",
             "admin_group",
+            "admin_groups",
             "cgroup",
             "config",
             "enforce",
@@ -64,6 +65,7 @@ class Settings:
         self.cgroup = _relative(values, "paths.cgroup")
         self.group = _string(values, "access.group")
         self.admin_group = _string(values, "access.admin_group")
+        self.admin_groups = _strings(values, "access.admin_groups")
         self.service = _string(values, "access.service_user")
         self.enforce = values.get("gpus.isolation") == "enforce"
         self.activate = values.get("jobs.activate") is not False
@@ -165,11 +167,15 @@ def open_sockets(settings: Settings) -> tuple[socket.socket, socket.socket]:
     user = given.get("user") or _listen(settings.runtime, "mgpu.sock", group, mode)
     admin = given.get("admin")
     if admin is None:
-        admin = _listen(settings.runtime, "admin.sock", *_admin_access(settings.admin_group))
+        gids = _known(settings.admin_groups)
+        access = _admin_access(settings.admin_group)
+        admin = _listen(settings.runtime, "admin.sock", *access, more=gids)
     return user, admin
 
 
-def _listen(folder: str, name: str, gid: int, mode: int) -> socket.socket:
+def _listen(
+    folder: str, name: str, gid: int, mode: int, more: list[int] | None = None
+) -> socket.socket:
     """A socket that has its final owner and mode, and listens, before anybody can find it.
 
     It takes the place of an earlier daemon's: who connects meanwhile is told that nobody listens,
@@ -191,6 +197,8 @@ def _listen(folder: str, name: str, gid: int, mode: int) -> socket.socket:
         os.umask(mask)
     os.chown(new, 0, gid)
     os.chmod(new, mode)
+    if more:
+        acl.let_write(new, gid if mode & 0o060 else None, more)
     sock.listen(_BACKLOG)
     os.rename(new, path)
     return sock
@@ -203,6 +211,18 @@ def _admin_access(group: str) -> tuple[int, int]:
         sentence = "There is no group of administrators: only root can use the admin socket"
         log.warning(sentence, "admin-group-missing", group=group)
         return 0, 0o600
+
+
+def _known(groups: list[str]) -> list[int]:
+    """The numbers of further groups of administrators."""
+    gids = []
+    for group in groups:
+        try:
+            gids.append(grp.getgrnam(group).gr_gid)
+        except KeyError:
+            sentence = "A group of administrators does not exist"
+            log.warning(sentence, "admin-group-missing", group=group)
+    return gids
 
 
 def _gid(group: str) -> int:
@@ -334,6 +354,13 @@ def _count(values: dict[str, Any], key: str) -> int:
     value = values.get(key, 0)
     if type(value) is not int or value < 0:
         raise StartError(f"{key}: expected a number, got {value!r}")
+    return value
+
+
+def _strings(values: dict[str, Any], key: str) -> list[str]:
+    value = values.get(key, [])
+    if type(value) is not list or any(type(one) is not str for one in value):
+        raise StartError(f"{key}: expected a list of texts, got {value!r}")
     return value
 
 

@@ -144,6 +144,16 @@ def test_what_is_left_to_do_is_said(path: Path) -> None:
     assert "access.group: there is no group no-such-group (groupadd no-such-group)" in result.output
 
 
+def test_people_who_are_not_there_are_noted_with_the_line(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('[access]\nsubmit = ["nobody-here", "@none-here"]\n')
+    path.chmod(0o644)
+    result = CliRunner().invoke(mgpud.main, ["check", str(path)])
+    assert result.exit_code == 0
+    for text in ("there is no user nobody-here", "there is no group none-here"):
+        assert f"mgpud: note: {path}:2: access.submit: {text}" in result.output
+
+
 def test_questions_are_asked_on_a_terminal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mgpu.cli.mgpud_init._is_terminal", lambda: True)
     result = run(path, answers="simulated\n1x8G\n\n\nops\n\nsoon\n3h\n\n\n")

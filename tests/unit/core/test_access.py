@@ -6,7 +6,19 @@ from itertools import product
 
 import pytest
 
-from mgpu.core.access import ADMIN, OTHER, OWNER, ROLES, ROOT, TABLE, allowed, roles
+from mgpu.core.access import (
+    ADMIN,
+    OTHER,
+    OWNER,
+    RESERVER,
+    ROLES,
+    ROOT,
+    TABLE,
+    VIEWER,
+    allowed,
+    may_any,
+    roles,
+)
 from mgpu.core.redact import hidden_fields
 from mgpu.model.job import Ended, Pending, Phase, Running
 from mgpu.testing.builders import EPOCH, a_job, at
@@ -16,31 +28,31 @@ EVERYBODY = {OWNER, OTHER, ADMIN, ROOT}
 MAY = {
     "ping": EVERYBODY,
     "submit": EVERYBODY,
-    "jobs": EVERYBODY,
+    "jobs": {*EVERYBODY, VIEWER},
     "info": EVERYBODY,
     "wait": {OWNER, ADMIN, ROOT},
     "cancel": {OWNER, ADMIN, ROOT},
     "priority": {OWNER, ADMIN, ROOT},
     "update": {OWNER, ADMIN, ROOT},
     "depend": {OWNER, ADMIN, ROOT},
-    "reserve": {ADMIN},
-    "reservations": EVERYBODY,
-    "unreserve": {ADMIN},
+    "reserve": {ADMIN, RESERVER},
+    "reservations": {*EVERYBODY, VIEWER},
+    "unreserve": {ADMIN, RESERVER},
     "quota_set": {ADMIN},
-    "quota_list": EVERYBODY,
+    "quota_list": {*EVERYBODY, VIEWER},
     "quota_remove": {ADMIN},
     "ranks": EVERYBODY,
     "starts": EVERYBODY,
     "why": EVERYBODY,
-    "logs": {OWNER, ADMIN, ROOT},
+    "logs": {OWNER, ADMIN, ROOT, VIEWER},
     "news": EVERYBODY,
     "signal": {OWNER, ADMIN, ROOT},
-    "history": {OWNER, ADMIN, ROOT},
+    "history": {OWNER, ADMIN, ROOT, VIEWER},
     "submission": {OWNER},
     "attach": {OWNER},
     "hold": {OWNER, ADMIN, ROOT},
     "release": {OWNER, ADMIN, ROOT},
-    "crons": {OWNER, ADMIN, ROOT},
+    "crons": {OWNER, ADMIN, ROOT, VIEWER},
     "cron_change": {OWNER, ADMIN, ROOT},
     "gpu_list": EVERYBODY,
     "gpu_processes": EVERYBODY,
@@ -66,7 +78,7 @@ CALLERS = list(product((False, True), repeat=3))
 
 def test_the_table_says_what_the_specification_says() -> None:
     assert dict(TABLE) == MAY
-    assert ROLES == EVERYBODY
+    assert {*EVERYBODY, RESERVER, VIEWER} == ROLES
 
 
 @pytest.mark.parametrize(("owner", "admin", "root"), CALLERS)
@@ -85,6 +97,18 @@ def test_an_unknown_operation_is_denied_to_everybody(owner: bool, admin: bool, r
 def test_roles_add_up_and_nobody_is_both_owner_and_other() -> None:
     assert roles(owner=True, admin=True, root=True) == {OWNER, ADMIN, ROOT}
     assert roles(owner=False, admin=False, root=False) == {OTHER}
+
+
+@pytest.mark.parametrize("op", MAY)
+def test_what_the_configuration_grants(op: str) -> None:
+    rank = {"admin": False, "root": False}
+    for role in (RESERVER, VIEWER):
+        given = frozenset({role})
+        usual = OTHER in MAY[op]
+        assert allowed(op, owner=False, **rank, granted=given) == (usual or role in MAY[op])
+    assert may_any(op, **rank, granted=frozenset({VIEWER})) == (VIEWER in MAY[op])
+    assert not may_any(op, **rank, granted=frozenset({RESERVER, ADMIN, ROOT}))
+    assert may_any(op, admin=True, root=False) == (ADMIN in MAY[op])
 
 
 PRIVATE_DETAIL = Ended("LAUNCH_FAILED", EPOCH, detail="open: ENOENT: /home/u/x")

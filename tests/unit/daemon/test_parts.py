@@ -194,11 +194,6 @@ def test_a_state_of_a_later_version_ends_the_process(tmp_path: Path) -> None:
     assert ended.value.code == opening.UNUSABLE
 
 
-def test_a_group_that_does_not_exist_has_no_id() -> None:
-    assert opening.group_id("root") == 0
-    assert opening.group_id("no-such-group-here") is None
-
-
 def test_the_launcher_names_the_descriptors() -> None:
     words = ["--settings-fd", "3", "--user-fd", "4", "--admin-fd", "5", "--link-fd", "6"]
     assert main.descriptors(words) == {"settings": 3, "user": 4, "admin": 5, "link": 6}

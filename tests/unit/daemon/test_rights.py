@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mgpu.core.access import ADMIN, TABLE
+from mgpu.core.access import ADMIN, RESERVER, TABLE
 from mgpu.protocol import names
 from tests.unit.daemon.outside import Map
 from tests.unit.daemon.rig import ALICE, BOB, Rig, a_submit
@@ -45,8 +45,8 @@ ABOUT: dict[str, Map] = {
     "requeue": {"jobs": JOBS},
     "submit": {"key": "b", "spec": a_submit(dependency="afterok:2", gpus=2)["spec"]},
 }
-OPEN = [op for op in names.OPERATIONS if TABLE[op] != {ADMIN}]
-ORDERS = [op for op in names.OPERATIONS if TABLE[op] == {ADMIN}]
+ORDERS = [op for op in names.OPERATIONS if TABLE[op] <= {ADMIN, RESERVER}]
+OPEN = [op for op in names.OPERATIONS if op not in ORDERS]
 
 
 def secret_spec(**fields: Any) -> Map:

@@ -290,6 +290,13 @@ SETTINGS: Final = (
         "`mgpu_job redo`. 0: not at all.",
     ),
     Setting("log.level", Choice("debug", "info", "warning", "error"), "info", "The least of it."),
+    Setting(
+        "log.format",
+        Choice("text", "json"),
+        "text",
+        "A sentence with fields, or one JSON object a line. To the journal each line goes with its "
+        "priority.",
+    ),
 )
 
 BY_KEY: Final = {setting.key: setting for setting in SETTINGS}

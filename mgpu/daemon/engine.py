@@ -24,7 +24,7 @@ from mgpu.core.schedule import next_deadline, schedule
 from mgpu.core.settle import settle
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
-from mgpu.daemon import dependencies
+from mgpu.daemon import decisions, dependencies
 from mgpu.daemon.audit import Trail
 from mgpu.daemon.faults import contained
 from mgpu.daemon.leftovers import Leftovers
@@ -342,6 +342,7 @@ class Engine:
             ask.then(reply, now)
         for job in ended:
             self._on_ended(job, now)
+        decisions.tell(turn.events)
         self._notices.tell(self.world, turn.events)
         if self.running:  # before, what is observed is not yet what there is
             self._act(self._required(now), now)

@@ -223,7 +223,7 @@ class Scheduler:
         self._dispatcher.rules = asked
         self._charges.set_bounds(*bounds(settings))
         self._server.grants = Grants.of(settings)
-        log.set_level(settings["log.level"])
+        log.configure(settings["log.level"], settings["log.format"])
 
     def _ask_account(self, uid: int) -> None:
         self._launcher.send({"op": "account", "uid": uid})
@@ -266,7 +266,7 @@ def main(argv: Sequence[str]) -> None:
     with open(fds["settings"], "rb") as file:
         file.seek(0)
         settings = msgpack.unpackb(file.read())
-    log.set_level(settings["log.level"])
+    log.configure(settings["log.level"], settings["log.format"], os.environ)
     _use_all_descriptors()
     try:
         Scheduler(settings, fds["user"], fds["admin"], fds["link"]).run()

@@ -27,7 +27,7 @@ _RECORD_SECONDS = 3.0
 def main(settings_fd: int, seconds: int) -> NoReturn:
     """Tell all supervisors to end their jobs; wait up to ``seconds`` until they have."""
     settings = startup.read_settings(settings_fd)
-    log.configure(settings.level)
+    log.configure(settings.level, settings.log_format)
     try:
         groups = cgroup.open_groups(settings.cgroup)
     except OSError as error:

@@ -178,7 +178,7 @@ class Launcher:
             self._say(told)
             return
         self.site.take_over(settings)
-        log.configure(settings.level)
+        log.configure(settings.level, settings.log_format)
         self.scheduler.settings = settings.raw
         self.spare.forget()  # it knows the site as it was before
         self._refill()
@@ -361,7 +361,7 @@ def prepare(settings_fd: int, argv: Sequence[str] | None) -> Launcher:
     if os.getuid() != 0:
         raise startup.StartError("mgpud must be started as root", status=77)
     settings = startup.read_settings(settings_fd)
-    log.configure(settings.level)
+    log.configure(settings.level, settings.log_format)
     manager = Manager(os.environ)
     startup.check_trust(settings)
     site, _locks = startup.take_folders(settings, startup.normalise(_SIGNALS))

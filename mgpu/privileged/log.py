@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 
+from mgpu.privileged import clock
+
 _STDERR = 2
 _PLAIN = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+,="  # needs no quotes
 )
 _LEVELS = ("debug", "info", "warning", "error")
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 _silent: set[str] = set()
+_form = {"json": False, "journal": False}
 
 
-def configure(level: str) -> None:
-    """Say only what is at ``level`` or above."""
+def configure(level: str, form: str = "") -> None:
+    """Say only what is at ``level`` or above, as ``text`` or ``json`` (empty: as before)."""
+    _form["json"] = form == "json" if form else _form["json"]
+    _form["journal"] = _is_journal(os.environ.get("JOURNAL_STREAM", ""))
     least = _LEVELS.index(level) if level in _LEVELS else 0
     _silent.clear()
     _silent.update(_LEVELS[:least])
@@ -40,6 +46,23 @@ def line(level: str, sentence: str, action: str, ids: dict[str, object]) -> str:
     return f"{level.upper()} {sentence} action={action}{fields}\n"
 
 
+def json_line(level: str, sentence: str, action: str, ids: dict[str, object]) -> str:
+    """One log line as a JSON object, in the form of ``system.log``."""
+    import json  # the processes of jobs do without
+
+    head = {"time": round(clock.wall(), 3), "level": level, "message": sentence, "action": action}
+    return json.dumps({**head, **ids}, default=str) + "\n"
+
+
+def _is_journal(stream: str) -> bool:
+    """Whether standard error goes to the journal itself (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(_STDERR)
+    except OSError:
+        return False
+    return stream == f"{status.st_dev}:{status.st_ino}"
+
+
 def quoted(value: object) -> str:
     """``value`` as it stands if it is plain, else as a Python string literal."""
     text = str(value)
@@ -50,6 +73,8 @@ def _write(level: str, sentence: str, action: str, ids: dict[str, object]) -> No
     if level in _silent:
         return
     try:
-        os.write(_STDERR, line(level, sentence, action, ids).encode("utf-8", "backslashreplace"))
+        make = json_line if _form["json"] else line
+        text = f"<{_PRIORITIES[level]}>" * _form["journal"] + make(level, sentence, action, ids)
+        os.write(_STDERR, text.encode("utf-8", "backslashreplace"))
     except OSError:
         return  # nobody listens; that is no reason to stop

@@ -25,6 +25,12 @@ _ENVIRONMENT = {
 }
 
 
+def _environment() -> dict[str, str]:
+    """Constants, and what tells the scheduler that its standard error is the journal."""
+    journal = os.environ.get("JOURNAL_STREAM")
+    return _ENVIRONMENT if journal is None else {**_ENVIRONMENT, "JOURNAL_STREAM": journal}
+
+
 def command() -> list[str]:
     """The interpreter and the program of the scheduler, with this process's module path."""
     program = (
@@ -100,7 +106,7 @@ class Scheduler:
             for name, fd in fds.items():
                 os.set_inheritable(fd, True)
                 argv += [f"--{name}-fd", str(fd)]
-            os.execve(argv[0], argv, _ENVIRONMENT)
+            os.execve(argv[0], argv, _environment())
         except BaseException as error:
             os.write(2, f"mgpud error: cannot run the scheduler: {error}\n".encode())
         finally:

@@ -51,6 +51,7 @@ class Settings:
             "export_slurm",
             "group",
             "level",
+            "log_format",
             "processes",
         ),
         *("raw", "rules", "runtime", "service"),
@@ -72,6 +73,7 @@ class Settings:
         self.export_slurm = values.get("jobs.export_slurm") is True
         self.processes = _count(values, "limits.processes_per_job")
         self.config = str(values.get("config.path") or "")
+        self.log_format = str(values.get("log.format") or "text")
         self.level = str(values.get("log.level") or "info")
         minimum, root = values.get("access.min_uid"), values.get("access.allow_root")
         if type(minimum) is not int or minimum < 1 or type(root) is not bool:

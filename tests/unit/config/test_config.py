@@ -146,7 +146,7 @@ WRONG: list[tuple[str, str]] = [
     ("gpus = 3\n", "1: gpus: expected a table (write [gpus] on a line alone)"),
     (
         "[log]\nxx = 1\n",
-        '2: unknown key "log.xx" ([log] knows level)',
+        '2: unknown key "log.xx" ([log] knows level, format)',
     ),
     (
         "[access]\nmin_uid = '1000'\n",

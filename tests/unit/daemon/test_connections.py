@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from mgpu.daemon import limits
+from mgpu.daemon.grants import Grants
 from tests.lib.wire import frame
 from tests.unit.daemon.rig import ALICE, BOB, Rig, a_submit, open_fds, send_with_fds
 
@@ -374,7 +375,7 @@ def test_descriptors_sent_along_are_not_kept(rig: Rig) -> None:
 def test_nobody_but_administrators_gets_past_the_admin_socket(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rig.scheduler._server, "_admin_gid", 4711)
+    monkeypatch.setattr(rig.scheduler._server, "grants", Grants(frozenset({4711}), {}))
     stranger = rig.client(ALICE, admin=True, greet=False)
     (answer,) = stranger.take()
     assert answer["error"]["code"] == "Denied"

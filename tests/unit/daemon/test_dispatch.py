@@ -348,7 +348,7 @@ def test_every_change_leaves_one_line_with_uid_operation_and_result(
     rig.client(0).one(a_submit())
     client = rig.client()
     client.ask(a_submit(), {"op": "cancel", "jobs": [1, 9]}, a_submit("big", gpus=9))
-    lines = [line for line in capfd.readouterr().err.splitlines() if "uid=" in line]
+    lines = [line for line in capfd.readouterr().err.splitlines() if "INFO request" in line]
     told = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
     assert [(one["action"], one["uid"], one["result"]) for one in told] == [
         ("submit", "0", "AccountRefused"),

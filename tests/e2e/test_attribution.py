@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.lib import cgroups
 from tests.lib.daemon import Daemon
-from tests.lib.users import User, as_user
-from tests.lib.waiting import eventually
+from tests.lib.users import ROOT, User, as_user
+from tests.lib.waiting import eventually, never
 
 SHARED = ("--gpu-ids", "0", "--mem", "4G", "--")
 #: Leaves its session and both its parents, and writes its pid down.
@@ -143,3 +146,46 @@ def test_the_group_of_a_job_that_ended_under_another_launcher_goes_too(
     daemon.wait_state(job, "CANCELLED")
     eventually(lambda: not folder.exists(), what="the group is removed")
     folder.parent.rmdir()
+
+
+def mps(folder: Path, control: User, client: User) -> subprocess.Popen[bytes]:
+    """A control daemon and its server, as the kernel shows them; the pid of that is in ``pid``."""
+    for name, program in (("nvidia-cuda-mps-control", "bash"), ("nvidia-cuda-mps-server", "bash")):
+        shutil.copy(f"/bin/{program}", folder / name)
+    serve = f"{folder}/nvidia-cuda-mps-server -c 'echo $$ > {folder}/pid; read'"
+    start = " ".join([*map(str, as_user(client, [])), serve]) if client != control else serve
+    command = [f"{folder}/nvidia-cuda-mps-control", "-c", f"{start}; true"]
+    return subprocess.Popen(as_user(control, command), stdin=subprocess.PIPE)
+
+
+def test_a_server_of_roots_mps_is_roots_whatever_user_it_serves(
+    make_daemon: Callable[..., Daemon], alice: User, bob: User, carol: User
+) -> None:
+    policy = {"outsiders": "kill", "outsider_grace": 0, "unmanaged_ignore": 0}
+    daemon = make_daemon({"gpus": policy})
+    folder = Path(tempfile.mkdtemp(dir="/run"))
+    folder.chmod(0o777)
+    with mps(folder, ROOT, bob) as control:
+        pid = int(eventually(lambda: (folder / "pid").exists() and (folder / "pid").read_text()))
+        simulate(daemon, carol, "--process", f"{pid}:3G")
+        (row,) = eventually(lambda: of_gpu(daemon, alice)["outsiders"])
+        assert (row["pid"], row["uid"], os.stat(f"/proc/{pid}").st_uid) == (pid, 0, bob.uid)
+        never(control.poll, for_seconds=1, until=lambda code: code is not None)
+        control.communicate()
+    assert "action=outsider-kill" not in daemon.log()
+    shutil.rmtree(folder)
+
+
+def test_a_server_of_a_users_own_mps_is_as_any_process_of_theirs(
+    make_daemon: Callable[..., Daemon], bob: User, carol: User
+) -> None:
+    policy = {"outsiders": "kill", "outsider_grace": 0, "unmanaged_ignore": 0}
+    daemon = make_daemon({"gpus": policy})
+    folder = Path(tempfile.mkdtemp(dir="/run"))
+    folder.chmod(0o777)
+    with mps(folder, bob, bob) as control:
+        pid = int(eventually(lambda: (folder / "pid").exists() and (folder / "pid").read_text()))
+        simulate(daemon, carol, "--process", f"{pid}:3G")
+        eventually(lambda: f"action=outsider-kill pid={pid}" in daemon.log())
+        control.communicate()
+    shutil.rmtree(folder)

@@ -87,10 +87,10 @@ class ProcessTree:
         """Nothing to note: the end of a child is a signal."""
 
     def members(self) -> set[int]:
-        """The living processes of the tree."""
+        """The living processes of the tree; only the children where /proc hides them all."""
         spared = self._spared()
         family = {pid: parent for pid, parent in parents().items() if pid not in spared}
-        return descendants(os.getpid(), family)
+        return descendants(os.getpid(), family) or _hidden(children() - spared)
 
     def kill(self) -> None:
         """SIGKILL all of it that can be found; again at the end of each child until it is empty.
@@ -273,6 +273,11 @@ def _stat(pid: str) -> list[bytes] | None:
         return None
     finally:
         os.close(fd)
+
+
+def _hidden(pids: Iterable[int]) -> set[int]:
+    """Those of the children ``pids`` of which /proc tells nothing."""
+    return {pid for pid in pids if _stat(str(pid)) is None}
 
 
 def _strike(pid: int, signum: int) -> None:

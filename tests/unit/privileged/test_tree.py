@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,15 @@ def test_children_count_until_they_have_been_waited_for() -> None:
     assert family.empty()
     os.close(reading)
     os.close(writing)
+
+
+def test_where_proc_hides_everything_the_children_are_members(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = tree.children()
+    family = tree.ProcessTree(lambda: known)
+    child = subprocess.Popen(["sleep", "600"])
+    monkeypatch.setattr(tree, "_stat", lambda _pid: None)
+    assert family.members() == {child.pid}
+    tree.terminate(family)
+    assert child.wait(10) == -signal.SIGTERM

@@ -31,6 +31,9 @@ FLAGS = {
     "gpus": "gpus.devices",
 }
 
+#: Tells a service manager that starting again would not help (sysexits.h, EX_CONFIG).
+_EXIT_CONFIG = 78
+
 _FILE = click.Path(path_type=Path)
 
 
@@ -52,7 +55,7 @@ def main(context: click.Context, /, config: Path | None, **flags: str | None) ->
     if context.invoked_subcommand is not None:
         return
     given = {FLAGS[name]: value for name, value in flags.items()}
-    resolved = _load(config, given)
+    resolved = _load(config, given, status=_EXIT_CONFIG)
     named = str(config.absolute()) if config is not None else ""
     settings = packed(resolved, named, given)
     if not _is_root():
@@ -147,14 +150,18 @@ def _package_folders() -> list[str]:
 
 
 def _load(
-    path: Path | None, flags: Mapping[str, str | None], env: Mapping[str, str] | None = None
+    path: Path | None,
+    flags: Mapping[str, str | None],
+    env: Mapping[str, str] | None = None,
+    *,
+    status: int = 1,
 ) -> Resolved:
     try:
         return resolve(path, os.environ if env is None else env, flags)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"mgpud: {problem}", err=True)
-        raise SystemExit(1) from error
+        raise SystemExit(status) from error
 
 
 if __name__ == "__main__":

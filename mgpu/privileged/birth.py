@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 
-from mgpu.privileged import syscalls
+from mgpu.privileged import log, syscalls
 from mgpu.privileged.childbirth import fork
 from mgpu.privileged.order import Order
 from mgpu.privileged.record import Fenced
@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from mgpu.privileged.cgroup import Group
     from mgpu.privileged.loop import Deadlines
     from mgpu.privileged.site import Site
 
@@ -50,9 +51,7 @@ class Spare:
         place = groups.supervisors if groups else None
         pid, entered = fork(place)
         if pid == 0:
-            if place is not None and not entered:
-                place.enter()
-            main(self._site, far)
+            main(self._site, far, None if entered else place)
         far.close()
         self.pid, self._line = pid, near
 
@@ -87,10 +86,12 @@ class Spare:
         self._deadlines.set("spare", _AFTER_LOSS_SECONDS)
 
 
-def main(site: Site, line: socket.socket) -> NoReturn:
-    """The whole life of the forked process."""
+def main(site: Site, line: socket.socket, place: Group | None) -> NoReturn:
+    """The whole life of the forked process, which belongs into the group ``place``."""
     supervisor = None
     try:
+        if place is not None:
+            _enter(place)
         syscalls.keep_only([*site.fds(), line.fileno()])
         os.setsid()
         syscalls.set_subreaper()
@@ -108,6 +109,14 @@ def main(site: Site, line: socket.socket) -> NoReturn:
         _crash(supervisor, error)
     finally:
         os._exit(_CRASHED)
+
+
+def _enter(place: Group) -> None:
+    """Go where supervisors are; one that cannot does its work where it was born."""
+    try:
+        place.enter()
+    except OSError as error:
+        log.warning("Cannot enter the group of supervisors", "supervisor-group", reason=error)
 
 
 def _start(supervisor: Supervisor, payload: int) -> None:

@@ -139,7 +139,7 @@ class Groups:
     def __init__(self, path: str) -> None:
         self.path = path
         self.fd = os.open(path, _FOLDER)
-        self.controllers = frozenset(name for name in CONTROLLERS if _enable(path, name))
+        self.controllers = _enabled(path)
         self.supervisors = self.beside(_SUPERVISORS)
 
     def beside(self, name: str) -> Group:
@@ -171,6 +171,8 @@ class Groups:
     def make(self, name: str, limits: Limits | None = None) -> Group:
         """Create the group ``name``, which must be new."""
         os.mkdir(name, 0o755, dir_fd=self.fd)
+        # Whatever the umask: programs look up their limits.
+        os.chmod(name, 0o755, dir_fd=self.fd)  # noqa: S103 - holds no secret
         group = self._open(name)
         if limits is not None:
             group.limit(limits, self.controllers)
@@ -234,6 +236,18 @@ def open_groups(name: str) -> Groups:
     if not os.path.exists(os.path.join(path, _KILL)):
         raise OSError("this kernel has no cgroup.kill (Linux 5.14)")
     return Groups(path)
+
+
+def _enabled(folder: str) -> frozenset[str]:
+    """The controllers that the groups in ``folder`` have from now on.
+
+    None while a process lives in the folder itself: some could be enabled all the same, and
+    nothing could enter the groups then.
+    """
+    with open(os.path.join(folder, _PROCS), "rb") as file:
+        if file.read(1):
+            return frozenset()
+    return frozenset(name for name in CONTROLLERS if _enable(folder, name))
 
 
 def _enable(folder: str, controller: str) -> bool:

@@ -11,67 +11,77 @@ import select
 import signal
 import sys
 
-from mgpu.privileged import cgroup, clock, log, startup
+from mgpu.privileged import clock, log, startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import NoReturn
 
-#: How often is looked whether the groups are empty: supervisors are not our children.
-_LOOK_SECONDS = 0.1
-#: A supervisor whose job has ended needs that long to write it down; one without a job stays.
-_RECORD_SECONDS = 3.0
+#: What a supervisor may do, as /proc/PID/status has it: signal processes, and nothing else.
+_CAPABILITIES = b"0000000000000020"
 
 
 def main(settings_fd: int, seconds: int) -> NoReturn:
     """Tell all supervisors to end their jobs; wait up to ``seconds`` until they have."""
     settings = startup.read_settings(settings_fd)
     log.configure(settings.level, settings.log_format)
-    try:
-        groups = cgroup.open_groups(settings.cgroup)
-    except OSError as error:
-        log.error("Without cgroups, jobs are ended by mgpu_cancel", "end-jobs", reason=error)
-        sys.exit(1)
-    sys.exit(0 if end(groups, seconds) else 1)
-
-
-def end(groups: cgroup.Groups, seconds: float) -> bool:
-    """End all jobs of ``groups``; False if some are left after ``seconds``."""
-    told = [pid for pid in groups.supervisors.pids() if _tell(pid)]
+    attempts = os.path.join(settings.state, "attempts")
+    told = [fd for pid in supervisors(attempts) if (fd := tell(pid, attempts)) >= 0]
     log.info("Ending the jobs; they go on another time", "end-jobs", supervisors=len(told))
-    if not _wait(lambda: not _populated(groups), seconds):
-        left = ",".join(_populated(groups))
-        log.warning("Jobs are still running", "end-jobs-late", attempts=left)
-        return False
-    _wait(lambda: not groups.supervisors.pids() & set(told), _RECORD_SECONDS)
-    return True
+    left = wait(told, seconds)
+    if left:
+        log.warning("Jobs are still running", "end-jobs-late", supervisors=left)
+    sys.exit(1 if left else 0)
 
 
-def _wait(done: Callable[[], bool], seconds: float) -> bool:
-    deadline = clock.boot() + seconds
-    while not done():
-        if clock.boot() > deadline:
-            return False
-        select.select([], [], [], _LOOK_SECONDS)
-    return True
+def supervisors(attempts: str) -> list[int]:
+    """The supervisors whose attempts lie in the folder ``attempts``, as far as can be seen."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and _is(name, attempts)]
 
 
-def _tell(pid: int) -> bool:
-    """SIGTERM to a supervisor; one that still waits for a job is not impressed."""
+def tell(pid: int, attempts: str) -> int:
+    """Send SIGTERM to a supervisor; a descriptor that is readable when it is gone, -1 if it is."""
     try:
-        os.kill(pid, signal.SIGTERM)
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return -1
+    try:
+        if _is(str(pid), attempts):  # it is still the one that was found
+            signal.pidfd_send_signal(fd, signal.SIGTERM)
+            return fd
+    except OSError:
+        pass  # it has just ended
+    os.close(fd)
+    return -1
+
+
+def wait(fds: list[int], seconds: float) -> int:
+    """Wait until all of the processes are gone; how many are not after ``seconds``."""
+    deadline = clock.boot() + seconds
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    left = len(fds)
+    while left and (remaining := deadline - clock.boot()) > 0:
+        for fd, _events in poll.poll(remaining * 1000):
+            poll.unregister(fd)
+            left -= 1
+    return left
+
+
+def _is(pid: str, attempts: str) -> bool:
+    """Whether the process has a supervisor's rights, and has that folder open."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            if b"CapPrm:\t" + _CAPABILITIES not in file.read():
+                return False
+        return any(_leads(f"/proc/{pid}/fd/{fd}", attempts) for fd in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return False
-    return True
 
 
-def _populated(groups: cgroup.Groups) -> list[str]:
-    found = []
-    for name in groups.names():
-        group = groups.find(name)
-        if group is not None:
-            if group.populated():
-                found.append(name)
-            group.close()
-    return found
+def _leads(link: str, target: str) -> bool:
+    try:
+        return os.readlink(link) == target
+    except OSError:
+        return False

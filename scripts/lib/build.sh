@@ -142,3 +142,36 @@ third_parties() {
       "$(sed -n 's/^License\(-Expression\)\{0,1\}: //p' "$file" | head -n 1)"
   done
 }
+
+# build_binaries: one folder with one program that has the names of all commands.
+build_binaries() {
+  local name made=$work/binaries
+  step "$tools/bin/pip" install -q "pyinstaller>=6" "$work/source"
+  (cd "$work" && step "$tools/bin/pyinstaller" --log-level ERROR --noconfirm --onedir --name mgpud \
+    --distpath "$made" --workpath "$work/pyinstaller" --specpath "$work" \
+    --collect-submodules mgpu --collect-data mgpu --collect-submodules rich._unicode_data \
+    "$work/source/packaging/binaries/program.py")
+  for name in $(sed -n '/^\[project.scripts\]/,/^$/s/^\([a-z_]*\) = .*/\1/p' "$here/pyproject.toml") \
+    mgpu_scheduler_server; do
+    ln -s mgpud "$made/mgpud/$name"
+  done
+  rm -rf "$dist/binaries"
+  mv "$made/mgpud" "$dist/binaries"
+  step "$tools/bin/pip" uninstall -q -y mgpu
+  echo "dist/binaries"
+}
+
+# build_rpm: the files of the Debian package, as an RPM package.
+build_rpm() {
+  command -v rpmbuild > /dev/null || die "rpmbuild is missing"
+  local root=$work/rpm
+  [ -d "$root" ] || make_prefix "$root" /usr/lib/mgpu
+  (cd "$root" && find . -mindepth 1 \( -type f -o -type l \) ! -path './etc/*' ! -path './usr/lib/mgpu/*' \
+    -printf '/%P\n') > "$work/files"
+  step rpmbuild -bb --quiet --define "_topdir $work/rpmbuild" --define "_rpmdir $dist" \
+    --define "_rpmfilename mgpu-$version-1.%{ARCH}.rpm" --define "mgpu_version $version" \
+    --define "mgpu_root $root" --define "mgpu_files $work/files" --define '_build_id_links none' \
+    --define "mgpu_python $(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')" \
+    "$here/packaging/mgpu.spec"
+  (cd "$here" && ls dist/mgpu-"$version"-1.*.rpm)
+}

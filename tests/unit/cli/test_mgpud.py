@@ -86,7 +86,7 @@ def test_flags_come_before_the_file(executed: list[Any], config: str) -> None:
 
 def test_a_wrong_flag_is_named(executed: list[Any], config: str) -> None:
     result = run("--config", config, "--max-job-time", "soon")
-    assert result.exit_code == 1
+    assert result.exit_code == 78
     assert result.output.startswith('mgpud: command line: scheduling.max_job_time: "soon" is not')
     assert not executed
 

@@ -34,6 +34,7 @@ def options(name: str) -> dict[str, str]:
 
 def test_no_option_that_a_job_would_inherit_and_break_on() -> None:
     assert not FORBIDDEN & set(options("mgpu.service"))
+    assert not FORBIDDEN & set(options("mgpu-jobs.service"))
 
 
 def test_stopping_the_service_leaves_jobs_and_their_sockets() -> None:
@@ -41,6 +42,17 @@ def test_stopping_the_service_leaves_jobs_and_their_sockets() -> None:
     assert service["KillMode"] == "process"
     assert service["RuntimeDirectoryPreserve"] == "yes"
     assert service["StartLimitIntervalSec"] == "0"
+
+
+def test_both_services_name_one_control_group_for_jobs() -> None:
+    wanted = "MGPU_PATHS_CGROUP=system.slice/mgpu-jobs.service"
+    assert options("mgpu.service")["Environment"] == wanted
+    assert options("mgpu-jobs.service")["Environment"] == wanted
+    assert options("mgpu-jobs.service")["Delegate"] == "yes"
+
+
+def test_what_cannot_get_better_by_itself_is_not_tried_again() -> None:
+    assert options("mgpu.service")["RestartPreventExitStatus"].split() == ["77", "78"]
 
 
 def test_no_hard_limit_is_set_below_what_a_submitter_can_have() -> None:

@@ -92,7 +92,7 @@ def check_trust(settings: Settings) -> None:
     """Refuse to run where somebody else than root decides what root runs."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     try:
-        for folder in (package, os.path.dirname(msgpack.__file__)):
+        for folder in (package, os.path.dirname(msgpack.__file__), *_bundle()):
             trust.check_tree(folder)
         for path in (sys.executable, os.path.dirname(os.__file__), *sys.path, settings.config):
             if path:
@@ -101,6 +101,11 @@ def check_trust(settings: Settings) -> None:
         trust.check(settings.state, owners=(0, service_account(settings)[0]))
     except trust.Untrusted as error:
         raise StartError(f"refusing to start: {error}") from error
+
+
+def _bundle() -> list[str]:
+    """The folder of the libraries of a program that PyInstaller made; none in Python itself."""
+    return [folder] if (folder := getattr(sys, "_MEIPASS", "")) else []
 
 
 def service_account(settings: Settings) -> tuple[int, int]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 #: How many clients there may be.
 MOST_VIEWERS = 16
-_CHUNK = 64 * 1024
+#: More than a terminal gives at once.
+_CHUNK = 8 * 1024
 #: Reads of the terminal in one turn of the loop, so that the rest has its turn too.
 _READS = 32
 
@@ -172,24 +173,25 @@ class Terminal:
         EIO means that nobody has the other end open. When the job is over, "nothing now" is the
         end too: a stranger may have the terminal open, and what it writes is none of the job's.
         """
-        for _ in range(_READS):
-            if self._log.full or self._finished:
-                break
-            try:
-                data = os.read(self._master, _CHUNK)
-            except BlockingIOError:
-                self._finished = self._draining
-                break
-            except OSError:
-                self._finished = True
-                break
-            self._log.put(data)
-            for viewer in self._viewers.values():
-                viewer.show(data)
-        self._flush_all()
+        pieces: list[bytes] = []
+        try:
+            while len(pieces) < _READS and not (self._log.full or self._finished):
+                pieces.append(os.read(self._master, _CHUNK))
+        except BlockingIOError:
+            self._finished = self._draining
+        except OSError:
+            self._finished = True
+        if pieces:
+            self._share(b"".join(pieces))
         self._watch_master()
         if self._finished:
             self._log.close()
+
+    def _share(self, data: bytes) -> None:
+        self._log.put(data)
+        for viewer in self._viewers.values():
+            viewer.show(data)
+        self._flush_all()
 
     def _on_room(self, _events: int) -> None:
         self._log.seen()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from scripts.lib.bench import cost, gpus, large, rig, speed
+from scripts.lib.bench import cost, gpus, large, rig, speed, terminal
 from scripts.lib.bench.measure import Row, Scale, Yardsticks
 from tests.lib import users
 
@@ -24,6 +24,7 @@ PARTS: dict[str, Part] = {
     "bulk": speed.bulk,
     "restart": speed.restart,
     "cancel": speed.cancel,
+    "terminal": terminal.terminal,
     "idle": cost.idle,
     "memory": cost.memory,
     "flood": cost.flood,

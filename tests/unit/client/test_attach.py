@@ -59,19 +59,21 @@ def test_a_scheduler_that_restarts_is_asked_again(
     path: str, attachment: Attachment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "_FIRST_PAUSE", 0.001)
-    answers = iter([[{"part": WHY}], HangUp(), [{"ok": {"job": [42, "COMPLETED", 0, None, ""]}}]])
+    end: Message = {"ok": {"job": [42, "COMPLETED", 0, None, ""]}}
+    asked: list[Message] = []
 
-    def answer(_request: Message) -> Iterator[Message]:
-        said = next(answers)
-        if isinstance(said, HangUp):
-            raise said
-        yield from said
-        if len(said[0]) and "part" in said[0]:
+    def answer(request: Message) -> Iterator[Message]:
+        asked.append(request)
+        if len(asked) == 1:
+            yield {"part": WHY}
+        if len(asked) < 3:
             raise HangUp
+        yield end
 
     with FakeServer(path, answer):
         heard = [attachment.take() for _ in range(4)]
-    assert [said for said in heard if said] == [WHY, {"job": [42, "COMPLETED", 0, None, ""]}]
+    assert [said for said in heard if said] == [WHY, end["ok"]]
+    assert len(asked) == 3
 
 
 def test_a_refusal_is_an_error(path: str, attachment: Attachment) -> None:

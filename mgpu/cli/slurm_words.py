@@ -71,8 +71,6 @@ REFUSED = {
     "--exclude": "there is one node",
     "-x": "there is one node",
     "--reservation": "those that it is for use it by themselves",
-    "--mail-type": "no mail is sent; see mgpu_srun --wait",
-    "--mail-user": "no mail is sent; see mgpu_srun --wait",
     "--comment": "there are no comments; see --name",
     "--time-min": "say --time",
     "--cpus-per-gpu": "say --cpus-per-task",

@@ -12,6 +12,7 @@ import click
 from mgpu.cli import (
     submit_array,
     submit_dependency,
+    submit_notify,
     submit_placement,
     submit_priority,
     submit_project,
@@ -39,6 +40,7 @@ GROUPS = (
     submit_project,
     submit_time,
     submit_dependency,
+    submit_notify,
 )
 
 

@@ -140,6 +140,13 @@ ACCESS: Final = (
         restart=True,
     ),
     Setting(
+        "access.notify_user",
+        Text("the name of a user", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"),
+        "mgpu-notify",
+        "The system user that sends notices and serves metrics. It owns nothing.",
+        restart=True,
+    ),
+    Setting(
         "access.service_user",
         Text("the name of a user", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"),
         "mgpu",

@@ -22,6 +22,7 @@ from mgpu.config.kinds import (
     TimeZone,
     Weights,
 )
+from mgpu.config.notice_settings import NOTICES
 from mgpu.config.setting import Setting as Setting
 
 SECTIONS: Final[Mapping[str, str]] = {
@@ -32,6 +33,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "fairshare": "What users may have beside each other. 1 is the usual weight.",
     "projects": "What jobs may name with `--project`.",
     "gpus": "Which GPUs there are and how much of them is given out.",
+    "notices": "What is told by mail and webhook, and how: docs/notices.md.",
     "limits": "What one user may ask of the daemon.",
     "queue": "What `mgpu_queue` shows.",
     "privacy": "What users see of each other's jobs.",
@@ -207,6 +209,7 @@ SETTINGS: Final = (
         "Memory of the machine for jobs that name some with `--host-mem`. 0: all of it.",
     ),
     *GPUS,
+    *NOTICES,
     Setting(
         "limits.connections_per_user",
         Integer(1, 10000),

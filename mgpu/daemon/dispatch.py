@@ -39,6 +39,7 @@ from mgpu.daemon.engine import Ask, Engine
 from mgpu.daemon.faults import contained
 from mgpu.daemon.news import News
 from mgpu.daemon.server import Server
+from mgpu.daemon.targets import NO_TARGETS, TargetRules
 from mgpu.daemon.waiters import Waiters
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Job
@@ -57,6 +58,7 @@ class Rules(NamedTuple):
     min_uid: int
     recovery: str
     zone: str = ""
+    targets: TargetRules = NO_TARGETS
 
 
 class Dispatcher:
@@ -240,7 +242,11 @@ class Dispatcher:
                 hint="ask the administrator about this account",
             )
         world, zone = self.engine.world, self.rules.zone
-        submit = submission.wish(world, self.store, request, account, zone, admin=conn.admin)
+        submit = submission.wish(
+            *(world, self.store, request, account, zone),
+            admin=conn.admin,
+            targets=self.rules.targets,
+        )
         if request.dry:
             handle_queue.foretell_submission(self, conn, submit, now)
             return

@@ -28,6 +28,7 @@ from mgpu.daemon import decisions, dependencies
 from mgpu.daemon.audit import Trail
 from mgpu.daemon.faults import contained
 from mgpu.daemon.leftovers import Leftovers
+from mgpu.daemon.mailing import Post
 from mgpu.daemon.notices import Notices
 from mgpu.daemon.payloads import Payloads
 from mgpu.model.errors import MgpuError
@@ -99,6 +100,7 @@ class Engine:
     Those of jobs that have ended are kept for ``left_for`` seconds.
     ``version`` is another one after each turn in which something happened.
     ``rebooted`` tells that what is stored was written before the machine was started again.
+    ``post`` is told of all that happens.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Engine:
         timed: Timed = lambda _uid, work: work(),
         most_kept: int = 0,
         left_for: int = 0,
+        post: Post | None = None,
     ) -> None:
         self._store = store
         self._policy = policy
@@ -123,6 +126,7 @@ class Engine:
         self._most_kept = most_kept
         self._left_for = left_for
         self._forget_at: float | None = None
+        self._post = post
         self._on_ended = on_ended
         self._boot_id = boot_id
         self._notices = Notices()
@@ -190,6 +194,8 @@ class Engine:
 
     def start(self) -> None:
         """Begin to schedule: recovery has put in all that it found."""
+        if self._post is not None and not self.running:
+            self._post.started()
         self.running = True
         self._dirty = True
 
@@ -205,7 +211,9 @@ class Engine:
         return self._next() if self.running else None
 
     def _next(self) -> float | None:
-        times = (next_deadline(self.world), next_extension(self.world), self._forget_at)
+        posts = self._post.deadline() if self._post is not None else None
+        own = (next_deadline(self.world), next_extension(self.world))
+        times = (*own, self._forget_at, posts)
         return min((at for at in times if at is not None), default=None)
 
     # -- the turn -------------------------------------------------------------------------------
@@ -244,6 +252,8 @@ class Engine:
             plan = schedule(self.world, now)
             self._apply(turn, plan.events)
             self._apply(turn, extensions(self.world, plan.outlook, now))
+        if self._post is not None:
+            self._post.settle(self.world, now)
         ended = self._store_turn(turn, now)
         del self._reports[: len(reports)]
         self._finish(turn, ended, now)
@@ -256,9 +266,14 @@ class Engine:
         deadline = self._own_deadline()
         return deadline is not None and now.boot >= deadline
 
-    def _apply(self, turn: _Turn, events: Sequence[Event]) -> None:
+    def _apply(self, turn: _Turn, events: Sequence[Event], *, asked: bool = False) -> None:
         for event in events:
-            evolve(self.world, event)
+            if self._post is None:
+                evolve(self.world, event)
+            else:
+                self._post.before(self.world, event, asked=asked)
+                evolve(self.world, event)
+                self._post.after(self.world, event, asked=asked)
         turn.events += events
 
     def _answer(self, turn: _Turn, ask: Ask, now: Now) -> None:
@@ -283,7 +298,7 @@ class Engine:
             request = replace(request, spec=spec)
         with contained(type(request).__name__, ask.uid):
             decision = decide(self.world, request, now)
-        self._apply(turn, decision.events)
+        self._apply(turn, decision.events, asked=True)
         if isinstance(request, Submit):
             self._keep(turn, ask, request.spec.spec_id)
         for event in decision.events:  # a recurring job's is kept as long as itself
@@ -309,7 +324,8 @@ class Engine:
         """Store the turn in one transaction; returns the jobs that ended in it."""
         new_boot = self._new_boot and self.running
         due = self._payloads.left.due()
-        if not (turn.events or new_boot or (due is not None and due <= now.wall)):
+        stale = due is not None and due <= now.wall
+        if not (turn.events or new_boot or stale or self.world.records.changed):
             return []
         changed = self.world.take_changed()
         ended = [job for job in changed if isinstance(job.phase, Ended)]
@@ -344,6 +360,8 @@ class Engine:
             self._on_ended(job, now)
         decisions.tell(turn.events)
         self._notices.tell(self.world, turn.events)
+        if self._post is not None:
+            self._post.stored()
         if self.running:  # before, what is observed is not yet what there is
             self._act(self._required(now), now)
 
@@ -363,6 +381,8 @@ class Engine:
         """Nothing of the turn is stored: forget it and refuse these requests of it."""
         log.error("cannot store", action="store-failed", error=str(error))
         self.world = self._load()
+        if self._post is not None:
+            self._post.undone()
         refusal = MgpuError(
             "StorageFull",
             f"nothing was changed: {error}",

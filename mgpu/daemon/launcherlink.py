@@ -71,6 +71,8 @@ class LauncherLink:
                 self._on_lost()
                 return
             message, fds = received
+            if message["op"] == "helper" and fds:
+                message["fd"] = fds.pop()
             for fd in fds:  # it sends what is too long for a message as a file
                 message["data"] = os.pread(fd, os.fstat(fd).st_size, 0)
                 os.close(fd)

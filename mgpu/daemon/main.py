@@ -19,7 +19,7 @@ import msgpack
 from mgpu.core.effects import Effect, KillProcess
 from mgpu.core.requests import Report
 from mgpu.core.settle import next_look
-from mgpu.daemon import machine, notices, opening
+from mgpu.daemon import machine, notices, opening, outbox
 from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
@@ -75,6 +75,7 @@ class Scheduler:
         self._actor = Actor(self._attempts, self._store, self._launcher)
         boot = bootid.boot_id()
         charges = ledger(settings)
+        self._outbox = outbox.opened(settings, self._loop, opened.recovery)
         self._engine = Engine(
             self._store,
             policy(settings),
@@ -86,6 +87,7 @@ class Scheduler:
             Meter(charges, clock.now).timed,
             settings["limits.kept_per_user"] << 20,
             settings["jobs.keep_for_redo"],
+            self._outbox,
         )
         self._recovery = Recovery(self._engine, dirs, self._attempts, boot)
         self._accounts = Accounts(self._ask_account)
@@ -106,16 +108,21 @@ class Scheduler:
             clock.now,
         )
         self._monitor = Watch(settings, self._loop, self._inventory, self._leaders)
+        self._charges = charges
+        self._control = Control(settings, self._launcher.send, self._adopt)
+        self._copies = Copies(state_dir, opened.store, self._loop)
+        self._looks = Looks(lambda: next_look(self._engine.world), self._monitor.look)
+        self._acted: list[Effect] = []
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Tell the dispatcher of the parts that some requests are about."""
         self._dispatcher.attach = self._attempts.attach
         self._dispatcher.simulate = self._monitor.tell
         self._dispatcher.signal = self._attempts.signal
         self._dispatcher.repaired = self._monitor.forgive
-        self._charges = charges
-        self._control = Control(settings, self._launcher.send, self._adopt)
         self._dispatcher.control = self._control
-        self._copies = self._dispatcher.copies = Copies(state_dir, opened.store, self._loop)
-        self._looks = Looks(lambda: next_look(self._engine.world), self._monitor.look)
-        self._acted: list[Effect] = []
+        self._dispatcher.copies = self._copies
 
     def run(self) -> None:
         """Serve until stopped. What is stored stays; what runs goes on."""
@@ -124,6 +131,8 @@ class Scheduler:
         self._loop.run(self._end_of_turn, self._deadlines)
         self._monitor.stop()
         self._copies.close()
+        if self._outbox is not None:
+            self._outbox.detach()
         self._store.close()
 
     def _deadlines(self) -> Iterator[float | None]:
@@ -161,10 +170,19 @@ class Scheduler:
         elif op == "gone":
             if self._recovered:  # in recovery mode the records of ends stay where they are
                 self._attempts.gone((message["job"], message["attempt"]), now)
+        elif op == "helper":
+            self._helper(message["name"], message.get("fd"))
         elif op == "killed":
             self._attempts.killed((message["job"], message["attempt"]), now)
         else:
             log.warning("the launcher said what is not known", action="link-unknown", op=op)
+
+    def _helper(self, name: str, fd: int | None) -> None:
+        """The line to a process that the launcher keeps for us."""
+        if name == "notifier" and self._outbox is not None and fd is not None:
+            self._outbox.attach(fd)
+        elif fd is not None:
+            os.close(fd)
 
     def _recover(self, children: set[Key], now: Now) -> None:
         if not self._recovery_reason:

@@ -8,6 +8,7 @@ from typing import Any
 from mgpu.core.policy import Defaults, Policy, QosClass
 from mgpu.daemon.charges import Ledger
 from mgpu.daemon.dispatch import Rules
+from mgpu.daemon.targets import target_rules
 from mgpu.system import host
 
 Settings = dict[str, Any]
@@ -126,4 +127,5 @@ def rules(settings: Settings, recovery: str) -> Rules:
         min_uid=settings["access.min_uid"],
         recovery=recovery,
         zone=settings["scheduling.time_zone"],
+        targets=target_rules(settings),
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mgpu.core import people
 from mgpu.core.policy import Defaults
 from mgpu.core.requests import Repeat, Submit
 from mgpu.core.world import World
 from mgpu.daemon import dependencies, sweeps
 from mgpu.daemon.accounts import Account
+from mgpu.daemon.targets import NO_TARGETS, TargetRules, accepted
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import JobSpec
 from mgpu.protocol import messages
@@ -24,13 +27,17 @@ def wish(
     zone: str = "",
     *,
     admin: bool = False,
+    targets: TargetRules = NO_TARGETS,
 ) -> Submit | Repeat:
     """The wish of ``account``; raises MgpuError where it makes no sense.
 
-    ``zone`` is the configured time zone. ``admin`` says that it came by the admin socket.
+    ``zone`` is the configured time zone. ``admin`` says that it came by the admin socket,
+    ``targets`` whom jobs may have told.
     """
     extras = request.spec.extras
     submit = _submit(world, store, request, account, admin=admin)
+    notify = accepted(world, targets, extras, account.uid, account.user)
+    submit = replace(submit, spec=replace(submit.spec, notify=notify)) if notify else submit
     if not extras.cron:
         return submit
     where = extras.zone or zone

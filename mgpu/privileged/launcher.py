@@ -14,6 +14,8 @@ import sys
 
 from mgpu.privileged import accounts, log, order, startup, strays, syscalls, tree
 from mgpu.privileged.birth import Spare
+from mgpu.privileged.helper import Helper, Helpers
+from mgpu.privileged.helpers import helpers
 from mgpu.privileged.loop import Deadlines, Loop
 from mgpu.privileged.refusal import Refusal
 from mgpu.privileged.reload import Reload
@@ -44,12 +46,15 @@ _MESSAGES_IN_A_TURN = 64
 class Launcher:
     """The supervisors that are its children, the scheduler, and what both ask of it."""
 
-    def __init__(self, site: Site, scheduler: Scheduler, manager: Manager) -> None:
+    def __init__(
+        self, site: Site, scheduler: Scheduler, manager: Manager, helpers: Sequence[Helper]
+    ) -> None:
         self.site = site
         self.scheduler = scheduler
         self.manager = manager
         self.loop = Loop()
         self.deadlines = Deadlines()
+        self.helpers = Helpers(helpers, self.deadlines, scheduler)
         self.children: dict[int, tuple[int, int]] = {}
         self.kills: set[str] = set()
         self.spare = Spare(site, self.deadlines)
@@ -70,6 +75,7 @@ class Launcher:
     def run(self) -> int:
         """Serve until told to stop; the exit status."""
         self.remains.sweep()
+        self.helpers.start()
         self._start_scheduler()
         self._refill()
         while self.status is None:
@@ -91,6 +97,7 @@ class Launcher:
         known = {"tracking": self.site.tracking, "fenced_by": self.site.fenced_by}
         attempts = [list(key) for key in self.children.values()]
         self._say({"op": "hello", "attempts": attempts, **known, **link.versions()})
+        self.helpers.introduce()
 
     def _scheduler_ended(self, status: int) -> None:
         """Take in what it had ordered, which is durable, before another one is told our state."""
@@ -210,17 +217,10 @@ class Launcher:
             log.info("Started a supervisor", "supervisor-start", job=job, attempt=attempt, pid=pid)
 
     def _refuse(self, job: int, attempt: int, refusal: Refusal) -> None:
-        log.warning(
-            "Refused a start",
-            "start-refused",
-            job=job,
-            attempt=attempt,
-            stage=refusal.stage,
-            reason=refusal.detail,
-        )
-        why = {"stage": refusal.stage, "errno": refusal.code, "detail": refusal.detail}
-        key = {"op": "refused", "job": job, "attempt": attempt}
-        self._say({**key, **why, "transient": refusal.transient})
+        key, stage = {"job": job, "attempt": attempt}, refusal.stage
+        log.warning("Refused a start", "start-refused", **key, stage=stage, reason=refusal.detail)
+        why = {"stage": stage, "errno": refusal.code, "detail": refusal.detail}
+        self._say({"op": "refused", **key, **why, "transient": refusal.transient})
 
     def _kill(self, job: int, attempt: int) -> None:
         """Kill everything of an attempt; answer when nothing is left."""
@@ -276,7 +276,7 @@ class Launcher:
 
     def _known(self) -> set[int]:
         ours = {*self.children, self.scheduler.pid, self.spare.pid, self.reload.pid}
-        return ours | self.workers.pids() | self._first_children
+        return ours | self.workers.pids() | self.helpers.pids() | self._first_children
 
     def _refill(self) -> None:
         try:
@@ -300,6 +300,8 @@ class Launcher:
         for pid, status in ended.items():
             if pid == self.scheduler.pid:
                 self._scheduler_ended(status)
+            elif pid in self.helpers.pids():
+                self.helpers.ended(pid, status)
             elif pid in self.children:
                 self._supervisor_ended(pid, status)
             elif pid == self.spare.pid:
@@ -315,7 +317,7 @@ class Launcher:
         """End the scheduler, then ourselves; supervisors and jobs go on."""
         if self.stopping:
             return
-        self.stopping = True
+        self.stopping = self.helpers.stopping = True
         self.manager.tell("STOPPING=1\nSTATUS=Stopping; jobs go on")
         log.info("Stopping; jobs go on", "stop", supervisors=len(self.children))
         self.deadlines.clear("scheduler")
@@ -342,7 +344,10 @@ class Launcher:
             elif name == "watchdog":
                 self._watch_over()
             elif type(name) is tuple:
-                self.workers.late(name[1])
+                self._late(*name)
+
+    def _late(self, what: str, whose: Any) -> None:
+        self.workers.late(whose) if what == "account" else self.helpers.due(what, whose)
 
     def _watch_over(self) -> None:
         """Tell the manager that we live, and have the scheduler tell us; a hung one is replaced."""
@@ -370,7 +375,7 @@ def prepare(settings_fd: int, argv: Sequence[str] | None) -> Launcher:
     syscalls.set_subreaper()
     accounts.warm_up()
     scheduler = Scheduler(site, settings.raw, sockets, argv or command())
-    return Launcher(site, scheduler, manager)
+    return Launcher(site, scheduler, manager, helpers(settings))
 
 
 def main(settings_fd: int, scheduler: Sequence[str] | None = None) -> NoReturn:

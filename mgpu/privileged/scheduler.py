@@ -25,7 +25,7 @@ _ENVIRONMENT = {
 }
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Constants, and what tells the scheduler that its standard error is the journal."""
     journal = os.environ.get("JOURNAL_STREAM")
     return _ENVIRONMENT if journal is None else {**_ENVIRONMENT, "JOURNAL_STREAM": journal}
@@ -106,7 +106,7 @@ class Scheduler:
             for name, fd in fds.items():
                 os.set_inheritable(fd, True)
                 argv += [f"--{name}-fd", str(fd)]
-            os.execve(argv[0], argv, _environment())
+            os.execve(argv[0], argv, environment())
         except BaseException as error:
             os.write(2, f"mgpud error: cannot run the scheduler: {error}\n".encode())
         finally:
@@ -128,6 +128,14 @@ class Scheduler:
             for fd in fds:
                 os.close(fd)
         return True
+
+    def pass_on(self, message: dict[str, Any], fd: int) -> None:
+        """Tell it something, with a copy of a descriptor, if it listens."""
+        try:
+            if self.link is not None:
+                link.send(self.link, message, [fd])
+        except OSError:
+            return  # it is ending: the next one is told again
 
     def signal(self, signum: int) -> None:
         """Send it a signal; it is our child, so its pid is its own until we reap it."""

@@ -110,15 +110,20 @@ def _bundle() -> list[str]:
 
 def service_account(settings: Settings) -> tuple[int, int]:
     """uid and gid of the service user."""
+    return account(settings.service, "access.service_user")
+
+
+def account(name: str, key: str) -> tuple[int, int]:
+    """uid and gid of the system user that the setting ``key`` names."""
     try:
-        entry = pwd.getpwnam(settings.service)
+        entry = pwd.getpwnam(name)
     except KeyError:
         raise StartError(
-            f"there is no user {settings.service} (access.service_user): make it with"
-            f" 'useradd --system --user-group --shell /usr/sbin/nologin {settings.service}'"
+            f"there is no user {name} ({key}): make it with"
+            f" 'useradd --system --user-group --shell /usr/sbin/nologin {name}'"
         ) from None
     if entry.pw_uid == 0 or entry.pw_gid == 0:
-        raise StartError(f"the service user {settings.service} must not be root")
+        raise StartError(f"the service user {name} must not be root")
     return entry.pw_uid, entry.pw_gid
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mgpu.model.address import MOST_MAIL, MOST_URL
+from mgpu.model.notice import MOST_TARGETS
 from mgpu.model.sweep import Axis, Sweep
 from mgpu.model.units import MAX_MEMORY
 from mgpu.protocol.fields import LATEST, Fields, as_integer, as_text, refuse
@@ -15,6 +17,7 @@ _CPUS = 1 << 16
 _RETRIES = 1000
 _TASKS = 100_000
 _AXES = 32
+_WORDS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Extras:
 
     ``array`` and ``dependency`` are texts in Slurm's forms, ``gpu_ids`` indices of GPUs,
     ``begin`` and ``deadline`` Unix times. ``max_concurrent`` is None where not given.
+    ``mail_type``, ``mail_user`` and ``notify`` (URLs) are as they were written.
     """
 
     project: str
@@ -47,6 +51,9 @@ class Extras:
     zone: str
     overlap: str
     missed: str
+    mail_type: tuple[str, ...]
+    mail_user: str
+    notify: tuple[str, ...]
 
 
 def parse_extras(fields: Fields) -> Extras:
@@ -74,6 +81,9 @@ def parse_extras(fields: Fields) -> Extras:
         zone=fields.text("zone", _NAME, default=""),
         overlap=fields.choice("overlap", ("skip", "queue"), "skip"),
         missed=fields.choice("missed", ("drop", "once"), "drop"),
+        mail_type=fields.items("mail_type", _WORDS, lambda item, at: as_text(item, at, _NAME)),
+        mail_user=fields.text("mail_user", MOST_MAIL, default=""),
+        notify=fields.items("notify", MOST_TARGETS, lambda item, at: as_text(item, at, MOST_URL)),
     )
 
 

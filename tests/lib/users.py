@@ -13,6 +13,7 @@ from tests.lib import box
 
 ADMIN_GROUP = "mgpu-admin"
 SERVICE_USER = "mgpu"
+NOTIFY_USER = "mgpu-notify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,11 @@ def make(name: str, *options: str) -> User:
 
 
 def make_service_account() -> None:
-    """The daemon's own user and the administrators' group."""
+    """The daemon's own users and the administrators' group."""
     subprocess.run(["groupadd", "--system", "--force", ADMIN_GROUP], check=True)
-    if SERVICE_USER not in {entry.pw_name for entry in pwd.getpwall()}:
-        options = ["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
-        subprocess.run(["useradd", "--system", "--user-group", *options, SERVICE_USER], check=True)
+    options = ["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
+    for name in {SERVICE_USER, NOTIFY_USER} - {entry.pw_name for entry in pwd.getpwall()}:
+        subprocess.run(["useradd", "--system", "--user-group", *options, name], check=True)
 
 
 def as_user(user: User, argv: Sequence[str]) -> list[str]:

@@ -156,7 +156,6 @@ def test_a_wrong_variable_is_named(
         ("#SBATCH --nodes=2", '"2": a job of mgpu is one task on one machine; write 1'),
         ("#SBATCH -n 4", '"4": a job of mgpu is one task'),
         ("#SBATCH -w elsewhere", '"elsewhere": the only node is '),
-        ("#SBATCH --mail-type=END", "--mail-type is of sbatch, but mgpu has no such thing: no"),
         ("#SBATCH --exclusive", "--exclusive is of sbatch, but mgpu has no such thing"),
         ("#SBATCH -C a100", "-C is of sbatch, but mgpu has no such thing: say --gpu-type"),
         ("#SBATCH --mem-per-cpu=1G", "--mem-per-cpu is of sbatch"),

@@ -180,6 +180,8 @@ class Rig:
         scheduler._copies.close()
         for supervisor in self.launcher.started.values():
             supervisor.close()
+        if scheduler._outbox is not None:
+            scheduler._outbox.detach()
         for fd in scheduler._actor._payloads.values():
             os.close(fd)
         for conn in list(scheduler._server._connections.values()):

@@ -1,0 +1,83 @@
+"""Which addresses webhooks may reach: public ones, and those of hosts that an administrator named.
+
+A name is resolved once, and what is connected to is an address that was judged, so that no second
+answer of a name server leads elsewhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Container
+from typing import Any, Final
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_LOCAL: Final = ("localhost", ".localhost", ".local", ".internal", ".localdomain")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Refused(Exception):
+    """An address that may not be reached; the text names no part of the target."""
+
+
+def is_public(text: str) -> bool:
+    """Whether an address is one of the open Internet, also the IPv4 one inside of an IPv6 one."""
+    try:
+        address: Address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return all(_is_open(one) for one in (address, *_inner(address)))
+
+
+def _is_open(address: Address) -> bool:
+    shut = address.is_multicast or address.is_reserved or address.is_unspecified
+    return address.is_global and not shut and not (address.is_private or address.is_link_local)
+
+
+def _inner(address: Address) -> list[Address]:
+    """The IPv4 addresses that an IPv6 address stands for."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    found: list[Address | None] = [address.ipv4_mapped, address.sixtofour]
+    found += address.teredo or ()
+    if address in _NAT64 or int(address) >> 32 == 0:  # the latter: "IPv4-compatible", deprecated
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [one for one in found if one is not None]
+
+
+def problem_of(host: str, allowed: Container[str]) -> str:
+    """Why a host as it is written may not be reached, as far as that is known without asking."""
+    if host in allowed:
+        return ""
+    local = host.rstrip(".").endswith(_LOCAL)
+    looks_numeric = host.replace(".", "").isdigit() or ":" in host
+    if local or (looks_numeric and not is_public(host)):
+        return "its host is not one of the open Internet"
+    return ""
+
+
+def connect(host: str, port: int, allowed: Container[str], timeout: float) -> socket.socket:
+    """A connection to ``host``; raises :class:`Refused`, or OSError of the last address tried."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    usable = [one for one in found if host in allowed or is_public(str(one[4][0]))]
+    if not usable:
+        raise Refused("its host has no address of the open Internet")
+    error: OSError | None = None
+    for family, kind, protocol, _, place in usable:
+        try:
+            return _connected(family, kind, protocol, place, timeout)
+        except OSError as one:
+            error = one
+    raise error if error is not None else OSError("no address")
+
+
+def _connected(family: int, kind: int, protocol: int, place: Any, timeout: float) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    sock.settimeout(timeout)
+    try:
+        sock.connect(place)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

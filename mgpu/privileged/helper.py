@@ -1,0 +1,162 @@
+"""A process that serves the scheduler and may do nothing else: started, and again when it dies.
+
+The launcher keeps the scheduler's end of its line open and gives a copy to each new scheduler, so
+that the process does not notice when one goes and the next one comes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+import msgpack
+
+from mgpu.privileged import identity, log, secretfiles, syscalls
+from mgpu.privileged.scheduler import environment, needed, unreachable
+from mgpu.privileged.trust import Untrusted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+    from mgpu.privileged.loop import Deadlines
+    from mgpu.privileged.scheduler import Scheduler
+
+_FIRST_DELAY = 1.0
+_LONGEST_DELAY = 60.0
+_STABLE_SECONDS = 10.0
+
+
+class Helper:
+    """One life of the process ``name`` after the other; its program is in ``module``.
+
+    ``settings`` is what it needs of the configuration, ``account`` uid and gid that it runs as.
+    """
+
+    __slots__ = ("_account", "_delay", "_module", "_settings", "line", "name", "pid")
+
+    def __init__(
+        self, name: str, module: str, account: tuple[int, int], settings: dict[str, Any]
+    ) -> None:
+        self.name = name
+        self._module = module
+        self._account = account
+        self._settings = settings
+        self._delay = 0.0
+        self.pid = 0
+        self.line: socket.socket | None = None
+
+    def start(self) -> None:
+        """Fork and execute a new one, with a new line."""
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        paths = needed()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._become(far.fileno(), paths)
+        far.close()
+        self.line = near
+        log.info("Started a helper", "helper-start", name=self.name, pid=self.pid)
+
+    def ended(self, status: int) -> float:
+        """Note that it has been reaped; the seconds to wait before the next."""
+        code = os.waitstatus_to_exitcode(status)
+        log.warning("A helper ended", "helper-end", name=self.name, pid=self.pid, status=code)
+        self.pid = 0
+        if self.line is not None:
+            self.line.close()
+            self.line = None
+        self._delay = min(max(self._delay * 2, _FIRST_DELAY), _LONGEST_DELAY)
+        return self._delay
+
+    def stable(self) -> None:
+        """It has been there for a while: the next end is not one in a row."""
+        self._delay = 0.0
+
+    def _become(self, line: int, paths: Sequence[str]) -> NoReturn:
+        uid, gid = self._account
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            identity.new_session_keyring()
+            settings = self._hidden()
+            identity.become_service(uid, gid, [gid])
+            if path := unreachable(paths):
+                raise PermissionError(f"uid {uid} cannot reach {path}")
+            syscalls.keep_only([line, settings])
+            for fd in (line, settings):
+                os.set_inheritable(fd, True)
+            program = (
+                f"import sys; sys.path[:] = {sys.path!r}; "
+                f"from {self._module} import main; main({line}, {settings})"
+            )
+            argv = [sys.executable, "-I", "-S", "-c", program]
+            os.execve(argv[0], argv, environment())
+        except (OSError, Untrusted) as error:
+            log.error(f"Cannot run the {self.name}: {error}", "helper-failed")
+        finally:
+            os._exit(71)
+
+    def _hidden(self) -> int:
+        """A file in memory with the settings, and with the secrets that they name."""
+        fd = os.memfd_create(f"mgpu-{self.name}", os.MFD_CLOEXEC)
+        os.write(fd, msgpack.packb(secretfiles.resolved(self._settings)))
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
+
+class Helpers:
+    """All of them: kept alive, and made known to each scheduler."""
+
+    __slots__ = ("_deadlines", "_helpers", "_scheduler", "stopping")
+
+    def __init__(
+        self, helpers: Sequence[Helper], deadlines: Deadlines, scheduler: Scheduler
+    ) -> None:
+        self._helpers = {helper.name: helper for helper in helpers}
+        self._deadlines = deadlines
+        self._scheduler = scheduler
+        self.stopping = False
+
+    def start(self) -> None:
+        """Start all."""
+        for name in self._helpers:
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        try:
+            self._helpers[name].start()
+        except OSError as error:
+            log.error("Cannot start a helper", "helper-failed", name=name, reason=error)
+            self._deadlines.set(("helper", name), _STABLE_SECONDS)
+            return
+        self._deadlines.set(("stable", name), _STABLE_SECONDS)
+        self._hand_over(self._helpers[name])
+
+    def introduce(self) -> None:
+        """Give a new scheduler its ends of the lines."""
+        for helper in self._helpers.values():
+            self._hand_over(helper)
+
+    def _hand_over(self, helper: Helper) -> None:
+        if helper.line is not None:
+            message = {"op": "helper", "name": helper.name}
+            self._scheduler.pass_on(message, helper.line.fileno())
+
+    def pids(self) -> set[int]:
+        """Those that run."""
+        return {helper.pid for helper in self._helpers.values()} - {0}
+
+    def ended(self, pid: int, status: int) -> None:
+        """One has been reaped."""
+        helper = next(one for one in self._helpers.values() if one.pid == pid)
+        self._deadlines.clear(("stable", helper.name))
+        self._deadlines.set(("helper", helper.name), helper.ended(status))
+
+    def due(self, what: str, name: str) -> None:
+        """A moment that was set for one has passed."""
+        if what == "stable":
+            self._helpers[name].stable()
+        elif not self.stopping:
+            self._start(name)

@@ -1,0 +1,49 @@
+"""Which processes beside the scheduler the configuration asks for."""
+
+from __future__ import annotations
+
+import msgpack
+
+from mgpu.privileged import secretfiles, startup, trust
+from mgpu.privileged.helper import Helper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_USER = "access.notify_user"
+
+
+def helpers(settings: startup.Settings) -> list[Helper]:
+    """The helpers that are wanted; raises StartError where one cannot be had."""
+    values: dict[str, Any] = msgpack.unpackb(settings.raw)
+    wanted = {name: chosen for name, chosen in _WANTED.items() if chosen[0](values)}
+    if not wanted:
+        return []
+    account = startup.account(str(values.get(_USER) or ""), _USER)
+    if account[0] == startup.service_account(settings)[0]:
+        raise startup.StartError(f"{_USER}: must be another user than access.service_user")
+    return [
+        Helper(name, module, account, _checked(values, section))
+        for name, (_, module, section) in wanted.items()
+    ]
+
+
+def _checked(values: dict[str, Any], section: str) -> dict[str, Any]:
+    """What a helper needs to know; the files of secrets among it can be used."""
+    known = {key: one for key, one in values.items() if key.startswith((section, "log."))}
+    try:
+        secretfiles.check(known)
+    except (OSError, trust.Untrusted) as error:
+        raise startup.StartError(f"a secret cannot be used: {error}") from error
+    return known
+
+
+#: name -> whether it is wanted, its program, and the settings that it needs.
+_WANTED = {
+    "notifier": (
+        lambda values: values.get("notices.enabled") is True,
+        "mgpu.notify.main",
+        "notices.",
+    ),
+}

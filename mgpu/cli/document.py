@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from mgpu.cli import document_man, document_md, document_notices
+from mgpu.cli import document_man, document_md, document_metrics, document_notices
 from mgpu.cli.main import TASKS, group, programs
 
 #: What is the same for all commands that ask the scheduler.
@@ -92,7 +92,10 @@ def pages() -> Iterator[Page]:
 
 def files() -> dict[str, str]:
     """The text of each file by its path below the root."""
-    found = {"docs/reference/notices.md": document_notices.written()}
+    found = {
+        "docs/reference/metrics.md": document_metrics.written(),
+        "docs/reference/notices.md": document_notices.written(),
+    }
     for page in pages():
         found[f"docs/reference/{page.name}.md"] = document_md.written(page)
         found[f"packaging/man/{page.name}.{page.section}"] = document_man.written(page, FILES)

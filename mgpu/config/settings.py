@@ -22,6 +22,7 @@ from mgpu.config.kinds import (
     TimeZone,
     Weights,
 )
+from mgpu.config.metric_settings import METRICS
 from mgpu.config.notice_settings import NOTICES
 from mgpu.config.setting import Setting as Setting
 
@@ -34,6 +35,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "projects": "What jobs may name with `--project`.",
     "gpus": "Which GPUs there are and how much of them is given out.",
     "notices": "What is told by mail and webhook, and how: docs/notices.md.",
+    "metrics": "What Prometheus is shown: docs/metrics.md.",
     "limits": "What one user may ask of the daemon.",
     "queue": "What `mgpu_queue` shows.",
     "privacy": "What users see of each other's jobs.",
@@ -210,6 +212,7 @@ SETTINGS: Final = (
     ),
     *GPUS,
     *NOTICES,
+    *METRICS,
     Setting(
         "limits.connections_per_user",
         Integer(1, 10000),

@@ -43,6 +43,7 @@ from mgpu.system import cron
 from mgpu.system.log import log
 
 Then = Callable[[Any, Now], None]
+Stored = Callable[[World, Sequence[Event], Now], None]
 Timed = Callable[[int, Callable[[], Any]], Any]
 
 #: Seconds between two tries to store reports after storing failed; doubled up to the last.
@@ -100,7 +101,7 @@ class Engine:
     Those of jobs that have ended are kept for ``left_for`` seconds.
     ``version`` is another one after each turn in which something happened.
     ``rebooted`` tells that what is stored was written before the machine was started again.
-    ``post`` is told of all that happens.
+    ``post`` is told of all that happens, ``stored`` of it once it is stored.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Engine:
         most_kept: int = 0,
         left_for: int = 0,
         post: Post | None = None,
+        stored: Stored | None = None,
     ) -> None:
         self._store = store
         self._policy = policy
@@ -127,6 +129,7 @@ class Engine:
         self._left_for = left_for
         self._forget_at: float | None = None
         self._post = post
+        self._stored = stored
         self._on_ended = on_ended
         self._boot_id = boot_id
         self._notices = Notices()
@@ -362,6 +365,8 @@ class Engine:
         self._notices.tell(self.world, turn.events)
         if self._post is not None:
             self._post.stored()
+        if self._stored is not None:
+            self._stored(self.world, turn.events, now)
         if self.running:  # before, what is observed is not yet what there is
             self._act(self._required(now), now)
 

@@ -19,7 +19,7 @@ import msgpack
 from mgpu.core.effects import Effect, KillProcess
 from mgpu.core.requests import Report
 from mgpu.core.settle import next_look
-from mgpu.daemon import machine, notices, opening, outbox
+from mgpu.daemon import export, machine, notices, opening, outbox
 from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
@@ -76,6 +76,7 @@ class Scheduler:
         boot = bootid.boot_id()
         charges = ledger(settings)
         self._outbox = outbox.opened(settings, self._loop, opened.recovery)
+        self._export = export.opened(settings, self._loop, clock.now, self._outbox)
         self._engine = Engine(
             self._store,
             policy(settings),
@@ -88,6 +89,7 @@ class Scheduler:
             settings["limits.kept_per_user"] << 20,
             settings["jobs.keep_for_redo"],
             self._outbox,
+            self._export.heard if self._export is not None else None,
         )
         self._recovery = Recovery(self._engine, dirs, self._attempts, boot)
         self._accounts = Accounts(self._ask_account)
@@ -123,6 +125,9 @@ class Scheduler:
         self._dispatcher.repaired = self._monitor.forgive
         self._dispatcher.control = self._control
         self._dispatcher.copies = self._copies
+        if self._export is not None:
+            self._export.observe(lambda: self._engine.world)
+            export.time_commits(self._store, self._export.counts, clock.now)
 
     def run(self) -> None:
         """Serve until stopped. What is stored stays; what runs goes on."""
@@ -133,6 +138,8 @@ class Scheduler:
         self._copies.close()
         if self._outbox is not None:
             self._outbox.detach()
+        if self._export is not None:
+            self._export.detach()
         self._store.close()
 
     def _deadlines(self) -> Iterator[float | None]:
@@ -147,7 +154,10 @@ class Scheduler:
     def _end_of_turn(self, now: Now) -> None:
         for part in self._parts():
             part.expire(now)
-        self._engine.turn(now)
+        if self._export is not None:
+            self._export.turn(self._engine, now)
+        else:
+            self._engine.turn(now)
         self._dispatcher.turned(now)
         self._control.turned(self._engine)
 
@@ -179,8 +189,9 @@ class Scheduler:
 
     def _helper(self, name: str, fd: int | None) -> None:
         """The line to a process that the launcher keeps for us."""
-        if name == "notifier" and self._outbox is not None and fd is not None:
-            self._outbox.attach(fd)
+        part = {"notifier": self._outbox, "exporter": self._export}.get(name)
+        if part is not None and fd is not None:
+            part.attach(fd)
         elif fd is not None:
             os.close(fd)
 
@@ -232,6 +243,8 @@ class Scheduler:
 
     def _ended(self, job: Job, now: Now) -> None:
         self._dispatcher.ended(job, now)
+        if self._export is not None:
+            self._export.ended(self._engine.world, job)
 
     def _adopt(self, settings: Settings) -> None:
         """Go on by other settings; what needs a restart is as it was in them."""

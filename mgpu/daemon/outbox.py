@@ -255,6 +255,11 @@ def rules(settings: dict[str, Any]) -> Rules:
     )
 
 
+def waiting(world: World) -> int:
+    """How many notices wait, or are on their way."""
+    return sum(not one.done for one in world.records.all(Notice))
+
+
 def opened(settings: dict[str, Any], loop: Loop, recovery: str) -> Outbox | None:
     """The outbox, where notices are sent: not while the state cannot be used."""
     wanted = settings["notices.enabled"] and not recovery

@@ -39,11 +39,24 @@ def _checked(values: dict[str, Any], section: str) -> dict[str, Any]:
     return known
 
 
+def _sends(values: dict[str, Any]) -> bool:
+    return values.get("notices.enabled") is True
+
+
+def _serves(values: dict[str, Any]) -> bool:
+    return bool(values.get("metrics.listen"))
+
+
 #: name -> whether it is wanted, its program, and the settings that it needs.
 _WANTED = {
     "notifier": (
-        lambda values: values.get("notices.enabled") is True,
+        _sends,
         "mgpu.notify.main",
         "notices.",
+    ),
+    "exporter": (
+        _serves,
+        "mgpu.metrics.main",
+        "metrics.",
     ),
 }

@@ -182,6 +182,8 @@ class Rig:
             supervisor.close()
         if scheduler._outbox is not None:
             scheduler._outbox.detach()
+        if scheduler._export is not None:
+            scheduler._export.detach()
         for fd in scheduler._actor._payloads.values():
             os.close(fd)
         for conn in list(scheduler._server._connections.values()):

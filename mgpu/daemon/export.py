@@ -1,0 +1,146 @@
+"""The scheduler's end of the line to the exporter: answers when asked, and never waits for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from mgpu.core.world import World
+from mgpu.daemon import outbox
+from mgpu.daemon.counts import Counts
+from mgpu.daemon.engine import Engine
+from mgpu.daemon.loop import Loop
+from mgpu.daemon.measures import Sample, samples
+from mgpu.daemon.outbox import Outbox
+from mgpu.model.events import Event
+from mgpu.model.job import Job
+from mgpu.model.time import Now
+from mgpu.protocol import link
+from mgpu.store.base import Batch, Store
+
+#: Seconds between two snapshots, however often somebody asks.
+PAUSE: Final = 0.5
+_IN_A_MESSAGE: Final = 200
+
+
+class Export:
+    """Counts what happens, and hands out snapshots of it; ``clock`` is for its own cost."""
+
+    def __init__(
+        self, loop: Loop, clock: Callable[[], Now], *, users: bool, outbox: Outbox | None
+    ) -> None:
+        self.counts = Counts()
+        self._loop = loop
+        self._clock = clock
+        self._users = users
+        self._outbox = outbox
+        self._started = clock()
+        self._world: Callable[[], World] | None = None
+        self._exporter: socket.socket | None = None
+        self._last = float("-inf")
+
+    def observe(self, world: Callable[[], World]) -> None:
+        """Make snapshots of this world."""
+        self._world = world
+
+    def attach(self, fd: int) -> None:
+        """Answer the exporter at the other end of ``fd`` from now on."""
+        self.detach()
+        self._exporter = socket.socket(fileno=fd)
+        self._exporter.setblocking(False)
+        self._loop.watch(fd, lambda _mask, now: self._hear(now))
+
+    def detach(self) -> None:
+        """The line is over."""
+        if self._exporter is not None:
+            self._loop.forget(self._exporter.fileno())
+            self._exporter.close()
+        self._exporter = None
+
+    def heard(self, world: World, events: Iterable[Event], now: Now) -> None:
+        """A turn is stored."""
+        self.counts.heard(world, events, now)
+
+    def ended(self, world: World, job: Job) -> None:
+        """A job is over."""
+        self.counts.ended(world, job)
+
+    def turn(self, engine: Engine, now: Now) -> None:
+        """Have a turn, and measure it if something happened in it."""
+        began, version = self._clock().boot, engine.version
+        engine.turn(now)
+        if engine.version != version:
+            self.counts.observe("mgpu_turn_seconds", self._clock().boot - began)
+
+    def _hear(self, now: Now) -> None:
+        asked = False
+        while self._exporter is not None:
+            try:
+                received = link.recv(self._exporter)
+            except BlockingIOError:
+                break
+            except (OSError, link.LinkError):
+                received = None
+            if received is None:
+                self.detach()
+                return
+            for fd in received[1]:
+                os.close(fd)
+            asked = True
+        if asked and now.boot - self._last >= PAUSE:
+            self._last = now.boot
+            self._answer(now)
+
+    def _answer(self, now: Now) -> None:
+        if self._world is None:
+            return
+        world = self._world()
+        began = self._clock().boot
+        found = samples(world, self.counts, self._started, now, users=self._users)
+        found += self._notices(world)
+        self.counts.observe("mgpu_snapshot_seconds", self._clock().boot - began)
+        try:
+            self._send({"op": "begin"})
+            for start in range(0, len(found), _IN_A_MESSAGE):
+                part = [list(one) for one in found[start : start + _IN_A_MESSAGE]]
+                self._send({"op": "part", "samples": part})
+            self._send({"op": "end"})
+        except OSError:
+            return  # it is gone or does not read: what it has got is without an end
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._exporter is not None:
+            link.send(self._exporter, message)
+
+    def _notices(self, world: World) -> list[Sample]:
+        if self._outbox is None:
+            return []
+        return [
+            ("mgpu_notices_waiting", (), outbox.waiting(world)),
+            ("mgpu_notices_sent_total", (), self._outbox.delivered),
+            ("mgpu_notices_failed_total", (), self._outbox.failed),
+            ("mgpu_notices_dropped_total", (), self._outbox.dropped),
+        ]
+
+
+def time_commits(store: Store, counts: Counts, clock: Callable[[], Now]) -> None:
+    """Measure each commit of this store from now on."""
+    commit = store.commit
+
+    def timed(batch: Batch) -> None:
+        began = clock().boot
+        commit(batch)
+        counts.observe("mgpu_commit_seconds", clock().boot - began)
+
+    store.commit = timed  # type: ignore[method-assign]
+
+
+def opened(
+    settings: dict[str, Any], loop: Loop, clock: Callable[[], Now], outbox: Outbox | None
+) -> Export | None:
+    """The part that counts, where metrics are served."""
+    if not settings["metrics.listen"]:
+        return None
+    return Export(loop, clock, users=settings["metrics.users"], outbox=outbox)

@@ -1,0 +1,1 @@
+"""The exporter process: serves metrics of the scheduler to Prometheus."""

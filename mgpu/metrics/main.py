@@ -119,6 +119,6 @@ def main(link_fd: int, settings_fd: int) -> None:
     """Serve metrics of the schedulers at the other end of ``link_fd``."""
     with open(settings_fd, "rb") as file:
         settings = msgpack.unpackb(file.read())
-    log.set_level(settings["log.level"])
+    log.configure(settings["log.level"], settings["log.format"], os.environ)
     with socket.socket(fileno=link_fd) as scheduler:
         asyncio.run(_serve(scheduler, settings))

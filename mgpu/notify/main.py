@@ -143,6 +143,6 @@ def main(link_fd: int, settings_fd: int) -> None:
     """Serve the schedulers at the other end of ``link_fd``, one after the other."""
     with open(settings_fd, "rb") as file:
         settings = msgpack.unpackb(file.read())
-    log.set_level(settings["log.level"])
+    log.configure(settings["log.level"], settings["log.format"], os.environ)
     with socket.socket(fileno=link_fd) as scheduler:
         Notifier(scheduler, settings).run()

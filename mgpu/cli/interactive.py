@@ -86,7 +86,8 @@ class Session:
             relay.run(redraw=redraw and not self._waited)
             self._typed = b""
             if self._keys.detached:
-                print("\r", file=sys.stderr)
+                self._screen.typing()
+                print(file=sys.stderr)
                 return self._detached(0)
 
     def _wait(self) -> Message | None:
@@ -124,7 +125,7 @@ class Session:
 
     def _show(self, status: str) -> None:
         """Have one line that changes, in the place of the one before."""
-        if status == self._status == "":
+        if status == self._status == "" or not sys.stderr.isatty():
             return
         self._status = status
         _, columns = self._screen.size()

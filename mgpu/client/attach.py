@@ -57,12 +57,12 @@ class Attachment:
     seen in; then :meth:`line` is where, and to go on asks for the next attempt.
     """
 
-    def __init__(self, address: Address, job: int, *, read_only: bool) -> None:
+    def __init__(self, address: Address, job: int, *, read_only: bool, met: bool = False) -> None:
         self._address = address
         self._request: Message = {"op": ATTACH, "job": job, "read_only": read_only}
         self._door: _Door | None = None
         self._pauses = growing_pauses()
-        self._met = False
+        self._met = met
         self._line: socket.socket | None = None
         self.attempt = 0
 

@@ -98,7 +98,7 @@ class Session:
         """The terminal of a job, over a connection of its own."""
         from mgpu.client.attach import Attachment
 
-        return Attachment(self._address, job, read_only=read_only)
+        return Attachment(self._address, job, read_only=read_only, met=self._met)
 
     def _connected(self) -> Transport:
         if self._transport is None:

@@ -40,9 +40,10 @@ def common_options(function: Callable[..., object]) -> Callable[..., object]:
 
 def connect(socket: str | None, config: str | None, *, admin: bool = False) -> Client:
     """The scheduler that the common options name."""
+    from mgpu.cli import zone
     from mgpu.client import Client  # --help and a wrong option do without
 
-    return Client(socket, config, admin=admin)
+    return Client(socket, config, admin=admin, on_zone=zone.configured)
 
 
 def run(command: click.Command) -> NoReturn:

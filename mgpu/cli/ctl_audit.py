@@ -11,6 +11,7 @@ import click
 from mgpu.cli.base import CONTEXT, common_options, connect, emit, table
 from mgpu.cli.moments import moment, written
 from mgpu.cli.params import words
+from mgpu.cli.zone import timezone_option
 from mgpu.model.units import parse_duration, visible
 
 if TYPE_CHECKING:
@@ -29,14 +30,17 @@ Row = dict[str, Any]
 @click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N",
               help="The newest N of them.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@timezone_option
 @common_options
 def audit(*, socket: str | None, config: str | None, as_json: bool, **options: Any) -> None:
     """Show who asked for a change, when, and what came of it; the newest last.
 
     Everything that changes jobs, GPUs, reservations, quotas or the daemon is kept, allowed or not.
     """
+    from mgpu.cli import zone
     from mgpu.system import clock
 
+    zone.settle()
     fields = _fields(options, clock.now().wall)
     with connect(socket, config, admin=True) as client:
         rows = _rows(client, fields, options["limit"])

@@ -11,6 +11,7 @@ import click
 from mgpu.cli.base import CONTEXT, common_options, connect, emit
 from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.moments import written
+from mgpu.cli.zone import timezone_option
 from mgpu.model.units import format_wait, visible
 
 Row = dict[str, Any]
@@ -25,6 +26,7 @@ _MODES = {
 
 @click.command("status", context_settings=CONTEXT)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@timezone_option
 @common_options
 def status(*, as_json: bool, socket: str | None, config: str | None) -> int:
     """Show how the daemon is: version, mode, GPUs, queue and, to administrators, its last error.

@@ -12,6 +12,7 @@ from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.lazy import Words
 from mgpu.cli.moments import written
 from mgpu.cli.params import MEMORY, Parsed, words
+from mgpu.cli.zone import timezone_option
 from mgpu.model.units import format_memory, parse_memory, quoted, visible
 
 Row = dict[str, Any]
@@ -99,6 +100,7 @@ def set_gpus(gpus: str, socket: str | None, config: str | None) -> None:
 
 @click.command("show-gpus", context_settings=CONTEXT)
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@timezone_option
 @common_options
 def show_gpus(*, as_json: bool, socket: str | None, config: str | None) -> None:
     """Show which GPUs jobs are started on, and why not on the others."""
@@ -158,6 +160,7 @@ def gpu() -> None:
 
 @gpu.command("list", context_settings=CONTEXT)
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@timezone_option
 @common_options
 def list_(*, as_json: bool, socket: str | None, config: str | None) -> None:
     """List the processes that use GPUs and belong to no job."""

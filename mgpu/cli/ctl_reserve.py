@@ -44,7 +44,8 @@ def reserve() -> None:
 @click.option("--duration", type=DURATION, metavar="TIME", help="For so long: 90m, 8h, 2-00:00:00.")
 @click.option("--cron", metavar="EXPRESSION", help='Again and again: "0 9 * * 1-5" is each weekday '
               "at 9.")  # fmt: skip
-@click.option("--timezone", "zone", metavar="ZONE", help="The clocks that TIME and --cron mean, "
+@click.option("--timezone", "zone", envvar="MGPU_TZ", metavar="ZONE",
+              help="The clocks that TIME and --cron mean, "
               "as Europe/Berlin. [default: the configured ones, or the machine's]")  # fmt: skip
 @click.option("--preempt", is_flag=True, help="When it begins, switch out jobs of others that may "
               "be requeued.")  # fmt: skip
@@ -72,7 +73,9 @@ def create(socket: str | None, config: str | None, **options: Any) -> None:
               help="How long a time to draw. [default: 1d]")  # fmt: skip
 @click.option("--from", "begin", default="now", metavar="TIME", help="Draw from then on.")
 @click.option("--to", "until", metavar="TIME", help="Draw until then.")
-@click.option("--timezone", "zone", metavar="ZONE", help="Times on the clocks of this zone.")
+@click.option(
+    "--timezone", "zone", envvar="MGPU_TZ", metavar="ZONE", help="Times on the clocks of this zone."
+)
 @click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
 @common_options
 def list_(socket: str | None, config: str | None, **options: Any) -> None:
@@ -93,7 +96,9 @@ def list_(socket: str | None, config: str | None, **options: Any) -> None:
 
 @reserve.command("show", context_settings=CONTEXT)
 @click.argument("number", type=click.IntRange(1), metavar="ID")
-@click.option("--timezone", "zone", metavar="ZONE", help="Times on the clocks of this zone.")
+@click.option(
+    "--timezone", "zone", envvar="MGPU_TZ", metavar="ZONE", help="Times on the clocks of this zone."
+)
 @common_options
 def show(number: int, zone: str | None, socket: str | None, config: str | None) -> int:
     """Show all of reservation ID."""

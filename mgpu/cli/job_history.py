@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, connect, emit
+from mgpu.cli.zone import timezone_option
 from mgpu.model.target import on_wire, parse_target
 from mgpu.model.units import visible
 from mgpu.protocol import names
@@ -29,6 +30,7 @@ _ADMIN = click.option("--admin", is_flag=True, help="As an administrator: anybod
 @click.argument("job", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list.")
 @_ADMIN
+@timezone_option
 @common_options
 def history(
     job: str, socket: str | None, config: str | None, *, as_json: bool, admin: bool

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from mgpu.cli import zone
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit
+from mgpu.cli.zone import timezone_option
 from mgpu.model.target import on_wire, parse_targets
 from mgpu.protocol import names
 
@@ -38,11 +40,14 @@ def hold(ids: tuple[str, ...], socket: str | None, config: str | None, *, admin:
 @click.argument("ids", nargs=-1, required=True, metavar="IDS")
 @click.option("--at", "begin", metavar="WHEN", help="Not before: now+2h, 16:00, tomorrow 9:00.")
 @_admin
+@timezone_option
 @common_options
 def release(
     ids: tuple[str, ...], begin: str | None, socket: str | None, config: str | None, *, admin: bool
 ) -> int:
     """Let held jobs go on: IDS as 42, 42_7, 42_[1-5], 3-9."""
+    if begin is not None:
+        zone.settle()
     fields: dict[str, object] = {} if begin is None else {"begin": _moment(begin)}
     return _change(names.RELEASE, ids, fields, socket, config, admin=admin)
 

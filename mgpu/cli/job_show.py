@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
+from mgpu.cli.zone import timezone_option
 from mgpu.model.target import Names, on_wire
 from mgpu.model.tasks import parse_tasks
 from mgpu.model.units import format_duration, format_memory, quoted, visible
@@ -27,6 +28,7 @@ _PRIVATE = "(private)"
 @click.argument("ids", nargs=-1, required=True, metavar="IDS")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list.")
 @click.option("--admin", is_flag=True, help="As an administrator: also what is private.")
+@timezone_option
 @common_options
 def show(
     ids: tuple[str, ...], socket: str | None, config: str | None, *, as_json: bool, admin: bool

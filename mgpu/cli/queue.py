@@ -10,6 +10,7 @@ import click
 from mgpu.cli import array_rows, queue_filter, queue_show, queue_stream, watch
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
 from mgpu.cli.queue_options import queue_options
+from mgpu.cli.zone import timezone_option
 from mgpu.model.target import Name, on_wire
 from mgpu.protocol.names import MAX_IDS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("mgpu_queue", context_settings=CONTEXT)
 @queue_options
+@timezone_option
 @common_options
 def queue(socket: str | None, config: str | None, **options: Any) -> int:
     """List the jobs that wait or run.

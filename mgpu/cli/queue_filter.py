@@ -44,9 +44,10 @@ def parse_gpus(text: str) -> list[int]:
 
 def parse_since(text: str) -> float:
     """The Unix time of ``2h`` or ``7d`` (so long ago), ``yesterday`` or a time as ``9:00``."""
-    from mgpu.cli import moments
+    from mgpu.cli import moments, zone
     from mgpu.system import clock
 
+    zone.settle()
     now, plain = clock.now().wall, text.strip().lower()
     if ":" not in plain:
         with suppress(ValueError):  # it is a day

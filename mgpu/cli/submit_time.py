@@ -23,7 +23,7 @@ OPTIONS = (
                  help="Runs missed while mgpu was stopped: drop, or run once. [default: drop]"),
     click.option("--timezone", type=FILLED, metavar="ZONE",
                  help="The clocks that WHEN and --cron mean. "
-                 "[default: this shell's for WHEN, the machine's for --cron]"),
+                 "[default: MGPU_TZ for WHEN, else the configured ones, else the machine's]"),
 )  # fmt: skip
 
 
@@ -55,10 +55,11 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _moment(text: str, zone: str | None, name: str) -> int:
-    from mgpu.cli.moments import moment, zone_named
+    from mgpu.cli.moments import moment
+    from mgpu.cli.zone import for_wishes
     from mgpu.system import clock
 
     try:
-        return moment(text, zone_named(zone or ""), clock.now().wall)
+        return moment(text, for_wishes(zone), clock.now().wall)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=f"--{name}") from error

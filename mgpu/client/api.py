@@ -41,8 +41,9 @@ class Client:
         timeout: float | None = 60.0,
         *,
         admin: bool = False,
+        on_zone: Callable[[str], None] | None = None,
     ) -> None:
-        self._session = Session(address.find(socket, config, admin=admin), timeout)
+        self._session = Session(address.find(socket, config, admin=admin), timeout, on_zone)
 
     def __enter__(self) -> Client:
         return self
@@ -58,6 +59,10 @@ class Client:
     def close(self) -> None:
         """Close the connection. Jobs are not affected."""
         self._session.close()
+
+    def greet(self) -> None:
+        """Connect, unless that is done, so that ``on_zone`` is told the configured time zone."""
+        self._session.greet()
 
     def submit(
         self,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mgpu.client.attach import Attachment
     from mgpu.client.news import News
+    from mgpu.client.transport import OnZone
 
     #: A body from a server that is trusted: read without checking each type again.
     Message = dict[str, Any]
@@ -44,10 +45,13 @@ class Reply:
 class Session:
     """A connection that is made when first needed and made anew when it breaks."""
 
-    __slots__ = ("_address", "_met", "_timeout", "_transport")
+    __slots__ = ("_address", "_met", "_on_zone", "_timeout", "_transport")
 
-    def __init__(self, address: Address, timeout: float | None) -> None:
+    def __init__(
+        self, address: Address, timeout: float | None, on_zone: OnZone | None = None
+    ) -> None:
         self._address = address
+        self._on_zone = on_zone
         self._timeout = timeout
         self._transport: Transport | None = None
         self._met = False
@@ -73,6 +77,13 @@ class Session:
             except (Absent, Broken) as error:
                 self.close()
                 wait_again(self._address, pauses, error, met=self._met)
+
+    def greet(self) -> None:
+        """Connect and hear the greeting, without asking for anything."""
+        try:
+            self._connected().greet()
+        except (Absent, Broken):
+            raise _unreachable(self._address, 0) from None
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -102,7 +113,7 @@ class Session:
 
     def _connected(self) -> Transport:
         if self._transport is None:
-            self._transport = Transport(self._address, self._timeout)
+            self._transport = Transport(self._address, self._timeout, self._on_zone)
             self._met = True
         return self._transport
 

@@ -11,6 +11,13 @@ from mgpu.protocol.codec import pack, unpack_reply
 from mgpu.protocol.frames import FrameDecoder, frame
 from mgpu.protocol.names import MAX_REPLY, VERSIONS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    #: Is told the time zone that the server is configured for.
+    OnZone = Callable[[str], None]
+
 _CHUNK = 1 << 18
 _HELLO = frame(pack({"mgpu": VERSIONS}))
 
@@ -26,10 +33,16 @@ class Broken(Exception):
 class Transport:
     """A connection to a server that is known to be root or the service user."""
 
-    __slots__ = ("_decoder", "_greeted", "_messages", "_outgoing", "_socket", "_timeout")
+    __slots__ = (
+        *("_decoder", "_greeted", "_messages", "_on_zone", "_outgoing", "_socket"),
+        "_timeout",
+    )
 
-    def __init__(self, address: Address, timeout: float | None) -> None:
+    def __init__(
+        self, address: Address, timeout: float | None, on_zone: OnZone | None = None
+    ) -> None:
         self._timeout = timeout
+        self._on_zone = on_zone
         self._socket = _connect(address.path, timeout)
         self._decoder = FrameDecoder(MAX_REPLY)
         self._messages: list[bytes] = []
@@ -57,9 +70,20 @@ class Transport:
         message = unpack_reply(self._next_body())
         if self._greeted or "error" in message:
             return message
+        self._take_greeting(message)
+        return self.receive()
+
+    def greet(self) -> None:
+        """Exchange greetings and nothing else."""
+        self.send(b"")
+        self._take_greeting(unpack_reply(self._next_body()))
+
+    def _take_greeting(self, message: dict[str, object]) -> None:
         self._greeted = True
         _check_version(message)
-        return self.receive()
+        zone = message.get("zone")
+        if self._on_zone is not None and isinstance(zone, str):
+            self._on_zone(zone)
 
     def _next_body(self) -> bytes:
         while not self._messages:

@@ -196,7 +196,8 @@ SETTINGS: Final = (
         "scheduling.time_zone",
         TimeZone(),
         "",
-        "Whose clocks times of day and cron expressions mean. Empty: the machine's.",
+        "Whose clocks times of day and cron expressions mean, and on which commands show times; "
+        "`--timezone` and `MGPU_TZ` go before it. Empty: the machine's.",
     ),
     Setting(
         "scheduling.cpus",

@@ -211,6 +211,7 @@ class Scheduler:
     def _serve(self) -> None:
         """Answer clients; until here they wait in the sockets' queues."""
         self._serving = True
+        self._server.zone = self._control.settings["scheduling.time_zone"]
         self._server.listen(self._sockets["user"], admin=False)
         self._server.listen(self._sockets["admin"], admin=True)
         self._launcher.send({"op": "ready"})
@@ -254,6 +255,7 @@ class Scheduler:
         self._dispatcher.rules = asked
         self._charges.set_bounds(*bounds(settings))
         self._server.grants = Grants.of(settings)
+        self._server.zone = settings["scheduling.time_zone"]
         log.configure(settings["log.level"], settings["log.format"])
 
     def _ask_account(self, uid: int) -> None:

@@ -56,6 +56,7 @@ class Server:
         self._on_request = on_request
         self._on_close = on_close
         self.grants = grants
+        self.zone = ""  # told to clients, for the times that they show
         self._meter = Meter(ledger, clock)
         self._listeners: list[Listener] = []
         self._connections: dict[int, Connection] = {}
@@ -197,7 +198,7 @@ class Server:
         self._ledger.charge(conn.uid, jobs=jobs)
 
     def _greet(self, conn: Connection, message: dict[str, object], now: Now) -> None:
-        conn.send(messages.hello(messages.parse_hello(message), __version__))
+        conn.send(messages.hello(messages.parse_hello(message), __version__, self.zone))
         conn.greeted = True
         conn.size = 0
         conn.rest(now)

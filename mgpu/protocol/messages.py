@@ -262,9 +262,10 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
 }
 
 
-def hello(version: int, software: str) -> dict[str, object]:
-    """The server's first message: the version it chose and its own release."""
-    return {"mgpu": version, "version": software}
+def hello(version: int, software: str, zone: str = "") -> dict[str, object]:
+    """The server's first message: the version it chose, its own release, the configured clocks."""
+    greeting: dict[str, object] = {"mgpu": version, "version": software}
+    return greeting | {"zone": zone} if zone else greeting
 
 
 def ok(body: dict[str, object]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from mgpu.cli import base
+from mgpu.cli import base, zone
 from mgpu.client import transport
 from mgpu.protocol.names import JOB_FIELDS
 from tests.lib.fake_server import FakeServer, Message
@@ -28,6 +28,9 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "argv", ["mgpu_test"])
     monkeypatch.setenv("COLUMNS", "90")
     monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("MGPU_TZ", raising=False)
+    monkeypatch.setattr(zone.Shown, "name", "")
+    monkeypatch.setattr(zone.Shown, "follows", False)
     time.tzset()
     yield
     monkeypatch.undo()

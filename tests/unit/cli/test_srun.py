@@ -140,7 +140,7 @@ def test_an_administrator_asks_at_the_other_socket(
 ) -> None:
     asked: list[bool] = []
 
-    def client(socket: str, _config: object, *, admin: bool) -> Client:
+    def client(socket: str, _config: object, *, admin: bool, **_: object) -> Client:
         asked.append(admin)
         return Client(socket)
 

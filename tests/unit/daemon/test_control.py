@@ -212,3 +212,11 @@ def test_a_job_that_cannot_be_requeued(rig: Rig, fields: Map, word: str) -> None
     if word == "never":
         rig.supervisor(job).runs()
     assert told(rig.client(), {"op": "requeue", "jobs": [job]})["jobs"] == [[job, word]]
+
+
+def test_clients_are_told_the_configured_clocks(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(scheduling__time_zone="Asia/Tokyo")
+    client = rig.client(greet=False)
+    assert client.one({"mgpu": [1, 1]})["zone"] == "Asia/Tokyo"
+    rig.scheduler._adopt(rig.settings | {"scheduling.time_zone": ""})
+    assert "zone" not in rig.client(greet=False).one({"mgpu": [1, 1]})

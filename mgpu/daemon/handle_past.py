@@ -10,6 +10,7 @@ from mgpu.core.dependents import origin
 from mgpu.core.world import World
 from mgpu.daemon.handle_jobs import unknown_job
 from mgpu.daemon.sayings import said
+from mgpu.daemon.targets import as_given
 from mgpu.model import states
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Event, Submitted
@@ -106,6 +107,7 @@ def _spec(desk: Dispatcher, records: list[Job], name: Name) -> dict[str, Any]:
     made: dict[str, Any] = {field: getattr(job.spec, field) for field in _AS_GIVEN}
     made |= {"gpu_ids": sorted(known), "min_capability": list(job.spec.min_capability)}
     made |= {"signal": list(job.spec.signal or ()), "priority": job.priority}
+    made |= as_given(job.spec.notify)
     if not any(made["min_capability"]):
         del made["min_capability"]
     if job.array:

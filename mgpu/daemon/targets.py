@@ -9,7 +9,7 @@ from mgpu.core import post
 from mgpu.core.world import World
 from mgpu.model.address import MAILTO, check_mail, domain_of, split_url
 from mgpu.model.errors import MgpuError
-from mgpu.model.notice import MOST_TARGETS, MOST_WAITING, Notify, events_of
+from mgpu.model.notice import ARRAY_TASKS, MOST_TARGETS, MOST_WAITING, Notify, events_of
 from mgpu.model.units import quoted
 from mgpu.notify.reach import problem_of
 from mgpu.protocol.extras import Extras
@@ -65,6 +65,16 @@ def accepted(
         hint = "wait until they are sent or given up; are their targets reachable?"
         raise MgpuError("LimitReached", text, path="spec.notify", hint=hint)
     return Notify(events, tuple(targets), tasks)
+
+
+def as_given(notify: Notify | None) -> dict[str, Any]:
+    """The fields of a submission that ask for the same again."""
+    if notify is None:
+        return {}
+    mails = [one.removeprefix(MAILTO) for one in notify.targets if one.startswith(MAILTO)]
+    urls = [one for one in notify.targets if not one.startswith(MAILTO)]
+    words = [*notify.events, *([ARRAY_TASKS] if notify.tasks else [])]
+    return {"mail_type": words, "mail_user": "".join(mails[:1]), "notify": urls}
 
 
 def _check_unused(extras: Extras) -> None:

@@ -37,7 +37,7 @@ class Url:
 
     @property
     def place(self) -> str:
-        """Host and port, as people are shown it: the path can be a secret."""
+        """Host and port, as headers name it."""
         usual = self.port == (443 if self.scheme == "https" else 80)
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if usual else f"{host}:{self.port}"
@@ -71,14 +71,3 @@ def check_mail(text: str) -> str:
 def domain_of(mail: str) -> str:
     """The part behind the @."""
     return mail.rpartition("@")[2].lower()
-
-
-def masked(target: str) -> str:
-    """A target as its owner and administrators are shown it: the path of a URL can be a secret."""
-    if target.startswith(MAILTO):
-        return target.removeprefix(MAILTO)
-    try:
-        url = split_url(target)
-    except ValueError:
-        return "?"
-    return f"{url.scheme}://{url.place}/..."

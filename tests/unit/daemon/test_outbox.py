@@ -200,3 +200,23 @@ def test_a_target_is_in_nobody_s_view(rig: Rig) -> None:
     for uid, admin in ((ALICE, False), (BOB, False), (0, True)):
         rows = rig.client(uid, admin=admin).ask({"op": "jobs", "scope": "all"})
         assert "secretpath" not in repr(rows)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"notify": [URL, "slack+https://h.org/y#s"]},
+        {"mail_user": "a@b.de", "mail_type": ["FAIL", "ARRAY_TASKS"], "notify": [URL]},
+        {"mail_user": "a@b.de", "mail_type": ["BEGIN"]},
+    ],
+)
+def test_a_job_that_is_submitted_again_asks_for_the_same(
+    asked: dict[str, Any], make_rig: MakeRig
+) -> None:
+    rig = make_rig(notices__enabled=True, notices__smtp_host="h", limits__request_burst=100_000)
+    first = rig.submit(**asked)
+    spec = rig.client().one({"op": "submission", "jobs": [first]})["ok"]["spec"]
+    again = rig.client().one({"op": "submit", "key": "again", "count": 1, "spec": spec})
+    found = rig.job(again["ok"]["first"]).spec.notify
+    assert found is not None
+    assert found == rig.job(first).spec.notify

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mgpu.model.address import Url, check_mail, masked, split_url
+from mgpu.model.address import Url, check_mail, split_url
 from mgpu.model.notice import ENDS, EVENTS, MAIL_TYPES, OF_JOBS, events_of
 
 
@@ -57,12 +57,6 @@ def test_no_url(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected|is no port|characters") as caught:
         split_url(text)
     assert len(text) < 8 or text not in str(caught.value)
-
-
-def test_a_target_is_shown_without_its_secrets() -> None:
-    assert masked("https://h.org:8443/services/T000/B000#key") == "https://h.org:8443/..."
-    assert masked("mailto:a@b.de") == "a@b.de"
-    assert masked("no target") == "?"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,13 @@ from typing import Final, NamedTuple
 
 import click
 
-from mgpu.cli import document_man, document_md, document_metrics, document_notices
+from mgpu.cli import (
+    document_man,
+    document_md,
+    document_metrics,
+    document_notices,
+    document_rights,
+)
 from mgpu.cli.main import TASKS, group, programs
 
 #: What is the same for all commands that ask the scheduler.
@@ -95,6 +101,7 @@ def files() -> dict[str, str]:
     found = {
         "docs/reference/metrics.md": document_metrics.written(),
         "docs/reference/notices.md": document_notices.written(),
+        "docs/reference/rights.md": document_rights.written(),
     }
     for page in pages():
         found[f"docs/reference/{page.name}.md"] = document_md.written(page)

@@ -178,10 +178,11 @@ def open_sockets(settings: Settings) -> tuple[socket.socket, socket.socket]:
     group, mode = (_gid(settings.group), 0o660) if settings.group else (0, 0o666)
     user = given.get("user") or _listen(settings.runtime, "mgpu.sock", group, mode)
     admin = given.get("admin")
+    gids, (gid, mode) = _known(settings.admin_groups), _admin_access(settings.admin_group)
     if admin is None:
-        gids = _known(settings.admin_groups)
-        access = _admin_access(settings.admin_group)
-        admin = _listen(settings.runtime, "admin.sock", *access, more=gids)
+        admin = _listen(settings.runtime, "admin.sock", gid, mode, more=gids)
+    elif gids:  # systemd knows one group alone
+        acl.let_write(admin.getsockname(), gid if mode & 0o060 else None, gids)
     return user, admin
 
 

@@ -25,7 +25,8 @@ def test_every_part_gives_figures(tmp_path: Path) -> None:
     report = json.loads(target.read_text())
     parts = {row["part"] for row in report["rows"]}
     assert parts == {
-        *("commands", "full", "start", "gap", "slots", "bulk", "restart", "cancel", "terminal"),
+        *("commands", "full", "start", "gap", "slots", "listing", "bulk", "restart", "cancel"),
+        "terminal",
         *("idle", "memory", "flood", "loss", "pass", "large", "gpus"),
     }
     lost = [row for row in report["rows"] if row["part"] == "loss"]

@@ -24,6 +24,32 @@ USAGE, DEFECT, BROKEN_PIPE, INTERRUPTED = 2, 70, 128 + 13, 128 + 2
 DEBUG = "MGPU_DEBUG"
 #: Set by a shell that wants to know how a line may go on (``mgpu.cli.complete``).
 COMPLETION = "_MGPU_COMPLETE"
+_NARROWEST = 50
+
+
+class Formatter(click.HelpFormatter):
+    """Help as wide as the terminal. Click's own loads all that ``shutil`` needs to learn that."""
+
+    def __init__(
+        self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None
+    ) -> None:
+        if width is None:
+            width = max(_NARROWEST, min(_columns(), max_width or 80) - 2)
+        super().__init__(indent_increment, width, max_width)
+
+
+def _columns() -> int:
+    """Of the terminal, as ``shutil.get_terminal_size`` would say."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdecimal() and int(said) > 0:
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):
+        return 80
+
+
+click.Context.formatter_class = Formatter
 CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
 
 

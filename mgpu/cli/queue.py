@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli import array_rows, queue_filter, queue_show, queue_stream, watch
+from mgpu.cli import queue_filter, queue_show, watch
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
 from mgpu.cli.queue_options import queue_options
 from mgpu.cli.zone import timezone_option
-from mgpu.model.target import Name, on_wire
 from mgpu.protocol.names import MAX_IDS
 
 if TYPE_CHECKING:
     from mgpu.cli.columns import Row
     from mgpu.client import Client
+    from mgpu.model.target import Name
 
 
 @click.command("mgpu_queue", context_settings=CONTEXT)
@@ -35,6 +35,8 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
     GPUs held, R these or the reason, r reason, k note, E dependency, Q priority, V submitted, S
     started, e ended, o command, Z folder, D nodes, P partition.
     """
+    from mgpu.cli import array_rows, queue_stream  # --help does without
+
     _check(options)
     options["layout"] = options["layout"] or options["fields"]
     ids = job_names([options["jobs"]], MAX_IDS) if options["jobs"] else []
@@ -52,7 +54,7 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
     if lines:
         emit("\n".join(lines))
     for name in unknown:
-        complain(f"job {on_wire(name)}: unknown")
+        complain(f"job {name}: unknown")
     return 1 if ids and len(unknown) == len(ids) else 0
 
 
@@ -70,6 +72,8 @@ def _watch(client: Client, ids: list[Name], options: dict[str, Any]) -> int:
 
 def _arranged(rows: list[Row], ids: list[Name], options: dict[str, Any]) -> list[Row]:
     """The rows that are meant, in the order that is."""
+    from mgpu.cli import array_rows
+
     rows = queue_filter.chosen(rows, ids, options)
     if options["each"]:
         rows = list(array_rows.one_each(rows))

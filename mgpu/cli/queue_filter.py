@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mgpu.cli import array_rows
-from mgpu.cli.columns import Row
 from mgpu.cli.params import words
 from mgpu.model.states import ACTIVE, ENDED, STATES
-from mgpu.model.target import Name, on_wire
 from mgpu.model.units import parse_duration, quoted
 from mgpu.protocol.names import JOB_FIELDS
+
+if TYPE_CHECKING:
+    from mgpu.cli.columns import Row
+    from mgpu.model.target import Name
 
 _AT = {name: index for index, name in enumerate(JOB_FIELDS)}
 _NAME_AT, _USER_AT, _STATE_AT, _MINE_AT = (_AT[it] for it in ("name", "user", "state", "mine"))
@@ -68,6 +69,8 @@ def parse_since(text: str) -> float:
 def wire_filters(options: dict[str, Any], ids: list[Name]) -> dict[str, object]:
     """What the scheduler is asked for."""
     if ids:  # nothing else, so that a job that another filter leaves out is not called unknown
+        from mgpu.model.target import on_wire
+
         return {"scope": "all", "jobs": list(map(on_wire, ids)), "ended": True}
     states = options["states"] or []
     everyone = options["ended"] or options["users"]
@@ -83,6 +86,8 @@ def wire_filters(options: dict[str, Any], ids: list[Name]) -> dict[str, object]:
 def chosen(rows: list[Row], ids: list[Name], options: dict[str, Any]) -> list[Row]:
     """Those of the scheduler's answer that are meant."""
     if ids:
+        from mgpu.cli import array_rows
+
         rows = let_through(array_rows.narrowed(ids, rows), options)
     if options["names"]:
         rows = _by_name(rows, options["names"])

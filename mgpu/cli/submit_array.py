@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mgpu.cli.params import FILLED, Parsed
-from mgpu.model.sweep import Axis
 from mgpu.model.units import quoted
+
+if TYPE_CHECKING:
+    from mgpu.model.sweep import Axis
 
 _MOST_TASKS = 100_000
 #: Values and rows of one submission: what fits into a request.

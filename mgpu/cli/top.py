@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -100,6 +98,8 @@ class Asked:
 
     def press(self, state: State, key: str) -> State | None:
         """The state after a key, and after what it asks for; None to end."""
+        from dataclasses import replace
+
         from mgpu.cli import top_state
 
         state, action = top_state.press(state, key, self._listed)
@@ -134,6 +134,8 @@ class Asked:
 
 def _once(asked: Asked) -> int:
     """Print the screen once, as long as it is."""
+    import shutil
+
     from rich.console import Console
 
     from mgpu.cli import top_state, top_view

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from scripts.lib.bench import cost, gpus, large, rig, speed, terminal
+from scripts.lib.bench import cost, gpus, large, listing, rig, speed, terminal
 from scripts.lib.bench.measure import Row, Scale, Yardsticks
 from tests.lib import users
 
@@ -21,6 +21,7 @@ PARTS: dict[str, Part] = {
     "start": speed.start,
     "gap": speed.gap,
     "slots": speed.slots,
+    "listing": listing.listing,
     "bulk": speed.bulk,
     "restart": speed.restart,
     "cancel": speed.cancel,

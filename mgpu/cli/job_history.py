@@ -20,7 +20,7 @@ _WORDS = {
     "Finished": "ended", "PriorityChanged": "priority changed", "Held": "held",
     "Released": "released", "DependencyChanged": "dependency changed", "Refused": "given up",
     "Preempted": "switched out", "Retried": "to be tried again", "Extended": "extended",
-    "Evicted": "put out", "Measured": "memory measured", "Noted": "noted", "Changed": "changed",
+    "Evicted": "put out", "Measured": "memory measured", "Noted": "noted", "Altered": "changed",
 }  # fmt: skip
 _FIELDS = ("at", "event", "attempt", "uid", "text")
 _ADMIN = click.option("--admin", is_flag=True, help="As an administrator: anybody's job.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit
-from mgpu.cli.params import FILLED
+from mgpu.cli.params import DURATION, FILLED, Parsed
 from mgpu.cli.submit_priority import MOST, NICE, lowered, with_nice
 from mgpu.model.target import Target, on_wire, parse_targets
 from mgpu.protocol import names
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 _MOST = 5000
 _MOST_TASKS = 100_000
 _NONE = "none"
-_CHANGES = "give --priority, --nice, --dependency or --max-concurrent"
+_CHANGES = "give --priority, --nice, --time-limit, --qos, --dependency or --max-concurrent"
 _WORDS = {
     "started": "has started already",
     "ended": "has ended",
     "unknown": "unknown, or not yours",
 }
+
+
+def _limit(text: str) -> object:
+    return 0 if text == _NONE else DURATION.convert(text, None, None)
 
 
 class UpdateCommand(click.Command):
@@ -53,6 +57,20 @@ class UpdateCommand(click.Command):
 @click.option("--priority", type=click.IntRange(-MOST, MOST), help="Higher goes first. Jobs that "
               "wait get it; more than users may give needs --admin.")  # fmt: skip
 @NICE
+@click.option(
+    "--time-limit",
+    type=Parsed("duration", _limit),
+    metavar="DURATION",
+    help="Another longest run, also of a job that runs: less, or more with --admin; none: the "
+    "machine's.",
+)
+@click.option(
+    "-q",
+    "--qos",
+    type=FILLED,
+    metavar="NAME",
+    help="Another class, for jobs that wait; none: the usual.",
+)
 @click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")
 @common_options
 def update(
@@ -61,15 +79,19 @@ def update(
     dependency: str | None,
     priority: int | None,
     nice: int | None,
+    time_limit: int | None,
+    qos: str | None,
     socket: str | None,
     config: str | None,
     *,
     admin: bool,
 ) -> int:
-    """Change jobs that wait, or arrays: IDS as 42, 42_7, 42_[1-5], 3-9."""
+    """Change jobs that wait, arrays, and the limit of jobs that run: IDS as 42, 42_[1-5], 3-9."""
     if nice is not None:
         priority = lowered(priority or 0, nice)
-    if max_concurrent is None and dependency is None and priority is None:
+    terms = {"time_limit": time_limit, "qos": qos}
+    given = {name: value for name, value in terms.items() if value is not None}
+    if max_concurrent is None and dependency is None and priority is None and not given:
         raise click.UsageError(f"nothing to change: {_CHANGES}")
     wanted = parse_targets(ids, _MOST)
     if max_concurrent is not None and any(isinstance(name, Target) for name in wanted):
@@ -80,6 +102,9 @@ def update(
         if priority is not None:
             fields: dict[str, object] = {"jobs": jobs, "priority": priority}
             told |= dict(client.request(names.PRIORITY, fields).body["jobs"])
+        if given:
+            fields = {"jobs": jobs, **given}
+            told |= dict(client.request(names.ALTER, fields).body["jobs"])
         if dependency is not None:
             told |= _depend(client, jobs, dependency)
         if max_concurrent is not None:

@@ -44,6 +44,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "logs": _NOT_OTHER | {VIEWER},
     "news": _ALL,
     "signal": _NOT_OTHER,
+    "alter": _NOT_OTHER,
     "history": _NOT_OTHER | {VIEWER},
     "submission": _OWNER,
     "attach": _OWNER,  # a terminal is typed into as its user: for nobody else

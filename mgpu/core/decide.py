@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from mgpu.core import (
     administration,
+    alter,
     closure,
     draining,
     holding,
@@ -32,6 +33,7 @@ from mgpu.core.orders import (
 )
 from mgpu.core.reports import Stale
 from mgpu.core.requests import (
+    Alter,
     AttemptEnded,
     AttemptLost,
     AttemptRefused,
@@ -84,6 +86,7 @@ _WISHES: Mapping[type[Request], Callable[..., tuple[list[Event], Accepted | Outc
     Submit: wishes.submit,
     Cancel: wishes.cancel,
     SetPriority: wishes.set_priority,
+    Alter: alter.alter,
     Hold: holding.hold,
     Release: holding.release,
     Requeue: requeue.requeue,

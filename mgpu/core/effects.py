@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from mgpu.core.deadline import seconds_left
 from mgpu.core.policy import effective_limit
 from mgpu.core.world import World
 from mgpu.model.job import Job, Running, Starting, Stopping
@@ -17,6 +18,8 @@ from mgpu.model.job import Job, Running, Starting, Stopping
 ORDERED: Final = "ordered"  # its launch was sent to the launcher
 LIVE: Final = "live"  # its supervisor answers
 STOPPING: Final = "stopping"  # its end was ordered
+#: Seconds that no run lasts.
+NO_LIMIT: Final = 10 * 365 * 86400
 OVER: Final = "over"  # its end was reported; its supervisor or its record waits for the ack
 
 Attempt = tuple[int, int]
@@ -109,8 +112,9 @@ def _for_job(world: World, job: Job, seen: str | None, granted: int) -> Effect |
     phase = job.phase
     if isinstance(phase, Stopping):
         return Stop(job.id, job.attempt, world.policy.grace, phase.goes_on)
-    if seen == LIVE and (job.extension or granted) and isinstance(phase, Running):
-        seconds = effective_limit(job.spec, world.policy) + job.extension
+    if seen == LIVE and (job.extension or granted or job.altered) and isinstance(phase, Running):
+        limit = effective_limit(job.spec, world.policy) + job.extension
+        seconds = seconds_left(job, limit, phase.started.wall) or NO_LIMIT
         return Extend(job.id, job.attempt, seconds) if seconds != granted else None
     return None
 

@@ -13,11 +13,13 @@ from typing import Any, Final
 from mgpu.core import closing, quotas, share
 from mgpu.core.gates import GATES
 from mgpu.core.queue import eligible_at
+from mgpu.core.serving import forget_orders
 from mgpu.core.setbacks import SHORT, crashes_after, failure, pause_after, started_wall, waits_since
 from mgpu.core.tally import weight
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import (
+    Altered,
     Audited,
     CancelRequested,
     Deferred,
@@ -42,8 +44,8 @@ from mgpu.model.events import (
     Started,
     Submitted,
 )
-from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping
-from mgpu.model.records import Array, Base, Drain, Excused, Ignored, Outsider, Record
+from mgpu.model.job import Ended, Job, Pending, Running, Starting, Stopping, altered
+from mgpu.model.records import Array, Base
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
 
@@ -73,23 +75,8 @@ def forget_boot(world: World) -> None:
         world.dequeue(job)
         job.phase = Pending(waits_since(job))
         _wait(world, job)
-    _forget_orders(world)
+    forget_orders(world)
     world.move_on()
-
-
-def _forget_orders(world: World) -> None:
-    """No process lives on and a fault may be repaired: it is found again if it is not."""
-    book = world.records
-    kinds: tuple[type[Record], ...] = (Excused, Ignored, Outsider, Base)
-    gone = [record for kind in kinds for record in book.all(kind)]
-    gone += [drain for drain in book.all(Drain) if drain.fault]
-    for record in gone:
-        book.drop(type(record).__name__, record.key)
-    ordered = [drain for drain in book.all(Drain) if drain.broken]
-    for drain in ordered:
-        book.put(replace(drain, broken=""))
-    if gone or ordered:
-        world.judge()
 
 
 def _is_current(world: World, job: Job | None, event: Event) -> bool:
@@ -349,6 +336,17 @@ def _moved(world: World, job: Job, event: PriorityChanged) -> None:
     _wait(world, job)
 
 
+def _altered(world: World, job: Job, event: Altered) -> None:
+    waits = isinstance(job.phase, Pending)
+    if waits:
+        world.dequeue(job)
+    job.altered = (event.time_limit, event.qos)
+    job.spec = altered(job.spec, job.altered)
+    if waits:
+        world.enqueue([job])
+    world.touch(job)
+
+
 def _leave(world: World, job: Job) -> None:
     """It has ended: its array counts it."""
     array = world.records.get(Array, job.array) if job.array else None
@@ -370,6 +368,7 @@ TRANSITIONS: Final[Mapping[tuple[type, type], Callable[[World, Any, Any], None]]
     (Pending, Started): _started,
     (Pending, CancelRequested): _cancelled,
     (Pending, PriorityChanged): _moved,
+    (Pending, Altered): _altered,
     (Pending, Split): _split,
     (Pending, Held): _held,
     (Pending, Released): _released,
@@ -382,6 +381,7 @@ TRANSITIONS: Final[Mapping[tuple[type, type], Callable[[World, Any, Any], None]]
     (Starting, Retried): _retried,
     (Starting, Finished): _finished,
     (Running, CancelRequested): _stopped,
+    (Running, Altered): _altered,
     (Running, Requeued): _requeued,
     (Running, Retried): _retried,
     (Running, Finished): _finished,

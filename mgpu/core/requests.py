@@ -60,6 +60,20 @@ class SetPriority:
 
 
 @dataclass(frozen=True, slots=True)
+class Alter:
+    """Give jobs another time limit (None: as it is, 0: the machine's) or class (None: as it is).
+
+    ``may_any``: jobs of others too, and more time than it has for one that runs.
+    """
+
+    jobs: tuple[Name, ...]
+    time_limit: int | None
+    qos: str | None
+    uid: int
+    may_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Keep these waiting jobs from starting."""
 
@@ -202,6 +216,7 @@ Request = (
     Submit
     | Cancel
     | SetPriority
+    | Alter
     | Hold
     | Release
     | Requeue

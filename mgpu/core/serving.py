@@ -18,7 +18,7 @@ from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Event, Recorded
 from mgpu.model.gpu import Gpu, Process
-from mgpu.model.records import Drain, Excused, Ignored, Restriction
+from mgpu.model.records import Base, Drain, Excused, Ignored, Outsider, Record, Restriction
 from mgpu.model.time import Now
 from mgpu.model.units import quoted
 
@@ -135,6 +135,21 @@ def processes(world: World) -> Iterator[tuple[Gpu, Process]]:
 
 
 # -- what follows ---------------------------------------------------------------------------------
+
+
+def forget_orders(world: World) -> None:
+    """No process lives on and a fault may be repaired: it is found again if it is not."""
+    book = world.records
+    kinds: tuple[type[Record], ...] = (Excused, Ignored, Outsider, Base)
+    gone = [record for kind in kinds for record in book.all(kind)]
+    gone += [drain for drain in book.all(Drain) if drain.fault]
+    for record in gone:
+        book.drop(type(record).__name__, record.key)
+    ordered = [drain for drain in book.all(Drain) if drain.broken]
+    for drain in ordered:
+        book.put(replace(drain, broken=""))
+    if gone or ordered:
+        world.judge()
 
 
 def settle(world: World, now: Now) -> Iterator[Event]:

@@ -10,6 +10,7 @@ from typing import Final
 from mgpu.core import arrays, bounds, circles, deadline, dependency, people, projects, quotas
 from mgpu.core.feasible import check_feasible
 from mgpu.core.requests import (
+    Alter,
     Cancel,
     Hold,
     Release,
@@ -75,7 +76,7 @@ def submit(world: World, wish: Submit, now: Now) -> Judged:
     people.check(world.policy, wish.user, groups)
     may_raise = wish.admin or people.may_raise(world.policy, wish.user, groups)
     _check_priority(world, wish.priority, may_raise=may_raise, path="spec.priority")
-    _check_class(world, wish.spec.qos, groups)
+    check_class(world, wish.spec.qos, groups)
     projects.check(world.policy, wish.spec.project, wish.user, groups)
     check_feasible(world, wish.spec)
     deadline.check(world, wish.spec, wish.begin, now)
@@ -166,7 +167,7 @@ def _part_of(world: World, number: int, split: Mapping[int, Split]) -> Job:
 
 
 def own_parts(
-    world: World, wish: Cancel | SetPriority | SetDependency | Hold | Release | Requeue
+    world: World, wish: Alter | Cancel | SetPriority | SetDependency | Hold | Release | Requeue
 ) -> dict[Name, list[Part]]:
     """The parts that a wish names, as far as they are the caller's to change."""
     return {
@@ -186,19 +187,20 @@ def outcomes(
     return Outcomes(tuple(words.items()))
 
 
-def _check_class(world: World, qos: str, groups: Sequence[str]) -> None:
+def check_class(world: World, qos: str, groups: Sequence[str], path: str = "spec.qos") -> None:
+    """Refuse a class that is not there or not for members of these groups."""
     classes = world.policy.classes
     if qos not in classes:
         known = ", ".join(sorted(name for name in classes if name)) or "none"
         raise MgpuError(
-            "Refused", f"there is no class {qos!r}", path="spec.qos", hint=f"known are: {known}"
+            "Refused", f"there is no class {qos!r}", path=path, hint=f"known are: {known}"
         )
     allowed = classes[qos].groups
     if allowed and not set(allowed).intersection(groups):
         raise MgpuError(
             "Denied",
             f"the class {qos!r} is for members of {', '.join(allowed)}",
-            path="spec.qos",
+            path=path,
             hint="leave --qos away, or ask the administrator",
         )
 

@@ -15,7 +15,7 @@ from mgpu.model.job import Ended, Job
 from mgpu.model.target import Name, Names, Target, name_of, on_wire
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
-from mgpu.protocol import messages, names, questions
+from mgpu.protocol import jobs, messages, names, questions
 
 if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
@@ -51,6 +51,13 @@ def update(desk: Dispatcher, conn: Connection, request: messages.Update, now: No
     may_any = desk.may_any(conn, names.UPDATE)
     wish = core.Update(request.job, request.max_concurrent, conn.uid, may_any)
     desk.change(conn, names.UPDATE, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+
+
+def alter(desk: Dispatcher, conn: Connection, request: jobs.Alter, now: Now) -> None:
+    """Give jobs another time limit or class."""
+    may_any = desk.may_any(conn, names.ALTER)
+    wish = core.Alter(request.jobs, request.time_limit, request.qos, conn.uid, may_any)
+    desk.change(conn, names.ALTER, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
 
 
 def depend(desk: Dispatcher, conn: Connection, request: messages.Depend, now: Now) -> None:
@@ -117,5 +124,6 @@ HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {
     messages.Wait: (names.WAIT, wait),
     messages.Update: (names.UPDATE, update),
     messages.Depend: (names.DEPEND, depend),
+    jobs.Alter: (names.ALTER, alter),
     questions.Logs: (names.LOGS, logs),
 }

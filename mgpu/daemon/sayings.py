@@ -48,6 +48,11 @@ def _preempted(_world: World, event: ev.Preempted) -> str:
     return f"for reservation {-event.by}" if event.by < 0 else f"for job {event.by}"
 
 
+def _altered(_world: World, event: ev.Altered) -> str:
+    limit = format_duration(event.time_limit) if event.time_limit else "the machine's"
+    return f"time limit {limit}" + (f", class {event.qos}" if event.qos else "")
+
+
 def _measured(world: World, event: ev.Measured) -> str:
     return ", ".join(f"{_gpus(world, [uuid])} {format_memory(mib)}" for uuid, mib in event.peaks)
 
@@ -60,6 +65,7 @@ _SAYINGS: dict[type, Callable[[World, Any], str]] = {
     ev.Requeued: lambda _, event: event.state,
     ev.Finished: _finished,
     ev.PriorityChanged: lambda _, event: f"to {event.priority}",
+    ev.Altered: _altered,
     ev.Split: lambda _, event: f"tasks {event.tasks} go on as record {event.child}",
     ev.Held: lambda _, event: f"by its {event.held}" if event.held == "user" else "by the admin",
     ev.DependencyChanged: lambda _, event: f"waits for {event.needs or 'nothing'}",

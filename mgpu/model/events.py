@@ -116,6 +116,17 @@ class PriorityChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Altered:
+    """``uid`` gave the job another time limit (None: the machine's) and class; both are told."""
+
+    at: Now
+    job: int
+    uid: int
+    time_limit: int | None
+    qos: str
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
     """The new record ``child`` takes over ``tasks`` of the waiting array record ``job``."""
 
@@ -272,6 +283,7 @@ Event = (
     | Requeued
     | Finished
     | PriorityChanged
+    | Altered
     | Split
     | Held
     | Released

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mgpu.model import states
 from mgpu.model.dependency import Dependency
@@ -81,6 +81,11 @@ class JobSpec:
             self.cpus,
             self.host_mem,
         )
+
+
+def altered(spec: JobSpec, change: tuple[int | None, str] | None) -> JobSpec:
+    """``spec`` with another time limit and class."""
+    return spec if change is None else replace(spec, time_limit=change[0], qos=change[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,8 @@ class Job:
     back ("", ``user`` or ``admin``), ``begin`` (Unix time) when it may start at the earliest,
     ``needs`` what is left of its dependency. ``extension`` are seconds that this attempt may run
     beyond the machine's limit. ``peaks`` are the most MiB that the latest attempt was seen to use
-    of each GPU (by UUID), ``note`` is what its owner is to know of it.
+    of each GPU (by UUID), ``note`` is what its owner is to know of it. ``altered`` are the time
+    limit and the class of its ``spec`` where they are others than it was submitted with.
     """
 
     id: int
@@ -193,6 +199,7 @@ class Job:
     crashes: int = 0
     peaks: tuple[tuple[str, int], ...] = ()
     note: str = ""
+    altered: tuple[int | None, str] | None = None
 
     @property
     def state(self) -> str:

@@ -302,7 +302,7 @@ class Supervisor:
 
     def _extend(self, seconds: int) -> None:
         """Let the attempt run so long from its start, unless it is being ended already."""
-        if self.announced and self.order.limit and self.cause == "exit" and not self.patient:
+        if self.announced and self.cause == "exit" and not self.patient:
             left = max(0.0, self.begun + seconds - clock.boot())
             self.deadlines.set("limit", left)
             if self.order.warn is not None and self.order.warn[1] < seconds:

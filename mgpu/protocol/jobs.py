@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
+from mgpu.model.units import MAX_SECONDS
 from mgpu.protocol.fields import Fields, refuse
+from mgpu.protocol.names import MAX_IDS
 
 #: Jobs that one signal may name.
 MOST_SIGNALLED = 1000
 _LAST_SIGNAL = 64
+_CLASS = 64
+#: What names the class of jobs that name none.
+USUAL = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,28 @@ class Submission:
     job: Name
 
 
-JobRequest = Signal | History | Submission
+@dataclass(frozen=True, slots=True)
+class Alter:
+    """Give jobs another ``time_limit`` (seconds; 0: the machine's) or ``qos``; None: as it is."""
+
+    jobs: tuple[Name, ...]
+    time_limit: int | None
+    qos: str | None
+
+
+JobRequest = Alter | Signal | History | Submission
+
+
+def parse_alter(fields: Fields) -> Alter:
+    """A change of jobs."""
+    jobs = fields.names("jobs", MAX_IDS)
+    if not jobs:
+        refuse("jobs", "names no job")
+    limit = fields.maybe_integer("time_limit", 0, MAX_SECONDS)
+    qos = fields.maybe_text("qos", _CLASS)
+    if limit is None and qos is None:
+        refuse("time_limit", "is missing, and so is qos: there is nothing to change")
+    return Alter(jobs, limit, "" if qos == USUAL else qos)
 
 
 def parse_history(fields: Fields) -> History:

@@ -250,6 +250,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.LOGS: questions.parse_logs,
     names.NEWS: questions.parse_news,
     names.SIGNAL: jobs.parse_signal,
+    names.ALTER: jobs.parse_alter,
     names.HISTORY: jobs.parse_history,
     names.SUBMISSION: jobs.parse_submission,
     names.ATTACH: questions.parse_attach,

@@ -9,7 +9,8 @@ from mgpu.model import events as ev
 from mgpu.model import records as kept
 from mgpu.model.job import JobSpec, Phase
 from mgpu.store.codec import Codec, Specs
-from mgpu.store.tables import EVENTS, MORE, PHASES, RECORD_CODEC, SPEC_CODEC, More, plain
+from mgpu.store.shapes import More
+from mgpu.store.tables import EVENTS, MORE, PHASES, RECORD_CODEC, SPEC_CODEC, plain
 
 _phases: Final = Codec("phase", PHASES, plain)
 _events: Final = Codec("event", EVENTS, plain)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mgpu.model.events import Event, Submitted
-from mgpu.model.job import Ended, Job, JobSpec, Phase
+from mgpu.model.job import Ended, Job, JobSpec, Phase, altered
 from mgpu.model.records import Record
 from mgpu.model.target import Names
 from mgpu.model.tasks import Tasks
@@ -22,7 +22,7 @@ from mgpu.store.records import (
     unpack_more,
     unpack_phase,
 )
-from mgpu.store.tables import More
+from mgpu.store.shapes import More
 
 SELECT_JOBS: Final = (
     "SELECT id, uid, user, spec, submitted, seq, priority, attempt, restarts, deferrals, phase,"
@@ -62,7 +62,7 @@ def of_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Any, ...]]:
 
 def _more(job: Job) -> bytes | None:
     rest = (job.held, job.begin, job.needs, job.extension, job.crashes, job.peaks, job.note)
-    return pack_more(More(job.failures, job.tasks, *rest))
+    return pack_more(More(job.failures, job.tasks, *rest, job.altered))
 
 
 def of_records(records: Mapping[tuple[str, str], Record | None]) -> list[tuple[str, str, bytes]]:
@@ -105,6 +105,7 @@ class Reader:
         user = self._users.setdefault(user, user)
         more = unpack_more(row[12], where)
         counts = (priority, attempt, restarts, late, more.failures, row[11])
+        spec = altered(spec, more.altered)
         rest: tuple[Any, ...] = more[1:]
         return Job(number, uid, user, spec, submitted, seq, phase, *counts, *rest)
 

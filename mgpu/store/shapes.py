@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mgpu.model.dependency import Condition, Dependency
 from mgpu.model.notice import Notify
 from mgpu.model.sweep import Sweep
 from mgpu.model.tasks import Tasks
-from mgpu.store.codec import flag, integer, number, text, texts
+from mgpu.store.codec import flag, integer, number, or_none, text, texts
+
+
+class More(NamedTuple):
+    """What few jobs have, kept apart from the columns that all have."""
+
+    failures: int = 0
+    tasks: Tasks | None = None
+    held: str = ""
+    begin: float = 0.0
+    needs: Dependency | None = None
+    extension: int = 0
+    crashes: int = 0
+    peaks: tuple[tuple[str, int], ...] = ()
+    note: str = ""
+    altered: tuple[int | None, str] | None = None
 
 
 def tasks(value: Any) -> Tasks:
@@ -42,3 +57,9 @@ def notify(value: Any) -> Notify:
     """Whom a job tells of what."""
     events, targets, each = value
     return Notify(texts(events), texts(targets), flag(each))
+
+
+def altered(value: Any) -> Any:
+    """A time limit and a class."""
+    limit, qos = value
+    return (or_none(integer)(limit), text(qos))

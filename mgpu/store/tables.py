@@ -6,7 +6,7 @@ used for another one. Of several kinds of one class the last one is written; all
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from mgpu.model import events as ev
 from mgpu.model import records as kept
@@ -169,6 +169,7 @@ EVENTS: Final = (
     Kind(20, ev.Evicted, (_AT, _JOB, _ATTEMPT, ("cause", text), _DETAIL)),
     Kind(21, ev.Measured, (_AT, _JOB, _ATTEMPT, _PEAKS)),
     Kind(22, ev.Noted, (_AT, _JOB, _ATTEMPT, ("text", text))),
+    Kind(24, ev.Altered, (_AT, _JOB, _UID, ("time_limit", or_none(integer)), ("qos", text))),
     Kind(23, ev.Audited, (_AT, _UID, ("op", text), ("about", text), ("result", text))),
 )
 
@@ -212,20 +213,6 @@ SPEC: Final = (
 )
 
 
-class More(NamedTuple):
-    """What few jobs have, kept apart from the columns that all have."""
-
-    failures: int = 0
-    tasks: Tasks | None = None
-    held: str = ""
-    begin: float = 0.0
-    needs: Dependency | None = None
-    extension: int = 0
-    crashes: int = 0
-    peaks: tuple[tuple[str, int], ...] = ()
-    note: str = ""
-
-
 _MORE_1: Final = (
     ("failures", integer),
     _TASKS,
@@ -236,7 +223,10 @@ _MORE_1: Final = (
     ("crashes", integer),
 )
 
-MORE: Final = (Kind(1, More, _MORE_1), Kind(2, More, (*_MORE_1, _PEAKS, ("note", text))))
+_MORE_2: Final = (*_MORE_1, _PEAKS, ("note", text))
+_MORE_3: Final = (*_MORE_2, ("altered", or_none(shapes.altered)))
+_MORES: Final = enumerate((_MORE_1, _MORE_2, _MORE_3), start=1)
+MORE: Final = tuple(Kind(number, shapes.More, fields) for number, fields in _MORES)
 
 _UIDS: Final = (("id", integer), _UID)
 _PROCESS: Final = (("pid", integer), ("ticks", integer))

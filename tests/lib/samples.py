@@ -102,6 +102,8 @@ EVENTS: dict[str, ev.Event] = {
     "Recorded": ev.Recorded(NOW, 1001, kept.Quota("user:alice", running_gpus=2)),
     "Audited": ev.Audited(NOW, 1001, "cancel", "7,42_3", "Denied"),
     "Erased": ev.Erased(NOW, 1001, "Quota", "user:alice"),
+    "Altered": ev.Altered(NOW, 7, 1001, 600, "low"),
+    "Altered-unlimited": ev.Altered(NOW, 7, 1001, None, ""),
 }
 
 RECORDS: dict[str, kept.Record] = {

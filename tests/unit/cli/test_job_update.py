@@ -27,6 +27,12 @@ def all_changed(request: Message) -> list[Message]:
             [{"op": "depend", "jobs": [7, "42_[1-5]", 9], "dependency": ""}],
         ),
         (["--priority", "-5", "7"], [{"op": "priority", "jobs": [7], "priority": -5}]),
+        (
+            ["--time-limit", "2h", "--qos", "low", "7", "42_3"],
+            [{"op": "alter", "jobs": [7, "42_3"], "time_limit": 7200, "qos": "low"}],
+        ),
+        (["--time-limit", "none", "7"], [{"op": "alter", "jobs": [7], "time_limit": 0}]),
+        (["--qos", "none", "7"], [{"op": "alter", "jobs": [7], "qos": "none"}]),
         (["--nice", "7", "42_3"], [{"op": "priority", "jobs": ["42_3"], "priority": -7}]),
         (["7", "--nice"], [{"op": "priority", "jobs": [7], "priority": -100}]),
         (

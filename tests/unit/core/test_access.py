@@ -47,6 +47,7 @@ MAY = {
     "logs": {OWNER, ADMIN, ROOT, VIEWER},
     "news": EVERYBODY,
     "signal": {OWNER, ADMIN, ROOT},
+    "alter": {OWNER, ADMIN, ROOT},
     "history": {OWNER, ADMIN, ROOT, VIEWER},
     "submission": {OWNER},
     "attach": {OWNER},

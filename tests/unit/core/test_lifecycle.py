@@ -12,6 +12,7 @@ from mgpu.core.policy import Policy
 from mgpu.core.world import World
 from mgpu.model.dependency import Condition, Dependency
 from mgpu.model.events import (
+    Altered,
     CancelRequested,
     Deferred,
     DependencyChanged,
@@ -68,6 +69,7 @@ EVENTS: dict[type, Event] = {
     Requeued: Requeued(at(5), 7, 3, "TIMEOUT"),
     Finished: Finished(at(5), 7, 3, "FAILED", 1, 9, "why"),
     PriorityChanged: PriorityChanged(at(5), 7, UID, 42),
+    Altered: Altered(at(5), 7, UID, 600, "low"),
     Split: Split(at(5), 7, 8, Tasks(((1, 2, 1),))),
     Held: Held(at(5), 7, UID, "user"),
     Released: Released(at(5), 7, UID, 0.0),
@@ -85,6 +87,7 @@ AFTER: dict[tuple[type, type], Phase] = {
     (Pending, Started): Starting(GPUS, at(5)),
     (Pending, CancelRequested): Ended("CANCELLED", at(5).wall),
     (Pending, PriorityChanged): Pending(EPOCH),
+    (Pending, Altered): Pending(EPOCH),
     (Pending, Split): Pending(EPOCH),
     (Pending, Held): Pending(EPOCH),
     (Pending, Released): Pending(EPOCH),
@@ -105,6 +108,7 @@ AFTER: dict[tuple[type, type], Phase] = {
     ),
     (Running, Finished): Ended("FAILED", at(5).wall, at(2).wall, 1, 9, "why", GPUS),
     (Running, Preempted): Stopping(GPUS, 0, at(2), 4001, 77, preempted=9),
+    (Running, Altered): Running(GPUS, at(2), 4001, 77),
     (Running, Extended): Running(GPUS, at(2), 4001, 77),
     (Running, Evicted): Stopping(GPUS, 0, at(2), 4001, 77, cause="memory", detail="why"),
     (Running, Measured): Running(GPUS, at(2), 4001, 77),

@@ -34,6 +34,7 @@ ABOUT: dict[str, Map] = {
     "logs": {"jobs": JOBS},
     "news": {"seen": 0},
     "signal": {"jobs": JOBS, "signal": 10},
+    "alter": {"jobs": JOBS, "time_limit": 5},
     "history": {"jobs": [3]},
     "submission": {"jobs": [3]},
     "attach": {"job": 3},

@@ -140,6 +140,7 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "quota_set": {"subject": "user:ada"},
         "quota_remove": {"subject": "user:ada"},
         "signal": {"jobs": [1], "signal": 10},
+        "alter": {"jobs": [1], "qos": "x"},
         "history": {"jobs": [1]},
         "submission": {"jobs": ["42_7"]},
         "hold": {"jobs": [1]},

@@ -15,7 +15,7 @@ from mgpu.model import events as ev
 from mgpu.model import job as jobs
 from mgpu.model import records as kept
 from mgpu.model.notice import Notify
-from mgpu.store import records, tables
+from mgpu.store import records, shapes, tables
 from mgpu.store.base import StoreCorrupt
 from mgpu.store.codec import Kind, check_uid
 from tests.lib.golden import FOLDER, Golden
@@ -29,8 +29,10 @@ SPECS = {
     "told": spec(5, notify=Notify(("job_failed",), ("mailto:a@b.de", "https://x.de/y"), True)),
 }
 MORES = {
-    "array": tables.More(0, TASKS, "user", 1_700_000_100.5, NEEDS),
-    "tried": tables.More(failures=2, extension=600, crashes=1),
+    "array": shapes.More(0, TASKS, "user", 1_700_000_100.5, NEEDS),
+    "tried": shapes.More(failures=2, extension=600, crashes=1),
+    "altered": shapes.More(altered=(600, "low")),
+    "unlimited": shapes.More(altered=(None, "")),
 }
 TABLES = (tables.PHASES, tables.EVENTS, tables.SPEC, tables.MORE, tables.RECORDS)
 
@@ -82,8 +84,8 @@ def test_what_few_jobs_have_comes_back(name: str, golden: Golden) -> None:
 
 
 def test_what_no_job_has_is_not_stored() -> None:
-    assert records.pack_more(tables.More()) is None
-    assert records.unpack_more(None, "here") == tables.More()
+    assert records.pack_more(shapes.More()) is None
+    assert records.unpack_more(None, "here") == shapes.More()
 
 
 def before(name: str, version: int = 1) -> bytes:
@@ -94,6 +96,11 @@ def before(name: str, version: int = 1) -> bytes:
 @pytest.mark.parametrize("name", ["Stopping", "Stopping-early"])
 def test_a_phase_of_before_is_read(name: str) -> None:
     assert records.unpack_phase(before(f"phase-{name}"), "here") == PHASES[name]
+
+
+@pytest.mark.parametrize("name", ["array", "tried"])
+def test_what_few_jobs_had_before_is_read(name: str) -> None:
+    assert records.unpack_more(before(f"more-{name}", 2), "here") == MORES[name]
 
 
 def test_a_submission_of_before_is_read() -> None:

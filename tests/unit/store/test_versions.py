@@ -50,7 +50,8 @@ LATER = [
 
 #: What the samples were when the file of a version was made: jobs and events.
 JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER], 3: [*PLAIN, *LATER], 4: [*PLAIN, *LATER]}
-OLD_EVENTS = [one for name, one in EVENTS.items() if name != "Audited"]
+_NEW = ("Audited", "Altered")
+OLD_EVENTS = [one for name, one in EVENTS.items() if name.partition("-")[0] not in _NEW]
 HISTORY = {1: OLD_EVENTS[:8], 2: OLD_EVENTS[:22], 3: OLD_EVENTS}
 HISTORY[4] = OLD_EVENTS
 

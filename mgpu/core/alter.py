@@ -1,0 +1,70 @@
+"""Another time limit or class for jobs that are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mgpu.core import arrays, deadline
+from mgpu.core.policy import shorter_limit
+from mgpu.core.requests import Alter
+from mgpu.core.wishes import CHANGED, ENDED, STARTED, Judged, check_class, outcomes, own_parts
+from mgpu.core.world import World
+from mgpu.model.errors import MgpuError
+from mgpu.model.events import Altered, Event, Split
+from mgpu.model.job import Ended, Job, Pending, Running
+from mgpu.model.time import Now
+from mgpu.model.units import format_duration
+
+
+def alter(world: World, wish: Alter, now: Now) -> Judged:
+    """Change what waits, and the time limit of what runs."""
+    if wish.qos is not None:
+        classes, groups = world.policy.classes, world.groups_of(wish.uid)
+        if wish.may_any and wish.qos in classes:
+            groups = classes[wish.qos].groups
+        check_class(world, wish.qos, groups, "qos")
+    named = own_parts(world, wish)
+    parts = [part for found in named.values() for part in found if _may_change(part[0], wish)]
+    for job, _ in parts:
+        _check(world, job, wish, now)
+    events: list[Event]
+    events, numbers = arrays.cut(world, parts, now)
+    specs = {job.id: job.spec for job, _ in parts}
+    parents = {event.child: event.job for event in events if isinstance(event, Split)}
+    for number in numbers:
+        spec = specs[parents.get(number, number)]
+        limit = spec.time_limit if wish.time_limit is None else wish.time_limit or None
+        qos = spec.qos if wish.qos is None else wish.qos
+        events.append(Altered(now, number, wish.uid, limit, qos))
+    return events, outcomes(named, lambda job: _outcome(job, wish), (CHANGED, STARTED, ENDED))
+
+
+def _may_change(job: Job, wish: Alter) -> bool:
+    waits, runs = isinstance(job.phase, Pending), isinstance(job.phase, Running)
+    return waits or (runs and wish.qos is None)
+
+
+def _outcome(job: Job, wish: Alter) -> str:
+    if _may_change(job, wish):
+        return CHANGED
+    return ENDED if isinstance(job.phase, Ended) else STARTED
+
+
+def _check(world: World, job: Job, wish: Alter, now: Now) -> None:
+    """Refuse a limit that is beyond the deadline, or that only administrators may give."""
+    if wish.time_limit is None:
+        return
+    if isinstance(job.phase, Pending):
+        spec = replace(job.spec, time_limit=wish.time_limit or None)
+        deadline.check(world, spec, job.begin, now)
+        return
+    before = shorter_limit(job.spec.time_limit, world.policy)
+    after = shorter_limit(wish.time_limit or None, world.policy)
+    if not wish.may_any and before and (not after or after > before):
+        raise MgpuError(
+            "Denied",
+            f"job {job.id} runs with a limit of {format_duration(before)}: "
+            "only an administrator gives it more",
+            path="time_limit",
+            hint="give less, or ask an administrator (mgpu_job update --admin)",
+        )

@@ -29,7 +29,7 @@ TASKS = (
     ("read its log", "mgpu job log --follow 42"),
     ("ask why it waits", "mgpu queue --why 42"),
     ("cancel", "mgpu cancel 42"),
-    ("work by hand", "mgpu srun --gpus 1 --follow -- python try.py"),
+    ("work by hand", "mgpu srun --gpus 1 --interactive bash"),
     ("administer", "mgpu ctl drain 0 --reason 'new fan'"),
 )
 _MORE = "'mgpu COMMAND --help' and 'man mgpu_srun' tell the rest."

@@ -11,7 +11,7 @@ import click
 
 from mgpu.cli import array_rows, queue_filter
 from mgpu.cli.columns import COLUMNS, NOTHING, Row
-from mgpu.model.states import ACTIVE
+from mgpu.model.states import ACTIVE, PENDING
 from mgpu.model.target import Name
 from mgpu.model.tasks import parse_tasks
 from mgpu.model.units import visible
@@ -64,6 +64,8 @@ def choose(client: Client, named: list[Name], options: dict[str, Any], *, admin:
     rows = queue_filter.chosen(client.rows(filters), named, wanted)
     rows = queue_filter.let_through(rows, wanted)  # to be sure: what is ended stays ended
     rows = [row for row in rows if admin or row[_MINE]]
+    if options["signal"] is not None and not named:  # what waits has no process to signal
+        rows = [row for row in rows if row[_STATE] != PENDING]
     return Choice(rows, array_rows.missing(named, rows))
 
 

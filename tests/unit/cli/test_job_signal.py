@@ -52,7 +52,11 @@ def test_cancel_with_a_signal_cancels_nothing(
 
 
 def test_cancel_signals_what_fits(run: Run, server: FakeServer, capsys: Capture) -> None:
-    rows = listing(job(id=1, state="RUNNING", name="a"), job(id=2, state="RUNNING", name="b"))
+    rows = listing(
+        job(id=1, state="RUNNING", name="a"),
+        job(id=2, state="RUNNING", name="b"),
+        job(id=3, name="a"),
+    )
 
     def both(request: Message) -> Iterable[Message]:
         return rows({}) if request["op"] == "jobs" else answer(request)

@@ -158,6 +158,11 @@ SPEC: dict[str, Callable[[Odd], object]] = {
     "export_slurm": lambda odd: odd.pick("yes", "no", "configured", odd.text(8)),
     "overlap": Odd.text,
     "missed": Odd.text,
+    "mail_type": lambda odd: [odd.pick("END", "BEGIN", "NONE", "ARRAY_TASKS", odd.text(64))],
+    "mail_user": lambda odd: odd.pick("a@b.de", "-a@b.de", "a@b.de\n", odd.text(254)),
+    "notify": lambda odd: (
+        [odd.pick("https://h.org/x", "file:///x", odd.text(2048))] * odd.pick(1, 17)
+    ),
 }
 _JOBS: dict[str, Callable[[Odd], object]] = {"jobs": Odd.names}
 _SUBJECT: dict[str, Callable[[Odd], object]] = {

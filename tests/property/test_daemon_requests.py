@@ -52,6 +52,9 @@ class Play:
             scheduling__order=self.odd.pick("fifo", "fairshare"),
             scheduling__on_time_limit=self.odd.pick("requeue", "extend-when-idle"),
             access__allow_root=True,
+            notices__enabled=self.odd.one_in(2),
+            notices__smtp_host="mail.example.org",
+            metrics__listen="127.0.0.1:9105",
         )
         self.clients = [self.client(who) for who in range(3)]
         self.waits = [False] * 3

@@ -37,7 +37,8 @@ def help_of(*words: str) -> str:
 def test_options_shown_exist(example: Example) -> None:
     words = shlex.split(example.command, comments=True)
     own = words[: words.index("--")] if "--" in words else words
-    named = own[1 : 1 + WORDS.get(own[0], 0)]
+    group = own[0] if own[0] != "mgpu" else f"mgpu_{own[1]}"  # mgpu job log is mgpu_job log
+    named = own[1 : 1 + max(WORDS.get(own[0], 0), WORDS.get(group, 0) + (group != own[0]))]
     subcommand = list(takewhile(lambda word: not word.startswith("-"), named))
     known = help_of(own[0], *subcommand)
     for option in (word.partition("=")[0] for word in own if word.startswith("-")):

@@ -17,7 +17,7 @@ from tests.lib.docs import ROOT, Example, examples, files, matches
 BIN = Path(sys.executable).parent
 PROGRAMS = (
     *("mgpu", "mgpu_srun", "mgpu_sbatch", "mgpu_queue", "mgpu_cancel", "mgpu_info"),
-    *("mgpu_job", "mgpu_top", "mgpu_ctl"),
+    *("mgpu_job", "mgpu_stats", "mgpu_top", "mgpu_ctl"),
     "mgpud",
 )
 #: How many words of a command line name the command, at most.

@@ -18,6 +18,7 @@ COMMANDS: Commands = {
     "cancel": ("End jobs.", "mgpu.cli.cancel", "cancel"),
     "job": ("Look after jobs: log, hold, update, redo.", "mgpu.cli.job", "job"),
     "info": ("Show the GPUs and who holds what.", "mgpu.cli.info", "info"),
+    "stats": ("Tell what has run, and how well.", "mgpu.cli.stats", "stats"),
     "top": ("Watch GPUs and queue on the whole screen, and act there.", "mgpu.cli.top", "top"),
     "ctl": ("Administer: GPUs, reservations, quotas.", "mgpu.cli.ctl", "ctl"),
     "completion": ("Let a shell complete commands.", "mgpu.cli.completion", "completion"),
@@ -28,7 +29,6 @@ TASKS = (
     ("watch", "mgpu queue --me"),
     ("read its log", "mgpu job log --follow 42"),
     ("ask why it waits", "mgpu queue --why 42"),
-    ("cancel", "mgpu cancel 42"),
     ("work by hand", "mgpu srun --gpus 1 --interactive bash"),
     ("administer", "mgpu ctl drain 0 --reason 'new fan'"),
 )

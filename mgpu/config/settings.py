@@ -39,7 +39,8 @@ SECTIONS: Final[Mapping[str, str]] = {
     "limits": "What one user may ask of the daemon.",
     "queue": "What `mgpu_queue` shows.",
     "privacy": "What users see of each other's jobs.",
-    "jobs": "What happens to a job before it starts.",
+    "history": "How long is kept what has been. Each is forgotten a little at a time.",
+    "jobs": "What happens to a job before it starts, and at its end.",
     "log": "What the daemon writes to its standard error.",
 }
 
@@ -274,6 +275,38 @@ SETTINGS: Final = (
         Choice("private", "open"),
         "private",
         "`open` shows names and commands of jobs to everybody.",
+    ),
+    Setting(
+        "privacy.usage",
+        Choice("open", "own"),
+        "open",
+        "What `mgpu_stats` tells users of each other: with `open` sums, times and GPUs, by user; "
+        "with `own` nothing. Names and projects are their owners' to see in any case.",
+    ),
+    Setting(
+        "history.jobs",
+        Duration(),
+        0,
+        "So long after its end a job is forgotten: what it asked for, and how it ended. 0: never.",
+    ),
+    Setting(
+        "history.usage",
+        Duration(),
+        0,
+        "So long the figures of `mgpu_stats` are kept: who had which GPUs, when, and what came of "
+        "it. 0: for ever.",
+    ),
+    Setting(
+        "history.events",
+        Duration(),
+        0,
+        "So long it is kept who did what (the audit trail). 0: for ever.",
+    ),
+    Setting(
+        "jobs.report",
+        Flag(),
+        default=False,
+        help="Whether the log of a job ends with what it asked for, used and left idle.",
     ),
     Setting(
         "jobs.activate",

@@ -130,6 +130,10 @@ class Dependents:
         elif origin(job) in self._starts:
             self.news |= self._starts[origin(job)]
 
+    def watched(self) -> set[int]:
+        """The jobs and arrays of which waiting jobs are to learn something."""
+        return {*self._ends, *self._starts}
+
     def first(self, who: Namesake) -> int:
         """The oldest origin of the active jobs of one user and name; 0 where there are none."""
         return next(iter(self._origins.get(who, {})), 0)

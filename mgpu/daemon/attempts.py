@@ -32,7 +32,7 @@ LOOK = 2.0
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt under way.
+    """One attempt under way; its log is to end with ``report``.
 
     ``stage`` is ordered, live, stopping or over. ``ready`` tells whether its supervisor said that
     the program may run, ``killing`` whether the launcher was asked to clear it away, ``grace`` the
@@ -55,6 +55,7 @@ class Attempt:
     tries: int = 0
     warned: bool = False
     limit: int = 0
+    report: str = ""
     supervisor: int = 0
     foreign: bool = False
 
@@ -141,7 +142,13 @@ class Attempts:
             self._dirs.remove(key)
         else:
             attempt.acked = True
-            self._send(attempt, {"op": "ack", "job": key[0], "attempt": key[1]})
+            report = {"report": attempt.report} if attempt.report else {}
+            self._send(attempt, {"op": "ack", "job": key[0], "attempt": key[1], **report})
+
+    def tell(self, key: Key, report: str) -> None:
+        """Let the attempt's log end with ``report``, once its end is acknowledged."""
+        if key in self._attempts:
+            self._attempts[key].report = report
 
     def kill(self, key: Key) -> None:
         """Have the launcher kill whatever is left of the attempt."""

@@ -20,6 +20,7 @@ from mgpu.daemon import (
     handle_attach,
     handle_control,
     handle_gpus,
+    handle_history,
     handle_jobs,
     handle_past,
     handle_queue,
@@ -37,6 +38,7 @@ from mgpu.daemon.control import Control
 from mgpu.daemon.copies import Copies
 from mgpu.daemon.engine import Ask, Engine
 from mgpu.daemon.faults import contained
+from mgpu.daemon.history import History
 from mgpu.daemon.news import News
 from mgpu.daemon.server import Server
 from mgpu.daemon.targets import NO_TARGETS, TargetRules
@@ -59,6 +61,7 @@ class Rules(NamedTuple):
     recovery: str
     zone: str = ""
     targets: TargetRules = NO_TARGETS
+    own_usage: bool = False
 
 
 class Dispatcher:
@@ -81,6 +84,7 @@ class Dispatcher:
         self.started = started
         self.control: Control | None = None
         self.copies: Copies | None = None
+        self.history: History | None = None
         self.waiters = Waiters()
         self.news = News()
         self.footing: dict[str, str] = {}
@@ -151,6 +155,11 @@ class Dispatcher:
     def hand(self, conn: Connection, body: dict[str, Any], line: socket.socket, now: Now) -> None:
         """End the reply with ``body`` and a socket, which is given away."""
         self._server().hand(conn, messages.ok(body), line, now)
+
+    def stream(self, conn: Connection, reply: Iterator[dict[str, Any]], now: Now) -> None:
+        """Answer with many messages, each made when the client has taken the ones before."""
+        conn.stream(reply)
+        self._server().finish(conn, now)
 
     def tell(self, conn: Connection, job: Job, now: Now, *, by_id: bool) -> None:
         """Say how a job ended that ``conn`` waits for, perhaps ``by_id``."""
@@ -273,8 +282,7 @@ class Dispatcher:
         """List jobs."""
         viewer = views.Viewer(conn.uid, self.may_any(conn, "jobs"), self.rules.open_queue)
         chosen = self._choose(conn, request)
-        conn.stream(views.listing(self.engine.world, chosen, viewer, now))
-        self._server().finish(conn, now)
+        self.stream(conn, views.listing(self.engine.world, chosen, viewer, now), now)
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -326,6 +334,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
     **handle_control.HANDLERS,
     **handle_attach.HANDLERS,
     **handle_gpus.HANDLERS,
+    **handle_history.HANDLERS,
     **handle_jobs.HANDLERS,
     **handle_past.HANDLERS,
     **handle_queue.HANDLERS,

@@ -17,12 +17,10 @@ from mgpu.core.effects import Effect, required_effects
 from mgpu.core.extension import extensions
 from mgpu.core.extension import next_change as next_extension
 from mgpu.core.lifecycle import evolve, forget_boot
-from mgpu.core.orders import Kept
 from mgpu.core.policy import Policy
 from mgpu.core.requests import Report, Request, Submit
 from mgpu.core.schedule import next_deadline, schedule
 from mgpu.core.settle import settle
-from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.core.world import World
 from mgpu.daemon import decisions, dependencies
 from mgpu.daemon.audit import Trail
@@ -31,12 +29,13 @@ from mgpu.daemon.leftovers import Leftovers
 from mgpu.daemon.mailing import Post
 from mgpu.daemon.notices import Notices
 from mgpu.daemon.payloads import Payloads
+from mgpu.daemon.replies import body_of
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Audited, Event, Recorded
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Recurring
-from mgpu.model.target import on_wire
+from mgpu.model.runs import Run
 from mgpu.model.time import Now
 from mgpu.store.base import Batch, Store, StoreError, StoreFull, StoreReadOnly
 from mgpu.system import cron
@@ -80,23 +79,14 @@ class _Turn:
     replies: list[tuple[Ask, Any]] = field(default_factory=list)
     payloads: dict[int, bytes] = field(default_factory=dict)
     answers: dict[tuple[int, str], Any] = field(default_factory=dict)
-
-
-def body_of(reply: object) -> dict[str, Any]:
-    """The core's answer to a wish as the body of a reply on the wire."""
-    if isinstance(reply, Accepted):
-        return {"first": reply.first, "count": reply.count}
-    if isinstance(reply, Outcomes):
-        return {"jobs": [[on_wire(name), how] for name, how in reply.jobs]}
-    if isinstance(reply, Kept):
-        return {"key": reply.key, "note": reply.note} if reply.note else {"key": reply.key}
-    raise TypeError(f"not the answer to a wish: {reply!r}")
+    runs: list[Run] = field(default_factory=list)
 
 
 class Engine:
     """The world, its store, and the turn that keeps them the same.
 
-    ``act`` is called with the effects of a stored turn, ``on_ended`` with each job that ended.
+    ``act`` is called with the effects of a stored turn, ``on_ended`` with each job that ended,
+    ``on_run`` with each attempt that is over.
     ``timed`` does some work at the cost of a uid, which may have ``most_kept`` bytes of payloads.
     Those of jobs that have ended are kept for ``left_for`` seconds.
     ``version`` is another one after each turn in which something happened.
@@ -127,6 +117,7 @@ class Engine:
         self._timed = timed
         self._most_kept = most_kept
         self._left_for = left_for
+        self.on_run: Callable[[Run], None] = lambda _run: None
         self._forget_at: float | None = None
         self._post = post
         self._stored = stored
@@ -331,6 +322,7 @@ class Engine:
         if not (turn.events or new_boot or stale or self.world.records.changed):
             return []
         changed = self.world.take_changed()
+        turn.runs = self.world.take_closed()
         ended = [job for job in changed if isinstance(job.phase, Ended)]
         released = self._payloads.released(turn.events, changed, ended, now.wall)
         self._store.commit(
@@ -339,7 +331,7 @@ class Engine:
                 events=turn.events,
                 jobs=changed,
                 records=self.world.records.take_changed(),
-                runs=self.world.take_closed(),
+                runs=turn.runs,
                 payloads=turn.payloads,
                 answers=[(uid, key, reply) for (uid, key), reply in turn.answers.items()],
                 meta={"boot_id": self._boot_id} if new_boot else {},
@@ -362,6 +354,8 @@ class Engine:
         for job in ended:
             self._on_ended(job, now)
         decisions.tell(turn.events)
+        for run in turn.runs:
+            self.on_run(run)
         self._notices.tell(self.world, turn.events)
         if self._post is not None:
             self._post.stored()

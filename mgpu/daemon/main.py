@@ -12,11 +12,12 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 
 from mgpu.core.effects import Effect, KillProcess
+from mgpu.core.receipt import receipt
 from mgpu.core.requests import Report
 from mgpu.core.settle import next_look
 from mgpu.daemon import export, machine, notices, opening, outbox
@@ -30,18 +31,23 @@ from mgpu.daemon.dispatch import Dispatcher
 from mgpu.daemon.effects import Actor
 from mgpu.daemon.engine import Engine
 from mgpu.daemon.grants import Grants
+from mgpu.daemon.history import History
 from mgpu.daemon.launcherlink import LauncherLink
 from mgpu.daemon.looks import Looks
 from mgpu.daemon.loop import Loop
 from mgpu.daemon.monitor import Watch
+from mgpu.daemon.pruning import Pruner
 from mgpu.daemon.recovery import Recovery
 from mgpu.daemon.rules import bounds, ledger, policy, rules
 from mgpu.daemon.server import Server
 from mgpu.model.gpu import Inventory
 from mgpu.model.job import Job, Running
+from mgpu.model.records import Array
+from mgpu.model.runs import Run
 from mgpu.model.time import Now
 from mgpu.protocol import link as link_protocol
-from mgpu.store.base import StoreError
+from mgpu.store.base import StoreCorrupt, StoreError
+from mgpu.store.sqlite import SqliteStore
 from mgpu.system import bootid, clock
 from mgpu.system.log import log
 
@@ -53,6 +59,11 @@ _STATE_FAILED = 74
 _OTHER_VERSION = 76
 
 
+class _Part(Protocol):
+    def deadlines(self) -> Iterator[float | None]: ...
+    def expire(self, now: Now) -> None: ...
+
+
 class Scheduler:
     """All parts of the process; :meth:`run` ends when the launcher goes or a signal says so."""
 
@@ -62,9 +73,8 @@ class Scheduler:
         opened = opening.open_state(state_dir, now)
         dirs = AttemptDirs(f"{state_dir}/attempts")
         link = socket.socket(fileno=link_fd)
-        self._recovery_reason = opened.recovery
         self._recovered = self._serving = False
-        self._store = opened.store
+        self._store, self._recovery_reason = opened
         self._loop = Loop(clock.now)
         self._sockets = {
             "user": socket.socket(fileno=user_fd),
@@ -116,6 +126,7 @@ class Scheduler:
         self._looks = Looks(lambda: next_look(self._engine.world), self._monitor.look)
         self._acted: list[Effect] = []
         self._introduce()
+        self._keep_history(settings, now)
 
     def _introduce(self) -> None:
         """Tell the dispatcher of the parts that some requests are about."""
@@ -129,6 +140,16 @@ class Scheduler:
             self._export.observe(lambda: self._engine.world)
             export.time_commits(self._store, self._export.counts, clock.now)
 
+    def _keep_history(self, settings: Settings, now: Now) -> None:
+        """What answers questions about what has been, and what forgets it."""
+        self._history = History(self._loop, settings["paths.state_dir"], self._damaged)
+        kept = isinstance(self._store, SqliteStore)
+        self._dispatcher.history = self._history if kept else None
+        self._pruner = Pruner(self._store, self._needed, now)
+        self._pruner.set_ages(settings)
+        self._reporting = settings["jobs.report"]
+        self._engine.on_run = self._run_over
+
     def run(self) -> None:
         """Serve until stopped. What is stored stays; what runs goes on."""
         _stop_on_signals(self._loop)
@@ -140,16 +161,26 @@ class Scheduler:
             self._outbox.detach()
         if self._export is not None:
             self._export.detach()
+        self._history.stop()
         self._store.close()
 
     def _deadlines(self) -> Iterator[float | None]:
-        for part in (self._engine, *self._parts()):
+        yield from self._engine.deadlines()
+        for part in self._parts():
             yield from part.deadlines()
 
-    def _parts(self) -> tuple[Attempts | Accounts | Server | Looks | Watch | Copies, ...]:
-        """Those that have something to do at some time."""
-        others = (self._accounts, self._server, self._looks, self._monitor, self._copies)
-        return (self._attempts, *others)
+    def _parts(self) -> tuple[_Part, ...]:
+        """Those that have something to do when a time has come."""
+        return (
+            self._attempts,
+            self._accounts,
+            self._server,
+            self._looks,
+            self._monitor,
+            self._copies,
+            self._history,
+            self._pruner,
+        )
 
     def _end_of_turn(self, now: Now) -> None:
         for part in self._parts():
@@ -216,6 +247,8 @@ class Scheduler:
         self._server.listen(self._sockets["admin"], admin=True)
         self._launcher.send({"op": "ready"})
         notices.missing(self._engine.world)
+        if isinstance(self._store, SqliteStore) and not self._store.checked:
+            self._history.check(clock.now())
         log.info("Answering clients", action="scheduler-ready", gpus=len(self._engine.world.gpus))
 
     def _begin(self) -> None:
@@ -247,6 +280,11 @@ class Scheduler:
         if self._export is not None:
             self._export.ended(self._engine.world, job)
 
+    def _run_over(self, run: Run) -> None:
+        """An attempt is over, and stored: its log may end with what there is to say of it."""
+        if self._reporting:
+            self._attempts.tell((run.job, run.attempt), receipt(run))
+
     def _adopt(self, settings: Settings) -> None:
         """Go on by other settings; what needs a restart is as it was in them."""
         rule, asked = policy(settings), rules(settings, self._recovery_reason)
@@ -257,6 +295,20 @@ class Scheduler:
         self._server.grants = Grants.of(settings)
         self._server.zone = settings["scheduling.time_zone"]
         log.configure(settings["log.level"], settings["log.format"])
+        self._pruner.set_ages(settings)
+        self._reporting = settings["jobs.report"]
+
+    def _needed(self) -> set[int]:
+        """The jobs and arrays that are over and that others still need."""
+        world = self._engine.world
+        return world.dependents.watched() | {array.id for array in world.records.all(Array)}
+
+    def _damaged(self, verdict: str) -> None:
+        """What is stored cannot be trusted: the next start, which looks itself, says what then."""
+        log.error("the database is damaged", action="state-damaged", error=verdict)
+        if isinstance(self._store, SqliteStore):
+            self._store.suspect()
+        raise StoreCorrupt(verdict)
 
     def _ask_account(self, uid: int) -> None:
         self._launcher.send({"op": "account", "uid": uid})

@@ -128,4 +128,5 @@ def rules(settings: Settings, recovery: str) -> Rules:
         recovery=recovery,
         zone=settings["scheduling.time_zone"],
         targets=target_rules(settings),
+        own_usage=settings["privacy.usage"] == "own",
     )

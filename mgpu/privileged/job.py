@@ -19,6 +19,7 @@ from mgpu.privileged import (
     activation,
     clock,
     environment,
+    footer,
     identity,
     output,
     payload,
@@ -281,6 +282,8 @@ def _script(child: Child) -> None:
 def _header(child: Child) -> None:
     """The first line in the log: what runs where. A full disk is the job's own matter."""
     order = child.order
+    if child.site.report:
+        footer.hand_over(child.pipe, child.output)
     gpus = ",".join(str(index) for index in order.gpus) or "none"
     label = "".join(letter if letter.isprintable() else "?" for letter in child.activation.label)
     job = "_".join(map(str, order.array[:2])) if order.array else order.job

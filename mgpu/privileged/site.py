@@ -18,6 +18,7 @@ class Site:
     ``attempts`` and ``scripts`` are open folders; ``groups`` is None where cgroups cannot be had;
     ``activate`` says whether environments are looked for that no job asked for;
     ``export_slurm`` says whether jobs that do not say it themselves get Slurm's variables;
+    ``report`` says whether logs end with what the scheduler tells of the attempt;
     ``processes`` is how many processes and threads a job may have, 0 for no limit;
     ``fence`` is None where jobs are not kept off other GPUs;
     ``signals`` is the signalfd, which reports to whichever process reads it.
@@ -34,6 +35,7 @@ class Site:
             "groups",
             "host",
             "processes",
+            "report",
             "rules",
             "scripts",
             "scripts_path",
@@ -55,6 +57,7 @@ class Site:
         signals: int,
         activate: bool = True,
         export_slurm: bool = False,
+        report: bool = False,
         processes: int = 0,
     ) -> None:
         self.uid = uid
@@ -67,6 +70,7 @@ class Site:
         self.fence = fence
         self.activate = activate
         self.export_slurm = export_slurm
+        self.report = report
         self.processes = processes
         self.signals = signals
         self.boot_id = boot_id()
@@ -77,6 +81,7 @@ class Site:
         self.rules = settings.rules
         self.activate = settings.activate
         self.export_slurm = settings.export_slurm
+        self.report = settings.report
 
     @property
     def fenced_by(self) -> str:

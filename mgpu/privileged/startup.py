@@ -54,7 +54,7 @@ class Settings:
             "log_format",
             "processes",
         ),
-        *("raw", "rules", "runtime", "service"),
+        *("raw", "report", "rules", "runtime", "service"),
         "state",
     )
 
@@ -71,6 +71,7 @@ class Settings:
         self.enforce = values.get("gpus.isolation") == "enforce"
         self.activate = values.get("jobs.activate") is not False
         self.export_slurm = values.get("jobs.export_slurm") is True
+        self.report = values.get("jobs.report") is True
         self.processes = _count(values, "limits.processes_per_job")
         self.config = str(values.get("config.path") or "")
         self.log_format = str(values.get("log.format") or "text")
@@ -166,6 +167,7 @@ def take_folders(settings: Settings, signals: int) -> tuple[Site, list[int]]:
         signals=signals,
         activate=settings.activate,
         export_slurm=settings.export_slurm,
+        report=settings.report,
         processes=settings.processes,
     )
     os.close(runtime)

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 
-from mgpu.privileged import childbirth, clock, identity, job, syscalls, tree
+from mgpu.privileged import childbirth, clock, footer, identity, job, syscalls, tree
 from mgpu.privileged.cgroup import Limits
 from mgpu.privileged.channel import Channel
 from mgpu.privileged.console import Console
@@ -44,7 +44,7 @@ class Supervisor:
 
     __slots__ = (
         *("about_to_execute", "announced", "attempt", "begun", "cause", "channel", "child"),
-        *("console", "deadlines", "killed", "leaving", "loop", "order", "over", "patient"),
+        *("console", "deadlines", "killed", "leaving", "log", "loop", "order", "over", "patient"),
         *("pipe", "refusal", "report", "site", "stage", "started", "status", "ticks", "tree"),
     )
 
@@ -59,6 +59,7 @@ class Supervisor:
         self.pipe: socket.socket | None = None
         self.tree: tree.Tree | None = None
         self.child = self.ticks = 0
+        self.log = -1
         self.stage = "prepare"
         # What is known of the job, and what is wanted.
         self.about_to_execute = False
@@ -166,6 +167,8 @@ class Supervisor:
                 continue
             if data == job.ABOUT_TO_EXECUTE:
                 self.about_to_execute = True
+            elif fds and data == footer.LOG:
+                self.log = fds[0]
             elif fds:
                 self._open_console(fds)
             elif data:
@@ -249,6 +252,7 @@ class Supervisor:
                 return
             if self.attempt is not None:
                 self.attempt.remove()
+            footer.write(self.log, message.get("report"))
             self._leave()
 
     def _on_lost(self) -> None:

@@ -9,7 +9,7 @@ from mgpu.model import states
 from mgpu.model.errors import MgpuError
 from mgpu.model.target import Name
 from mgpu.model.tasks import MAX_TASKS
-from mgpu.protocol import control, gpus, jobs, keeping, names, orders, questions
+from mgpu.protocol import control, gpus, history, jobs, keeping, names, orders, questions
 from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
 from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
 from mgpu.protocol.names import VERSIONS as VERSIONS
@@ -109,6 +109,7 @@ Request = (
     | Update
     | Depend
     | orders.Order
+    | history.Stats
     | Question
 )
 
@@ -260,6 +261,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.CRON_CHANGE: keeping.parse_cron_change,
     **gpus.PARSERS,
     **control.PARSERS,
+    **history.PARSERS,
 }
 
 

@@ -43,6 +43,7 @@ ALTER = "alter"
 HISTORY = "history"
 SUBMISSION = "submission"
 ATTACH = "attach"
+STATS = "stats"
 HOLD = "hold"
 RELEASE = "release"
 CRONS = "crons"
@@ -74,6 +75,7 @@ OPERATIONS = (
     GPU_SIMULATE,
     CONFIG, RELOAD, STATUS, AUDIT, LOG_LEVEL, MACHINE_DRAIN, MACHINE_RESUME, SHUTDOWN, REQUEUE,
     BACKUP,
+    STATS,
 )  # fmt: skip
 #: Those that change something: each is one line in the log, allowed or denied.
 CHANGES = frozenset(

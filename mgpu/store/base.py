@@ -5,7 +5,7 @@ Everything that implements :class:`Store` passes ``tests/contract/test_store.py`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -25,6 +25,8 @@ ANSWERS_SLACK: Final = 64
 
 #: What tells who asked for something.
 Asked = Audited | Submitted
+#: What can be forgotten: jobs that have ended, attempts that are over, the audit trail.
+FORGOTTEN: Final = ("jobs", "usage", "events")
 
 
 class StoreError(Exception):
@@ -209,6 +211,13 @@ class Store(Protocol):
 
     def hold_file(self, *, held: bool) -> None:
         """Keep the file of the database as it is, up to date, so that it can be copied."""
+        ...
+
+    def forget(self, what: str, before: float, limit: int, keep: Collection[int] = ()) -> int:
+        """Remove what is older than ``before`` (Unix time), ``limit`` rows at most; how many.
+
+        ``what`` is one of :data:`FORGOTTEN`. ``keep`` are jobs and arrays that stay.
+        """
         ...
 
     def close(self) -> None:

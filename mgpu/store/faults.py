@@ -19,6 +19,8 @@ READ_ONLY_HINT: Final = "mount it writable, and let it belong to the service's u
 
 # Primary result codes, the low byte of what SQLite reports (sqlite3.h).
 _BUSY, _LOCKED, _READONLY, _CORRUPT, _FULL, _CANTOPEN, _NOTADB = 5, 6, 8, 11, 13, 14, 26
+#: The index of the write-ahead log, which readers share, could not be made larger.
+_NO_ROOM_FOR_INDEX = 10 | 19 << 8
 
 _BY_ERRNO: Final = {
     errno.ENOSPC: StoreFull,
@@ -31,8 +33,9 @@ _BY_ERRNO: Final = {
 
 def as_store_error(error: sqlite3.Error) -> StoreError:
     """What a failure of SQLite means for the store."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == _FULL:
+    detailed = getattr(error, "sqlite_errorcode", 0)
+    code = detailed & 0xFF
+    if code == _FULL or detailed == _NO_ROOM_FOR_INDEX:
         return StoreFull(*FULL)
     if code in (_CORRUPT, _NOTADB):
         return StoreCorrupt(f"the database is damaged: {error}", CORRUPT_HINT)

@@ -20,6 +20,10 @@ LOCK: Final = "lock"
 BALLAST: Final = "ballast"
 #: Space that only what already runs may use: thousands of job ends fit.
 BALLAST_SIZE: Final = 1 << 20
+#: A larger database is not read through at the start, but while the scheduler works.
+LARGE: Final = 64 << 20
+#: Tells the next start to read it through all the same.
+SUSPECTED: Final = "suspected"
 #: A missing reserve is made again this many seconds after the last try.
 BALLAST_RETRY: Final = 10.0
 _LOCK_TRIES: Final = 100
@@ -71,6 +75,26 @@ class Home:
         finally:
             os.umask(old)
         return path
+
+    @property
+    def is_large(self) -> bool:
+        """Whether reading the whole database takes a while."""
+        return _size(self.folder / DATABASE) > LARGE
+
+    @property
+    def suspected(self) -> bool:
+        """Whether an earlier scheduler found the database damaged."""
+        return (self.folder / SUSPECTED).exists()
+
+    def suspect(self) -> None:
+        """The database was found damaged: the next start is to look itself."""
+        with _os_errors(self.folder):
+            (self.folder / SUSPECTED).touch(mode=0o600)
+
+    def clear(self) -> None:
+        """The database was found sound."""
+        with _os_errors(self.folder):
+            (self.folder / SUSPECTED).unlink(missing_ok=True)
 
     def reserve(self) -> bool:
         """Whether the reserve is there; made again if it was used and the disk has space."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import takewhile
 from typing import Any
 
 from mgpu.model.events import Audited, Event, Submitted
@@ -37,20 +38,22 @@ class MemoryStore:
         self._meta: dict[str, str] = {}
         self._records: dict[tuple[str, str], Record] = {}
         self._runs: list[Run] = []
+        self._forgotten = 0
+        self._next_id = 1
 
     def load(self) -> Loaded:
         """Everything that is active. Jobs of one submission share their spec object."""
         jobs = [copy.copy(job) for job in self._jobs.values() if not isinstance(job.phase, Ended)]
         next_seq = max((job.seq for job in jobs), default=0) + 1
-        next_id = max(self._jobs, default=0) + 1
         boot_id, kept = self._meta.get("boot_id", ""), sorted(self._records.items())
-        return Loaded(sorted(jobs, key=_id), next_id, next_seq, boot_id, [r for _, r in kept])
+        return Loaded(sorted(jobs, key=_id), self._next_id, next_seq, boot_id, [r for _, r in kept])
 
     def commit(self, batch: Batch) -> None:
         """Make the batch visible to later questions."""
         self._events += batch.events
         self._runs += batch.runs
         self._jobs.update((job.id, copy.copy(job)) for job in batch.jobs)
+        self._next_id = max([self._next_id, *(job.id + 1 for job in batch.jobs)])
         self._payloads.update(batch.payloads)
         self._meta.update(batch.meta)
         self._records |= {name: r for name, r in batch.records.items() if r is not None}
@@ -122,7 +125,28 @@ class MemoryStore:
 
     def history(self, after: int = 0, limit: int = 1000) -> list[tuple[int, Event]]:
         """The audit trail in order: (number, event) with numbers greater than ``after``."""
-        return list(enumerate(self._events, start=1))[after : after + limit]
+        events = enumerate(self._events, start=1 + self._forgotten)
+        return [(number, event) for number, event in events if number > after][:limit]
+
+    def forget(self, what: str, before: float, limit: int, keep: Collection[int] = ()) -> int:
+        """Remove what is older than ``before`` (Unix time), ``limit`` rows at most; how many."""
+        if what == "jobs":
+            old = [job for job in self._jobs.values() if _is_old(job, before)]
+            old = [job for job in old if not {job.id, job.array} & set(keep)]
+            gone = [job.id for job in sorted(old, key=_ended)[:limit]]
+            for number in gone:
+                del self._jobs[number]
+            return len(gone)
+        if what == "usage":
+            runs = sorted(self._runs, key=lambda run: run.ended)
+            count = len([run for run in runs if run.ended < before][:limit])
+            self._runs = runs[count:]
+            return count
+        first = self._events[:limit]
+        count = len(list(takewhile(lambda event: event.at.wall < before, first)))
+        self._forgotten += count
+        del self._events[:count]
+        return count
 
     def events_of(self, jobs: Sequence[int], limit: int = 1000) -> list[Event]:
         """The newest events of these records, in order."""
@@ -135,10 +159,11 @@ class MemoryStore:
 
     def trail(self, before: int, span: int) -> tuple[list[Asked], int]:
         """Who asked for what, newest first: of the ``span`` events before number ``before``."""
-        before = before or len(self._events) + 1
-        events = self._events[max(0, before - span - 1) : before - 1]
+        gone = self._forgotten
+        before = before or gone + len(self._events) + 1
+        events = self._events[max(0, before - gone - span - 1) : max(0, before - gone - 1)]
         asked = [one for one in reversed(events) if isinstance(one, Audited | Submitted)]
-        return asked, before - span if before - span > 1 else 0
+        return asked, before - span if before - span > gone + 1 else 0
 
     def hold_file(self, *, held: bool) -> None:
         """There is no file."""
@@ -162,6 +187,10 @@ def _id(job: Job) -> int:
 
 def _ended(job: Job) -> float:
     return job.phase.ended if isinstance(job.phase, Ended) else 0.0
+
+
+def _is_old(job: Job, before: float) -> bool:
+    return isinstance(job.phase, Ended) and job.phase.ended < before
 
 
 def _matches(job: Job, wanted: JobFilter) -> bool:

@@ -10,7 +10,7 @@ from mgpu.store.base import StoreCorrupt, StoreNewer
 
 #: Written into the file's header, so that another program's database is not taken for ours.
 APPLICATION_ID: Final = 0x6D677075
-VERSION: Final = 4
+VERSION: Final = 5
 
 _RECORDS: Final = """CREATE TABLE records (
         kind TEXT NOT NULL,
@@ -59,6 +59,8 @@ _OF_RUNS: Final = (
     "CREATE INDEX runs_ended ON runs(ended)",
     "CREATE INDEX runs_of ON runs(job)",
 )
+
+_OF_SPEC: Final = "CREATE INDEX jobs_of_spec ON jobs(spec)"
 
 TABLES: Final = (
     """CREATE TABLE specs (
@@ -110,6 +112,7 @@ TABLES: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     _RECORDS,
     *_OF_RUNS,
+    _OF_SPEC,
 )
 
 #: version -> the statements that make the next version of it.
@@ -127,6 +130,7 @@ STEPS: Final[Mapping[int, Sequence[str]]] = {
         "CREATE INDEX payloads_unused ON payloads(unused) WHERE unused IS NOT NULL",
         "CREATE INDEX events_of_job ON events(job) WHERE job > 0",
     ),
+    4: (_OF_SPEC,),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from mgpu.model.job import Job, JobSpec
 from mgpu.model.records import Record
 from mgpu.model.runs import Run
 from mgpu.model.target import Names
-from mgpu.store import accounts, files, records, rows, schema
+from mgpu.store import accounts, files, forgetting, records, rows, schema, upgrading
 from mgpu.store.base import (
     ANSWER_AGE,
     ANSWERS_KEPT,
@@ -78,8 +78,6 @@ _FORGET_ANSWERS: Final = """
         SELECT id FROM answers WHERE uid = :uid ORDER BY id DESC LIMIT 1 OFFSET :kept)"""
 
 _RECORDS: Final = "SELECT kind, key, body FROM records ORDER BY kind, key"
-#: The first version with a history of attempts.
-_WITH_RUNS: Final = 3
 #: Numbers are the order of time: a bounded range of them is read, and needs no index of its own.
 _TRAIL: Final = """
     SELECT seq, body FROM events WHERE seq < ? AND seq >= ? AND kind IN ('Audited', 'Submitted')
@@ -90,12 +88,16 @@ _FORGET_OLD: Final = "DELETE FROM answers WHERE at < ?"
 
 
 class SqliteStore:
-    """See :class:`mgpu.store.base.Store`. Made by :func:`open_store`."""
+    """See :class:`mgpu.store.base.Store`. Made by :func:`open_store`.
+
+    ``checked`` tells whether everything was read through at the start.
+    """
 
     def __init__(self, home: files.Home, connection: sqlite3.Connection) -> None:
         self._home = home
         self._db = connection
         self._unpruned: dict[int, int] = {}
+        self.checked = not home.is_large
 
     def load(self) -> Loaded:
         """Everything that is active. Jobs of one submission share their spec object."""
@@ -121,6 +123,10 @@ class SqliteStore:
             self._write(batch)
         else:
             self._home.reserve_later(batch.at)
+
+    def suspect(self) -> None:
+        """Have everything checked at the next start, which a large state is spared otherwise."""
+        self._home.suspect()
 
     def payload(self, spec_id: int) -> bytes:
         """The launch payload of a spec; raises :class:`StoreCorrupt` where there is none."""
@@ -188,7 +194,7 @@ class SqliteStore:
         with _errors():
             found = self._db.execute(query, (after, limit)).fetchall()
         unpack = records.unpack_event
-        return [(n, unpack(body, f"events row {n}", self._spec)) for n, body in found]
+        return [(n, unpack(body, f"events row {n}", self._spec_of_old)) for n, body in found]
 
     def events_of(self, jobs: Sequence[int], limit: int = 1000) -> list[Event]:
         """The newest events of these records, in order."""
@@ -196,14 +202,14 @@ class SqliteStore:
             values = (json.dumps(list(jobs)), limit)
             found = self._db.execute(_EVENTS_OF, values).fetchall()
         unpack = records.unpack_event
-        return [unpack(body, f"events row {n}", self._spec) for n, body in reversed(found)]
+        return [unpack(body, f"events row {n}", self._spec_of_old) for n, body in reversed(found)]
 
     def first_event(self, job: int) -> Event | None:
         """The oldest event of this record."""
         query = "SELECT body FROM events WHERE job > 0 AND job = ? ORDER BY seq LIMIT 1"
         body = self._value(query, job)
         where = f"first event of job {job}"
-        return None if body is None else records.unpack_event(body, where, self._spec)
+        return None if body is None else records.unpack_event(body, where, self._spec_of_old)
 
     def trail(self, before: int, span: int) -> tuple[list[Asked], int]:
         """Who asked for what, newest first: of the ``span`` events before number ``before``."""
@@ -212,28 +218,46 @@ class SqliteStore:
         with _errors():
             found = self._db.execute(_TRAIL, (before, before - span)).fetchall()
         unpack = records.unpack_event
-        events = [unpack(body, f"events row {n}", self._spec) for n, body in found]
+        events = [unpack(body, f"events row {n}", self._spec_of_old) for n, body in found]
         asked = [event for event in events if isinstance(event, Asked)]
         return asked, before - span if before - span > first else 0
 
     def hold_file(self, *, held: bool) -> None:
         """Keep the file as it is, up to date: what is stored meanwhile stays in the log."""
         with _errors():
-            if held and self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                raise StoreError("the database is busy", "try again")
+            if held and self._checkpoint():
+                raise StoreError("the history is being read", "try again in a moment")
             pages = 0 if held else _CHECKPOINT_PAGES
             self._db.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+
+    def _checkpoint(self) -> bool:
+        """Put the whole log into the file; True where somebody who reads is in the way."""
+        self._db.execute("PRAGMA busy_timeout = 0")  # the scheduler does not wait for readers
+        try:
+            return bool(self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        finally:
+            self._db.execute("PRAGMA busy_timeout = 5000")
 
     def close(self) -> None:
         """Give the files back. What was committed stays."""
         self._db.close()
         self._home.close()
 
+    def forget(self, what: str, before: float, limit: int, keep: Collection[int] = ()) -> int:
+        """Remove what is older than ``before`` (Unix time), ``limit`` rows at most; how many."""
+        with self._transaction():
+            return forgetting.FORGET[what](self._db, before, limit, keep)
+
     def _write(self, batch: Batch) -> None:
+        with self._transaction():
+            self._put(batch)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
         try:
             with _errors():
                 self._db.execute("BEGIN IMMEDIATE")
-                self._put(batch)
+                yield
                 self._db.execute("COMMIT")
         except BaseException:
             self._roll_back()
@@ -275,6 +299,11 @@ class SqliteStore:
             row = self._db.execute(query, values).fetchone()
         return None if row is None else row[0]
 
+    def _spec_of_old(self, spec_id: int) -> JobSpec:
+        """The spec of a submission, empty where its jobs have been forgotten."""
+        body = self._value("SELECT body FROM specs WHERE id = ?", spec_id)
+        return JobSpec(spec_id, "", "", "") if body is None else _spec(spec_id, body)
+
     def _spec(self, spec_id: int) -> JobSpec:
         body = self._value("SELECT body FROM specs WHERE id = ?", spec_id)
         if body is None:
@@ -312,11 +341,11 @@ def _connect(home: files.Home, now: float) -> sqlite3.Connection:
     connection = home.connect()
     try:
         with _errors():
-            _settle(connection)
+            _settle(connection, home)
             schema.prepare(
                 connection,
                 lambda version: home.back_up(connection, version, now),
-                lambda version: _fill(connection, version),
+                lambda version: upgrading.fill(connection, version),
             )
             connection.execute(_FORGET_OLD, (now - ANSWER_AGE,))
     except BaseException as error:
@@ -325,26 +354,16 @@ def _connect(home: files.Home, now: float) -> sqlite3.Connection:
     return connection
 
 
-def _fill(db: sqlite3.Connection, version: int) -> None:
-    """Account for the jobs that ended before attempts were kept: one run each."""
-    if version >= _WITH_RUNS:
-        return
-    specs = (_spec(*row) for row in db.execute("SELECT id, body FROM specs"))
-    known = {spec.spec_id: spec for spec in specs}
-    reader = rows.Reader(known.__getitem__, known)
-    ended = db.execute(f"{SELECT_JOBS} WHERE ended IS NOT NULL")
-    accounts.put(db, (accounts.of_ended(reader.job(row)) for row in ended))
-
-
-def _settle(connection: sqlite3.Connection) -> None:
-    # EXCLUSIVE before WAL keeps the log's index in memory: no -shm file that a full disk could
-    # deny, and no other process can write.
-    for pragma in ("locking_mode = EXCLUSIVE", "foreign_keys = OFF", "synchronous = FULL"):
+def _settle(connection: sqlite3.Connection, home: files.Home) -> None:
+    # Not locked against readers: questions about the history come from another process.
+    for pragma in ("foreign_keys = OFF", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
     schema.version_of(connection)
-    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise StoreCorrupt(f"{files.DATABASE}: {verdict}", CORRUPT_HINT)
+    if not home.is_large or home.suspected:
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise StoreCorrupt(f"{files.DATABASE}: {verdict}", CORRUPT_HINT)
+        home.clear()
     connection.execute("PRAGMA journal_mode = WAL")
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mgpu.model import events as ev
-from mgpu.model.events import CancelRequested, Finished, PriorityChanged, Started
+from mgpu.model.events import CancelRequested, Finished, Held, PriorityChanged, Started
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Quota
 from mgpu.model.tasks import Tasks
+from mgpu.model.time import Now
 from mgpu.store.base import (
     ANSWERS_KEPT,
     ANSWERS_SLACK,
@@ -316,3 +318,48 @@ def test_attempts_that_are_over_are_kept_by_job(store: Store) -> None:
     assert store.runs(7) == RUN_SAMPLES[:2]
     assert store.runs(42) == RUN_SAMPLES[2:]
     assert store.runs(1) == []
+
+
+def old_jobs(*ends: float) -> list[Job]:
+    return [job(n, Ended("COMPLETED", end, end - 1, 0)) for n, end in enumerate(ends, start=1)]
+
+
+def test_ended_jobs_are_forgotten_oldest_first_a_few_at_a_time(store: Store) -> None:
+    jobs = [*old_jobs(20, 10, 30, 40), job(5)]
+    store.commit(Batch(50, [submitted(one) for one in jobs], jobs, {2: b"payload"}))
+    assert store.forget("jobs", 35, limit=2) == 2
+    assert [one.id for one in store.find(JobFilter())] == [4, 3]
+    assert store.forget("jobs", 35, limit=2) == 1
+    assert store.forget("jobs", 35, limit=2) == 0
+    assert [one.id for one in store.load().jobs] == [5]
+    assert store.load().next_id == 6
+    assert len(store.history()) == 5
+
+
+def test_jobs_that_others_need_are_not_forgotten(store: Store) -> None:
+    first, second, task = old_jobs(10, 20, 30)
+    task = replace(task, array=2, tasks=Tasks.only(0))
+    jobs = [first, second, task]
+    store.commit(Batch(50, [submitted(one) for one in jobs], jobs))
+    assert store.forget("jobs", 99, limit=10, keep={2}) == 1
+    assert [one.id for one in store.find(JobFilter())] == [3, 2]
+
+
+def test_a_spec_stays_while_one_of_its_jobs_does(store: Store) -> None:
+    one, other = (replace(old, spec=spec(1)) for old in old_jobs(10, 20))
+    store.commit(Batch(50, [submitted(one, 2)], [one, other]))
+    store.forget("jobs", 15, limit=10)
+    assert store.find(JobFilter()) == [other]
+    store.forget("jobs", 25, limit=10)
+    assert store.find(JobFilter()) == []
+
+
+def test_attempts_and_events_are_forgotten_by_age(store: Store) -> None:
+    at = [Now(10.0 * n, n) for n in range(1, 4)]
+    events = [Held(when, 7, 1001, "user") for when in at]
+    runs = [replace(RUN_SAMPLES[0], attempt=n, ended=10.0 * n) for n in range(1, 4)]
+    store.commit(Batch(50, events, runs=runs))
+    assert store.forget("events", 25, limit=10) == 2
+    assert store.history() == [(3, events[2])]
+    assert store.forget("usage", 25, limit=10) == 2
+    assert store.runs(7) == runs[2:]

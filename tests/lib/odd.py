@@ -218,6 +218,18 @@ SHAPES: dict[str, Shape] = {
         {**_JOBS, "signal": lambda odd: odd.pick(0, 1, 9, 64, 65)},
         leader=lambda odd: odd.one_in(2),
     ),
+    "stats": Shape(
+        {"tables": lambda odd: [odd.pick("total", "user", "gpu", "hours", "top", "runs")]},
+        since=lambda odd: odd.pick(0, 1, 1_700_000_000, odd.number()),
+        until=lambda odd: odd.pick(0, 2, 1_800_000_000, odd.number()),
+        users=lambda odd: [odd.text(256)],
+        states=lambda odd: [odd.pick("RUNNING", "FAILED", odd.text(20))],
+        projects=lambda odd: [odd.text(64)],
+        jobs=lambda odd: [odd.pick(1, 2, odd.number())],
+        mine=lambda odd: odd.one_in(2),
+        limit=lambda odd: odd.pick(1, 10_000, odd.number()),
+        top=lambda odd: odd.pick(1, 1000, odd.number()),
+    ),
     "reserve": Shape(
         {
             "key": Odd.key,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from scripts.lib.bench import cost, gpus, large, listing, rig, speed, terminal
+from scripts.lib.bench import cost, gpus, large, listing, past, rig, speed, terminal
 from scripts.lib.bench.measure import Row, Scale, Yardsticks
 from tests.lib import users
 
@@ -33,6 +33,7 @@ PARTS: dict[str, Part] = {
     "pass": large.passes,
     "large": large.large,
     "gpus": gpus.gpus,
+    "past": past.past,
 }
 
 

@@ -46,6 +46,7 @@ MAY = {
     "why": EVERYBODY,
     "logs": {OWNER, ADMIN, ROOT, VIEWER},
     "news": EVERYBODY,
+    "stats": EVERYBODY,
     "signal": {OWNER, ADMIN, ROOT},
     "alter": {OWNER, ADMIN, ROOT},
     "history": {OWNER, ADMIN, ROOT, VIEWER},

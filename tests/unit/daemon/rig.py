@@ -192,6 +192,7 @@ class Rig:
             scheduler._attempts._detach(attempt)
         for sock in (*scheduler._sockets.values(), scheduler._launcher._sock, self.launcher.sock):
             sock.close()
+        scheduler._history.stop()
         scheduler._loop._epoll.close()
 
     # -- time and work ----------------------------------------------------------------------------

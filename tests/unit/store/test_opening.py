@@ -63,7 +63,7 @@ def test_nobody_else_can_read_the_state(tmp_path: Path) -> None:
         store.close()
     finally:
         os.umask(old)
-    assert set(modes) == {"mgpu.db", "mgpu.db-wal", "lock", "ballast"}
+    assert set(modes) == {"mgpu.db", "mgpu.db-wal", "mgpu.db-shm", "lock", "ballast"}
     assert set(modes.values()) == {0o600}
 
 
@@ -72,7 +72,7 @@ def test_the_log_is_synced_at_every_commit(home: Path) -> None:
     pragmas = ("journal_mode", "synchronous", "foreign_keys", "locking_mode")
     values = [store._db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
     store.close()
-    assert values == ["wal", 2, 0, "exclusive"]
+    assert values == ["wal", 2, 0, "normal"]
 
 
 def test_a_newer_state_is_refused_and_left_alone(home: Path) -> None:

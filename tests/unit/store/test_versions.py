@@ -50,10 +50,11 @@ LATER = [
 
 #: What the samples were when the file of a version was made: jobs and events.
 JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER], 3: [*PLAIN, *LATER], 4: [*PLAIN, *LATER]}
+JOBS[5] = JOBS[4]
 _NEW = ("Audited", "Altered")
 OLD_EVENTS = [one for name, one in EVENTS.items() if name.partition("-")[0] not in _NEW]
 HISTORY = {1: OLD_EVENTS[:8], 2: OLD_EVENTS[:22], 3: OLD_EVENTS}
-HISTORY[4] = OLD_EVENTS
+HISTORY |= {4: OLD_EVENTS, 5: list(EVENTS.values())}
 
 
 def _kept(*new: str) -> list[Record]:
@@ -63,6 +64,7 @@ def _kept(*new: str) -> list[Record]:
 
 
 KEPT = {1: [], 2: _kept("Notice", "Seen", "Closure"), 3: _kept("Closure"), 4: _kept("Closure")}
+KEPT[5] = _kept()
 #: Of jobs that had ended before attempts were kept, the last one is known from the job.
 OLD_RUN = Run(
     *(13, 13, 1001, "alice", "", "COMPLETED", True, 10.0, 20.5, 11.0),
@@ -70,7 +72,7 @@ OLD_RUN = Run(
     gpus=GPUS,
     gpu_mem=8000,
 )
-RUNS = {1: [OLD_RUN], 2: [OLD_RUN], 3: RUN_SAMPLES, 4: RUN_SAMPLES}
+RUNS = {1: [OLD_RUN], 2: [OLD_RUN], 3: RUN_SAMPLES, 4: RUN_SAMPLES, 5: RUN_SAMPLES}
 
 
 def fill(store: Store) -> None:

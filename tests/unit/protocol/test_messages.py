@@ -142,6 +142,7 @@ def test_identity_is_never_taken_from_a_message(op: str, field: str, value: obje
         "signal": {"jobs": [1], "signal": 10},
         "alter": {"jobs": [1], "qos": "x"},
         "history": {"jobs": [1]},
+        "stats": {"tables": ["total"]},
         "submission": {"jobs": ["42_7"]},
         "hold": {"jobs": [1]},
         "release": {"jobs": [1]},

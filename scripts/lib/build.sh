@@ -15,6 +15,10 @@ need_tools() {
 # copy_source DIR: what git tracks, or would track, so that a build leaves nothing in the checkout.
 copy_source() {
   mkdir -p "$1"
+  if [ ! -e "$here/.git" ]; then # not a checkout: the source as it was unpacked
+    tar -C "$here" --exclude=./dist -c . | tar -x -C "$1" --no-same-owner
+    return
+  fi
   (cd "$here" && git -c safe.directory='*' ls-files -z --cached --others --exclude-standard \
     | while IFS= read -rd '' name; do [ ! -e "$name" ] || printf '%s\0' "$name"; done \
     | tar --null -T - -c) | tar -x -C "$1" --no-same-owner

@@ -1,0 +1,89 @@
+# Shell functions of scripts/install and scripts/uninstall. Source it after common.sh.
+
+record=.installed # in the prefix: every file that was installed, one a line
+
+# nearest PATH: PATH, or the nearest folder above it that exists.
+nearest() {
+  local path=$1
+  while [ ! -e "$path" ]; do path=$(dirname "$path"); done
+  printf '%s\n' "$path"
+}
+
+# arrange ROOT: from the places of a package to those of an administrator.
+arrange() {
+  local root=$1 local=$1/usr/local
+  mkdir -p "$root/etc/systemd" "$local/share/zsh"
+  mv "$root/usr/lib/systemd/system" "$root/etc/systemd/system"
+  mv "$root/usr/lib/tmpfiles.d" "$root/etc/tmpfiles.d"
+  sed -i 's|=/usr/bin/mgpud|=/usr/local/bin/mgpud|' "$root"/etc/systemd/system/*.service
+  mv "$root/usr/bin" "$local/bin"
+  for link in "$local"/bin/*; do ln -sfn "$prefix/bin/${link##*/}" "$link"; done
+  mv "$root/usr/share/zsh/vendor-completions" "$local/share/zsh/site-functions"
+  rmdir "$root/usr/share/zsh"
+  mv "$root"/usr/share/* "$local/share"
+  rm -rf "$root/usr/lib/sysusers.d"
+}
+
+# put_files ROOT: install what differs, remove what an earlier version had and this one has not.
+put_files() {
+  local root=$1 file target changed=0
+  (cd "$root" && find . \( -type f -o -type l \) -printf '/%P\n' | grep -vx /etc/mgpu/config.toml | sort) > "$work/files"
+  while IFS= read -r target; do
+    same "$root$target" "$target" && continue
+    changed=$((changed + 1))
+    put "$root$target" "$target"
+  done < "$work/files"
+  if [ -e "$prefix/$record" ]; then
+    comm -23 <(sort "$prefix/$record") "$work/files" | while IFS= read -r target; do
+      act "remove $target" rm -f "$target"
+    done
+  fi
+  [ -e /etc/mgpu/config.toml ] || put "$root/etc/mgpu/config.toml" /etc/mgpu/config.toml
+  [ -n "$dry" ] || cmp -s "$work/files" "$prefix/$record" || install -m 644 "$work/files" "$prefix/$record"
+  [ $changed != 0 ] || echo "every file is as it should be"
+}
+
+# same NEW OLD: whether the file or link is there already.
+same() {
+  if [ -L "$1" ]; then [ -L "$2" ] && [ "$(readlink "$1")" = "$(readlink "$2")" ]
+  else [ ! -L "$2" ] && cmp -s "$1" "$2"; fi
+}
+
+# put NEW TARGET: in its place from one moment to the next, so that what runs is never half a file.
+put() {
+  if [ -n "$dry" ]; then echo "would install $2"; return; fi
+  mkdir -p "$(dirname "$2")"
+  cp -dp --no-preserve=ownership "$1" "$2.new"
+  mv -fT "$2.new" "$2"
+}
+
+# act WHAT COMMAND...: do it, or say so.
+act() {
+  if [ -n "$dry" ]; then echo "would $1"; else shift; "$@"; fi
+}
+
+has_systemd() { [ -d /run/systemd/system ]; }
+
+start_service() {
+  if ! has_systemd; then echo "no systemd here: start it with $prefix/bin/mgpud"; return; fi
+  systemctl daemon-reload
+  systemctl enable -q mgpu.socket mgpu-admin.socket mgpu.service
+  systemctl start mgpu.socket mgpu-admin.socket
+  systemctl restart mgpu.service || die "the service does not start; see: systemctl status mgpu"
+}
+
+# stop_service: the daemon, then the jobs; nothing of them is left.
+stop_service() {
+  if has_systemd; then
+    systemctl disable -q --now mgpu.socket mgpu-admin.socket mgpu.service 2>/dev/null || true
+    systemctl stop mgpu-jobs.service 2>/dev/null || true
+    return
+  fi
+  local pid
+  pid=$(cat /run/mgpu/lock 2>/dev/null) || pid=
+  if [ -n "$pid" ] && grep -qs mgpu.privileged.launcher "/proc/$pid/cmdline"; then
+    kill "$pid"
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  fi
+  [ ! -x "$prefix/bin/mgpud" ] || "$prefix/bin/mgpud" end-jobs || true
+}

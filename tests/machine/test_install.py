@@ -1,0 +1,100 @@
+"""scripts/install and scripts/uninstall on a machine with systemd and no package of mgpu."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lib.docs import ROOT
+from tests.lib.machine import CONFIG, Machine
+from tests.machine.test_life import files
+
+SOURCE = "/opt/source"
+#: There is no network in the machine: pip takes what it needs from a folder.
+OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/opt/wheels"
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pip needs to build and install mgpu, as files."""
+    folder = tmp_path_factory.mktemp("wheels")
+    pip = [Path("/var/lib/mgpu-build/venv/bin/pip"), "download", "-q", "-d", folder]
+    wanted = ["setuptools>=64", "wheel", "build", ROOT]
+    subprocess.run(
+        [*pip, *wanted], check=True, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    )
+    return folder
+
+
+@pytest.fixture
+def bare(boot: Callable[[str], Machine], wheels: Path, tmp_path: Path) -> Machine:
+    """A machine with a checkout and no mgpu."""
+    machine = boot("bare")
+    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT,
+                            check=True, capture_output=True).stdout  # fmt: skip
+    tar = tmp_path / "source.tar"
+    subprocess.run(["tar", "--null", "-T", "-", "-cf", tar], cwd=ROOT, input=listed, check=True)
+    machine.put(tar, f"{SOURCE}/source.tar")
+    for wheel in wheels.iterdir():
+        machine.put(wheel, f"/opt/wheels/{wheel.name}")
+    machine.shell(f"cd {SOURCE} && tar --no-same-owner -xf source.tar && rm source.tar")
+    machine.shell(f"chown -R root:root {SOURCE} && chmod -R go-w {SOURCE}")
+    return machine
+
+
+def install(machine: Machine, *options: str) -> str:
+    return machine.ok(
+        "sh", "-c", f"{OFFLINE} {SOURCE}/scripts/install {' '.join(options)} 2>&1", timeout=200
+    )
+
+
+def test_install_again_and_uninstall(bare: Machine) -> None:
+    before = files(bare)
+    would = install(bare, "--dry-run")
+    assert "would install /usr/local/bin/mgpu_srun" in would
+    assert files(bare) == before
+    install(bare)
+    bare.make_users()
+    bare.configure()
+    job = bare.submit("alice", "--gpus 1 -- sleep 600")
+    bare.wait(job, "RUNNING")
+    pid = bare.pid_of(job)
+    assert "every file is as it should be" in install(bare)
+    assert bare.ok("cat", "/etc/mgpu/config.toml") == CONFIG
+    assert (bare.wait(job, "RUNNING")["attempt"], bare.pid_of(job)) == (1, pid)
+    assert bare.ok("man", "-w", "mgpu_srun").startswith("/usr/local/")
+    bare.ok(f"{SOURCE}/scripts/uninstall", "--purge")
+    assert not re.search(r"mgpud|mgpu\.|sleep 600", bare.ok("ps", "-eo", "args"))
+    assert {path for path in files(bare) - before if "/opt/" not in path} == set()
+    assert "nothing is installed" in bare.ok(f"{SOURCE}/scripts/uninstall")
+
+
+def test_it_installs_nothing_that_a_user_could_have_changed(bare: Machine) -> None:
+    bare.ok("useradd", "-m", "mallory")
+    for weaken, strengthen, named in (
+        (
+            f"chown mallory {SOURCE}/mgpu/cli/srun.py",
+            f"chown root {SOURCE}/mgpu/cli/srun.py",
+            "srun.py",
+        ),
+        (f"chmod o+w {SOURCE}", f"chmod o-w {SOURCE}", SOURCE),
+        ("chmod o+w /opt", "chmod o-w /opt", "/opt"),
+    ):
+        bare.shell(weaken)
+        done = bare.run("sh", "-c", f"{OFFLINE} {SOURCE}/scripts/install")
+        assert done.returncode == 1
+        assert "can be changed by others than root" in done.stderr
+        assert named in done.stderr
+        bare.shell(strengthen)
+    assert bare.run("test", "-e", "/opt/mgpu").returncode == 1
+
+
+def test_nobody_but_root_installs(bare: Machine) -> None:
+    bare.ok("useradd", "-m", "mallory")
+    done = bare.run("runuser", "-u", "mallory", f"{SOURCE}/scripts/install")
+    assert (done.returncode, "must be root" in done.stderr) == (1, True)

@@ -88,7 +88,7 @@ class Machine:
         """Run a command, whatever comes of it."""
         return subprocess.run(
             [SYSBOX, "exec", self.name, *argv],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+            env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
         )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -23,11 +22,10 @@ OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/opt/wheels"
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What pip needs to build and install mgpu, as files."""
     folder = tmp_path_factory.mktemp("wheels")
-    pip = [Path("/var/lib/mgpu-build/venv/bin/pip"), "download", "-q", "-d", folder]
-    wanted = ["setuptools>=64", "wheel", "build", ROOT]
-    subprocess.run(
-        [*pip, *wanted], check=True, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    )
+    pip = "/var/lib/mgpu-build/venv/bin/pip"
+    wanted = ["setuptools>=64", "wheel", "build", str(ROOT)]
+    command = [pip, "download", "-q", "--disable-pip-version-check", "-d", str(folder), *wanted]
+    subprocess.run(command, check=True)
     return folder
 
 

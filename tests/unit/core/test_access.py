@@ -46,7 +46,7 @@ MAY = {
     "why": EVERYBODY,
     "logs": {OWNER, ADMIN, ROOT, VIEWER},
     "news": EVERYBODY,
-    "stats": EVERYBODY,
+    "stats": {*EVERYBODY, VIEWER},
     "signal": {OWNER, ADMIN, ROOT},
     "alter": {OWNER, ADMIN, ROOT},
     "history": {OWNER, ADMIN, ROOT, VIEWER},

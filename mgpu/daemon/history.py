@@ -75,6 +75,9 @@ class History:
             raise _TOO_MANY
         self._open[uid] = self._open.get(uid, 0) + 1
         self._waiting.setdefault(uid, deque()).append(_Asked(uid, question, then))
+        if self._checking:  # nobody waits for that: it begins anew when nothing is asked
+            self.stop()
+            self._check = True
         self._next(now)
 
     def deadlines(self) -> Iterator[float | None]:

@@ -148,6 +148,15 @@ def test_a_large_state_is_checked_beside_the_work(
     assert not (folder / "state" / files.SUSPECTED).exists()
 
 
+def test_a_question_does_not_wait_for_the_check(rig: Rig) -> None:
+    rig.scheduler._history.check(rig.clock.at)
+    process = rig.scheduler._history._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    assert "ok" in asked(rig.client(ALICE), tables=["total"])[-1]
+    eventually(lambda: process_of(rig) and not rig.scheduler._history._checking)
+
+
 def test_damage_that_is_found_makes_the_next_start_look_itself(rig: Rig, folder: Path) -> None:
     with pytest.raises(StoreCorrupt):
         rig.scheduler._damaged("page 7 is odd")

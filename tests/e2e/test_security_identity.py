@@ -236,7 +236,8 @@ def test_a_client_gives_nothing_to_a_socket_of_another_user(
 
 def audit(daemon: Daemon, user: User) -> list[str]:
     """The audit lines of ``user`` so far."""
-    lines = [line for line in daemon.log().splitlines() if f" uid={user.uid} " in line]
+    asked = [line for line in daemon.log().splitlines() if line.startswith("INFO request ")]
+    lines = [line for line in asked if f" uid={user.uid} " in line]
     return [line.partition("action=")[2] for line in lines]
 
 

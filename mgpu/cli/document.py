@@ -35,8 +35,10 @@ WAITS: Final = ("the job's", "With an option that waits for the end of a job: th
                 "status, or 128 and the number of the signal that ended it.")  # fmt: skip
 DAEMON_STATUS: Final = (
     ("0", "It was stopped, or the configuration is good."),
-    ("1", "The configuration is wrong, or it cannot start."),
+    ("1", "The configuration that is judged is wrong, or it is not for this user."),
     ("2", "The command line is wrong."),
+    ("71, 75", "It cannot start now: the system refuses something, or another mgpud is there."),
+    ("77, 78", "It cannot start as things are: not root; configuration, folder or database."),
 )
 ENVIRONMENT: Final = (
     ("MGPU_RUNTIME_DIR", "Folder of the scheduler's sockets, where --socket is not given."),

@@ -1,7 +1,7 @@
 # Thin over scripts/; `make check` is what CI runs.
 VENV ?= /var/lib/mgpu-test/venv
 
-.PHONY: help setup fmt lint types layers unit e2e gpu golden-update check demo
+.PHONY: help setup fmt lint types layers unit e2e gpu systemd packages golden-update check demo
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,6 +31,12 @@ e2e: ## Real users, real processes (root).
 
 gpu: ## What needs a real NVIDIA GPU; no network, installs nothing.
 	scripts/test-gpu
+
+systemd: ## The Debian package in throw-away machines with systemd (root).
+	scripts/test-systemd
+
+packages: ## Debian package, wheel and source package, in dist/.
+	scripts/build deb wheel sdist
 
 golden-update: ## Write the golden files anew; read the difference as code.
 	scripts/test --update-golden -m "not slow"

@@ -1,6 +1,7 @@
 # Shell functions of scripts/install and scripts/uninstall. Source it after common.sh.
 
 record=.installed # in the prefix: every file that was installed, one a line
+folders=.folders  # and every folder that was made for them, the outer ones first
 
 # nearest PATH: PATH, or the nearest folder above it that exists.
 nearest() {
@@ -40,6 +41,7 @@ put_files() {
   fi
   [ -e /etc/mgpu/config.toml ] || put "$root/etc/mgpu/config.toml" /etc/mgpu/config.toml
   [ -n "$dry" ] || cmp -s "$work/files" "$prefix/$record" || install -m 644 "$work/files" "$prefix/$record"
+  [ -n "$dry" ] || [ ! -e "$work/folders" ] || cat "$work/folders" >> "$prefix/$folders"
   [ $changed != 0 ] || echo "every file is as it should be"
 }
 
@@ -49,10 +51,18 @@ same() {
   else [ ! -L "$2" ] && cmp -s "$1" "$2"; fi
 }
 
+# make_folder DIR: with those above it; what had to be made is noted, so that it goes again.
+make_folder() {
+  [ ! -d "$1" ] || return 0
+  make_folder "$(dirname "$1")"
+  mkdir "$1"
+  echo "$1" >> "$work/folders"
+}
+
 # put NEW TARGET: in its place from one moment to the next, so that what runs is never half a file.
 put() {
   if [ -n "$dry" ]; then echo "would install $2"; return; fi
-  mkdir -p "$(dirname "$2")"
+  make_folder "$(dirname "$2")"
   cp -dp --no-preserve=ownership "$1" "$2.new"
   mv -fT "$2.new" "$2"
 }

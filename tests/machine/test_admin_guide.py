@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from tests.lib.docs import ROOT, matches
 from tests.lib.machine import Machine
 from tests.lib.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 #: Commands that only look: they may be repeated until they show what the guide shows.
 LOOKING = ("mgpu_info", "mgpu_ctl status", "tail", "systemctl is-active")

@@ -13,6 +13,8 @@ from tests.lib.docs import ROOT
 from tests.lib.machine import CONFIG, Machine
 from tests.machine.test_life import files
 
+pytestmark = pytest.mark.slow
+
 SOURCE = "/opt/source"
 #: There is no network in the machine: pip takes what it needs from a folder.
 OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/opt/wheels"

@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.lib.machine import CONFIG, Machine
 from tests.lib.waiting import eventually
 
@@ -96,6 +98,7 @@ def test_an_upgrade_with_jobs_running_and_users_asking(
     assert "Traceback" not in fresh.log()
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_speaks_no_common_version_runs_its_job_to_the_end(
     fresh: Machine, deb: Path, tmp_path: Path
 ) -> None:
@@ -118,6 +121,7 @@ def test_a_supervisor_that_speaks_no_common_version_runs_its_job_to_the_end(
     fresh.wait(after, "COMPLETED")
 
 
+@pytest.mark.slow
 def test_a_state_of_a_later_version_is_refused_in_one_line(fresh: Machine) -> None:
     job = fresh.submit("alice", ENDLESS)
     pid = fresh.pid_of(job)
@@ -169,6 +173,7 @@ def files(machine: Machine) -> set[str]:
     return {path for path in listed.splitlines() if not PASSING.match(path)}
 
 
+@pytest.mark.slow
 def test_installing_twice_changes_nothing(fresh: Machine, deb: Path) -> None:
     job = fresh.submit("alice", ENDLESS)
     pid = fresh.pid_of(job)

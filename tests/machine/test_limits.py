@@ -14,6 +14,8 @@ import pytest
 from tests.lib.docs import ROOT
 from tests.lib.machine import CONFIG, lower
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = CONFIG + "processes_per_job = 20\n"
 #: Runs in the machine: submits as alice, and prints what became of the jobs as one line of JSON.
 SCRIPT = r"""#!/bin/sh

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mgpu.daemon.opening import open_state
 from mgpu.model.records import Record
 from mgpu.model.runs import Run
-from mgpu.store.base import Batch, JobFilter, Store
+from mgpu.store.base import Batch, JobFilter, Store, StoreNewer
 from mgpu.store.schema import VERSION
 from mgpu.store.sqlite import open_store
 from tests.lib.golden import FOLDER
@@ -119,6 +120,29 @@ def test_an_old_state_goes_on_with_what_is_new(tmp_path: Path) -> None:
     assert again.job(new.id) == new
     assert again.load().records == [array]
     again.close()
+
+
+def test_a_state_of_a_later_version_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    for file in (FOLDER / "state/refuse").iterdir():
+        shutil.copy(file, tmp_path / "mgpu.db")
+        with pytest.raises(StoreNewer, match="has version 99") as caught:
+            open_store(tmp_path, AT)
+        assert "install the mgpu that wrote it" in str(caught.value.hint)
+        assert (tmp_path / "mgpu.db").read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["damaged", "cut", "foreign"])
+def test_a_state_that_cannot_be_read_is_warned_about_and_put_aside(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = FOLDER / f"state/recover/{name}.db"
+    shutil.copy(file, tmp_path / "mgpu.db")
+    opened = open_state(str(tmp_path), NOW)
+    assert opened.recovery
+    assert "action=recovery-mode" in capfd.readouterr().err
+    copies = list(tmp_path.glob("mgpu.db.damaged.*Z"))
+    assert [copy.read_bytes() for copy in copies] == [file.read_bytes()]
+    assert (tmp_path / "mgpu.db").read_bytes() == file.read_bytes()
 
 
 if __name__ == "__main__":

@@ -50,9 +50,8 @@ def follow(machine: Machine, line: Line) -> None:
     """Type one line, and compare what it prints where the guide shows something."""
 
     def run() -> str:
-        words = ("sh", "-c", f"exec 2>&1; {line.command}")
-        user = () if line.who == "#" else ("runuser", "-l", "alice", "--")
-        done = machine.run(*user, *words)
+        shell = ("sh",) if line.who == "#" else ("runuser", "-l", "alice")
+        done = machine.run(*shell, "-c", f"exec 2>&1; {line.command}")
         assert done.returncode == 0, f"{line}\n{done.stdout}"
         return done.stdout
 

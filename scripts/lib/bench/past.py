@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import time
 from functools import partial
@@ -102,5 +104,5 @@ def _beside_reports(count: int) -> list[float]:
         time.sleep(1)
         return _pings(count)
     finally:
-        reports.kill()
+        os.killpg(reports.pid, signal.SIGKILL)
         reports.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pwd
 import re
@@ -17,7 +18,7 @@ from mgpu.client.logs import is_per_run, path_of
 from mgpu.model.errors import MgpuError
 from mgpu.model.states import ENDED
 from mgpu.model.target import on_wire, parse_target
-from mgpu.model.units import quoted
+from mgpu.model.units import quoted, visible
 from mgpu.protocol import names
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def log(
     admin: bool,
 ) -> None:
     """Print what a job wrote: ID as 42 or 42_7. The file is read as yourself."""
-    with connect(socket, config, admin=admin) as client:
+    with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
         reader = Reader(client, parse_target(job), attempt, error=stderr)
         while not reader.open() and follow and not reader.over:
             pause(_OFTEN)
@@ -67,7 +68,10 @@ def log(
 
 
 class Reader:
-    """The log of one job. ``over`` tells whether the job was when it was asked about last."""
+    """The log of one job. ``over`` tells whether the job was when it was asked about last.
+
+    ``opened`` is the path of the file that is being read, "" before there is one.
+    """
 
     def __init__(self, client: Client, job: Name, attempt: int | None, *, error: bool) -> None:
         self._client = client
@@ -75,11 +79,13 @@ class Reader:
         self._attempt = attempt
         self._error = error
         self._descriptor = -1
-        self._opened = ""
+        self.opened = ""
         self._problem = "it is not there yet"
         self.over = False
         self.path = ""
         self.ask()
+        # What was read may end within a character.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._strange = sys.stdout.isatty() and self._known["user"] != _me()
 
     def ask(self) -> None:
@@ -122,7 +128,7 @@ class Reader:
             raise _refused(f"{quoted(self.path, 200)} is no regular file: nothing is kept in it")
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._descriptor, self._opened = descriptor, self.path
+        self._descriptor, self.opened = descriptor, self.path
         return True
 
     def need(self) -> None:
@@ -135,7 +141,10 @@ class Reader:
         raise self._unreadable(self._problem)
 
     def _unreadable(self, why: str) -> MgpuError:
-        hint = f"job {self._job} wrote it as {self._known['user']}, and it is read as {_me()}"
+        user, me = self._known["user"], _me()
+        hint = f"mgpu_job show {on_wire(self._job)} tells what became of the job"
+        if user != me:
+            hint = f"job {self._job} wrote it as {user}, and it is read as {me}"
         return _refused(f"cannot read {quoted(self.path, 200)}: {why}", hint)
 
     def skip(self, lines: int | None) -> None:
@@ -149,11 +158,11 @@ class Reader:
         if os.fstat(self._descriptor).st_size < place:
             os.lseek(self._descriptor, 0, os.SEEK_SET)  # somebody began it anew
         while data := os.read(self._descriptor, _BLOCK):
-            _write(_harmless(data) if self._strange else data)
+            _write(_harmless(self._decoder.decode(data)) if self._strange else data)
 
     def turn(self) -> None:
         """Go on in the file of the next run, once there is one."""
-        if self.path and self.path != self._opened and self.open():
+        if self.path and self.path != self.opened and self.open():
             self.copy()
 
 
@@ -200,10 +209,9 @@ def _me() -> str:
         return str(os.getuid())
 
 
-def _harmless(data: bytes) -> bytes:
+def _harmless(text: str) -> bytes:
     """What somebody else's job wrote, without power over the terminal."""
-    controls = rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]"
-    return re.sub(controls, lambda match: b"".join(b"\\x%02x" % one for one in match[0]), data)
+    return re.sub(r"[^\n\t]+", lambda line: visible(line[0]), text).encode()
 
 
 def _write(data: bytes) -> None:

@@ -24,6 +24,7 @@ class Life:
         self.log = folder / "42.log"
         self.states = ["PENDING", "RUNNING", "FAILED"]
         self.ran = True
+        self.output = "%j.log"
 
     def answer(self, request: Message) -> list[Message]:
         """The answer to each question about it."""
@@ -43,7 +44,7 @@ class Life:
         return {
             "id": 42, "array": 0, "tasks": "", "user": user, "state": state, "name": "train",
             "attempt": int(self.ran and state != "PENDING"), "restarts": 0,
-            "cwd": str(self.log.parent), "output": "%j.log", "error": "",
+            "cwd": str(self.log.parent), "output": self.output, "error": "",
         }  # fmt: skip
 
 
@@ -68,6 +69,25 @@ def test_a_job_that_never_ran(run: Run, life: Life, capfd: pytest.CaptureFixture
     life.states, life.ran = ["PENDING", "CANCELLED"], False
     assert run(srun, "--follow", "true") == 3
     assert capfd.readouterr().out == ""
+
+
+def test_a_job_that_failed_before_it_had_a_log(
+    run: Run, life: Life, capfd: pytest.CaptureFixture[str]
+) -> None:
+    life.states = ["RUNNING", "LAUNCH_FAILED"]
+    life.log = life.log.with_name("none")
+    assert run(srun, "--follow", "true") == 3
+    assert "job 42 ended: FAILED" in capfd.readouterr().err
+
+
+def test_a_job_without_a_log_has_its_end_told(
+    run: Run, life: Life, capfd: pytest.CaptureFixture[str]
+) -> None:
+    life.output = "/dev/null"
+    assert run(srun, "--follow", "true") == 3
+    printed = capfd.readouterr().err
+    assert '"/dev/null" is no regular file: nothing is kept in it; only its end is told' in printed
+    assert "job 42 ended: FAILED" in printed
 
 
 def test_ctrl_c_says_how_to_come_back(

@@ -160,6 +160,31 @@ def test_what_cannot_be_shown(
     assert words in seen.err
 
 
-def test_what_somebody_else_wrote_has_no_power_over_the_terminal() -> None:
-    written = b"a\x1b[2J\tb\r\n\xc2\x9b1m \xc3\xa9"
-    assert job_log._harmless(written) == b"a\\x1b[2J\tb\\x0d\n\\xc2\\x9b1m \xc3\xa9"
+def of_somebody_else(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen on a terminal."""
+    known.row["user"] = "mallory"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+
+@pytest.mark.parametrize("before", ["", "x" * ((1 << 16) - 1)], ids=["", "read in two pieces"])
+def test_what_somebody_else_wrote_has_no_power_over_the_terminal(
+    before: str, known: Known, tmp_path: Path, run: Run, capfdbinary: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    written = before.encode() + b"\xc2\x9b1m \x1b[2J\tb\r\n\x9b \xe2\x80\xae \xc3\xa9\n"
+    (tmp_path / "42.log").write_bytes(written)
+    of_somebody_else(known, monkeypatch)
+    assert run(log, "42") == 0
+    shown = capfdbinary.readouterr().out
+    assert shown == before.encode() + b"\\x9b1m \\x1b[2J\tb\\r\n\\x9b \\u202e \xc3\xa9\n"
+
+
+def test_a_log_that_is_not_there_is_no_matter_of_rights(
+    known: Known, run: Run, capsys: Capture
+) -> None:
+    known.row["state"] = "LAUNCH_FAILED"
+    assert run(log, "42") == 1
+    assert "hint: mgpu_job show 42 tells what became of the job" in capsys.readouterr().err
+    known.row["user"] = "mallory"
+    assert run(log, "42") == 1
+    assert "hint: job 42 wrote it as mallory, and it is read as" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def _measured(world: World, event: ev.Measured) -> str:
 _SAYINGS: dict[type, Callable[[World, Any], str]] = {
     ev.Submitted: _submitted,
     ev.Started: _started,
-    ev.Launched: lambda _, event: f"process {event.pid}",
+    ev.Launched: lambda _, event: f"process {event.pid}" if event.pid else "",
     ev.Deferred: lambda _, event: ": ".join(filter(None, (event.reason, event.detail))),
     ev.Requeued: lambda _, event: event.state,
     ev.Finished: _finished,

@@ -19,6 +19,9 @@ from mgpu.cli.ctl_quota import quota
 from mgpu.cli.ctl_reserve import reserve
 from mgpu.cli.info import info
 from mgpu.cli.job import job as job_group
+from mgpu.cli.job_history import history
+from mgpu.cli.job_log import log
+from mgpu.cli.job_show import show
 from mgpu.cli.main import COMMANDS, TASKS, group
 from mgpu.cli.queue import queue
 from mgpu.cli.sbatch import sbatch
@@ -68,6 +71,18 @@ def test_cancel_as_administrator(
     with FakeServer(tmp_path / name, lambda _: [done]) as server:
         assert base.status_of(cancel, [*args, "3"]) == 0
     assert server.requests == [{"op": "cancel", "jobs": [3]}]
+
+
+@pytest.mark.parametrize("command", [history, log, show], ids=["history", "log", "show"])
+@pytest.mark.parametrize(("uid", "name"), [(0, "admin.sock"), (1000, "mgpu.sock")])
+def test_root_looks_at_jobs_as_an_administrator(
+    command: click.Command, uid: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MGPU_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    with FakeServer(tmp_path / name, lambda _: [{"ok": {"rows": []}}]) as server:
+        base.status_of(command, ["3"])
+    assert server.requests[0]["jobs"] == [3]
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -98,3 +98,10 @@ def test_tasks_are_told_as_they_are_named(rig: Rig) -> None:
     for name, tasks in ((array, "0-9"), (f"{array}_[2,4]", "2,4")):
         spec = asked(rig, "submission", name)["ok"]["spec"]
         assert (spec["array"], spec["max_concurrent"]) == (tasks, 3)
+
+
+def test_a_process_that_was_never_told_of_has_no_number_in_the_history(rig: Rig) -> None:
+    job = rig.submit()
+    rig.supervisor(job).ends(0)
+    rows = asked(rig, "history", job)["ok"]["rows"]
+    assert [row[4] for row in rows if row[1] == "Launched"] == [""]

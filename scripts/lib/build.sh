@@ -50,7 +50,7 @@ make_prefix() {
   printf 'home = /usr/bin\ninclude-system-site-packages = false\n' > "$home/pyvenv.cfg"
   rm -rf "$home"/lib/python3*/site-packages/{croniter,psutil}/tests
   find "$home"/lib -type f -perm /111 -exec chmod 644 {} +
-  sed -i '1s/^#!.*//' "$home"/lib/python3*/site-packages/croniter/*.py
+  find "$home"/lib -name '*.py' -exec sed -i '1s/^#!.*//' {} + # nothing of it is a program
   find "$home" -name '*.so' -exec strip --strip-unneeded {} + 2>/dev/null || true
   find "$home" \( -name RECORD -o -name direct_url.json -o -name REQUESTED -o -name INSTALLER \) -delete
   install_commands "$root" "$prefix"

@@ -82,7 +82,7 @@ def test_what_the_scheduler_can_open_is_its_own_state(machine: Machine) -> None:
     (scheduler,) = set(machine.processes("mgpu")) - {machine.pid()}
     links = machine.shell(f"for fd in /proc/{scheduler}/fd/*; do readlink $fd; done").split("\n")
     files = {link.removesuffix(" (deleted)") for link in links if link.startswith("/")}
-    own = {f"/var/lib/mgpu/{name}" for name in ("mgpu.db", "mgpu.db-wal", "lock")}
+    own = {f"/var/lib/mgpu/{name}" for name in ("mgpu.db", "mgpu.db-wal", "mgpu.db-shm", "lock")}
     assert files - own <= {"/dev/null", "/memfd:mgpu-payload", "/memfd:mgpu-settings"}
 
 

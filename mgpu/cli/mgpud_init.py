@@ -72,13 +72,23 @@ def init(file: Path | None, *, yes: bool, force: bool, **given: str | None) -> N
         text = _text(path, known, answers, new=new)
         resolve_text(text, str(path))  # nothing is written that mgpud would refuse
         if force and path.exists():
-            os.replace(path, path.with_name(f"{path.name}.old"))
+            _keep(path)
         _write(path, text)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"mgpud: {problem}", err=True)
         raise SystemExit(1) from error
     _tell(path)
+
+
+def _keep(path: Path) -> None:
+    """Keep the old file too; there is one under its own name at every moment."""
+    old = path.with_name(f"{path.name}.old")
+    try:
+        old.unlink(missing_ok=True)
+        os.link(path, old)
+    except OSError as error:
+        raise SystemExit(f"mgpud: {old} cannot be written: {error.strerror}") from error
 
 
 def _is_terminal() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -99,7 +100,8 @@ def config_file(path: Path | str | None, env: Mapping[str, str]) -> Path | None:
     named = path or env.get("MGPU_CONFIG")
     if named:
         return Path(named).absolute()
-    return DEFAULT_PATH if DEFAULT_PATH.exists() else None
+    # A link to nothing is a file that cannot be read, not one that nobody has written.
+    return DEFAULT_PATH if os.path.lexists(DEFAULT_PATH) else None
 
 
 def _variables(env: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:

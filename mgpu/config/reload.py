@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgpack
 
 from mgpu.config.load import Resolved, config_file, resolve
-from mgpu.config.problems import ConfigError
+from mgpu.config.problems import ConfigError, Problem
 from mgpu.config.settings import SETTINGS
 
 #: What the settings of a running daemon hold besides their values, for the next reload.
@@ -44,6 +44,10 @@ def answer(current: Mapping[str, Any]) -> dict[str, Any]:
     What needs a restart keeps its value.
     """
     named, flags = current[NAMED], current[FLAGS]
+    if current[PATH] and config_file(named or None, os.environ) is None:
+        # Its defaults would let in whom it kept out.
+        hint = "put it back, or restart mgpud to go on by the defaults"
+        return {"problems": [str(Problem(current[PATH], 0, "", "the file is gone", hint))]}
     try:
         found = packed(resolve(named or None, os.environ, flags), named, flags)
     except ConfigError as error:

@@ -115,6 +115,20 @@ def test_force_begins_anew_and_keeps_the_old_file(path: Path) -> None:
     assert path.with_name("config.toml.old").read_text() == "[loge]\n"
 
 
+def test_force_leaves_a_file_where_the_new_one_cannot_be_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    path.write_text("[log]\n")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mgpu.config.edit.write", full)
+    assert run("--yes", "--force", path).exit_code != 0
+    assert path.read_text() == "[log]\n"
+
+
 @pytest.mark.parametrize(
     ("args", "problem"),
     [

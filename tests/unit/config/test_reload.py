@@ -89,6 +89,21 @@ def test_a_file_that_has_gone_changes_nothing(config: Path) -> None:
     assert answer(current) == {"problems": [f"{config}: No such file or directory"]}
 
 
+def test_the_usual_file_that_has_gone_changes_nothing(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mgpu.config.load.DEFAULT_PATH", config)
+    config.write_text("[access]\nsubmit = ['ada']\n")
+    current = packed(resolve(), "", {})
+    config.unlink()
+    (problem,) = answer(current)["problems"]
+    assert problem.startswith(f"{config}: the file is gone")
+    config.symlink_to(config.with_name("nowhere"))
+    assert answer(current) == {"problems": [f"{config}: No such file or directory"]}
+    with pytest.raises(ConfigError, match="No such file"):
+        resolve()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

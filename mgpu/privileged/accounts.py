@@ -99,7 +99,7 @@ def expiry(name: str, today: int) -> str:
     if not found:
         return ""
     entry = found.contents
-    if 0 < entry.expire <= today:
+    if 0 <= entry.expire <= today:  # an empty field is -1; day 0 is how chage -E 0 locks one out
         return f"the account {name} has expired"
     over = entry.lstchg + entry.max + entry.inact
     if entry.inact >= 0 and entry.max >= 0 and entry.lstchg > 0 and today > over:

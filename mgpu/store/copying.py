@@ -57,7 +57,7 @@ def back_up(state: Path, stamp: str, *, keep: bool) -> dict[str, Any]:
         if keep:
             target = folder / f"{files.DATABASE}.{stamp}"
             new.rename(target)
-            _sync(folder)
+            files.sync(folder)
             _prune(folder)
             told["path"] = str(target)
     finally:
@@ -67,25 +67,37 @@ def back_up(state: Path, stamp: str, *, keep: bool) -> dict[str, Any]:
 
 
 def restore(state: Path, source: IO[bytes], stamp: str) -> dict[str, Any]:
-    """Put a verified copy in the place of the database, which is put aside with its log."""
+    """Put a verified copy in the place of the database, which is put aside with its log.
+
+    The database has its name all the time: what is killed here is done by the next start, or not.
+    """
     home = files.Home.take(state)
-    new = state / f"{files.DATABASE}.restored"
+    new = state / f".{files.DATABASE}.restoring"
     try:
         _copy(source, new)
         told = verify(new)
         aside = f"{files.DATABASE}.before.{stamp}"
         for tail in ("", "-wal"):
-            old = state / f"{files.DATABASE}{tail}"
-            if old.exists():
-                old.rename(state / f"{aside}{tail}")
+            if _link(state / f"{files.DATABASE}{tail}", state / f"{aside}{tail}"):
                 told["aside"] = str(state / aside)
-        new.rename(state / files.DATABASE)
-        _sync(state)
+        new.rename(state / files.RESTORED)
+        files.sync(state)
+        files.finish_restore(state)
     finally:
         with contextlib.suppress(FileNotFoundError):
             new.unlink()
         home.close()
     return told
+
+
+def _link(old: Path, aside: Path) -> bool:
+    """Give a file a second name. False if it is not there."""
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(old, aside)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _copy(source: IO[bytes], target: Path) -> None:
@@ -94,14 +106,6 @@ def _copy(source: IO[bytes], target: Path) -> None:
         shutil.copyfileobj(source, file, 1 << 20)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _prune(folder: Path) -> None:

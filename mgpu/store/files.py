@@ -16,6 +16,8 @@ from mgpu.store.base import StoreBusy
 from mgpu.store.faults import of_os_error
 
 DATABASE: Final = "mgpu.db"
+#: A verified copy that is to take the place of the database, whatever happens meanwhile.
+RESTORED: Final = "mgpu.db.restored"
 LOCK: Final = "lock"
 BALLAST: Final = "ballast"
 #: Space that only what already runs may use: thousands of job ends fit.
@@ -48,6 +50,8 @@ class Home:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _lock(lock, folder)
+            with _os_errors(folder):
+                finish_restore(folder)
         except BaseException:
             os.close(lock)
             raise
@@ -118,6 +122,24 @@ class Home:
     def close(self) -> None:
         """Let another process have the folder."""
         os.close(self._lock)
+
+
+def finish_restore(folder: Path) -> None:
+    """Let a copy that is to be restored take the place of the database, and of its log."""
+    if (folder / RESTORED).exists():
+        (folder / f"{DATABASE}-wal").unlink(missing_ok=True)
+        sync(folder)
+        (folder / RESTORED).rename(folder / DATABASE)
+        sync(folder)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def copy_aside(folder: Path | str, now: float) -> list[Path]:

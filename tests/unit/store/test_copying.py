@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
+import pkgutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mgpu.store import copying
+from mgpu.store import copying, files
 from mgpu.store.base import Batch, JobFilter, StoreCorrupt, StoreError
 from mgpu.store.copying import MOST_KEPT, back_up, restore, verify
 from mgpu.store.memory import MemoryStore
@@ -81,6 +85,46 @@ def test_a_copy_is_put_back_and_the_database_aside(store: SqliteStore, tmp_path:
     assert [one.id for one in back.find(JobFilter())] == [2, 1]
     back.close()
     assert verify(state / "mgpu.db.before.two")["jobs"] == 3
+
+
+STEPS = ("os.link", "pathlib.Path.rename", "pathlib.Path.unlink", "mgpu.store.files.sync")
+
+
+class Killed(BaseException):
+    """Nothing is done any more."""
+
+
+@pytest.mark.parametrize("count", range(1, 4))
+@pytest.mark.parametrize("step", STEPS)
+def test_a_restore_that_is_killed_loses_neither(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, count: int
+) -> None:
+    state = tmp_path / "state"
+    store.hold_file(held=True)
+    copy = Path(back_up(state, "one", keep=True)["path"]).read_bytes()
+    end(store, 3)
+    files.leak(store._db)
+    store._home.close()
+    calls = itertools.count(1)
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    def counted(*args: Any, **options: Any) -> Any:
+        if next(calls) < count:
+            return real(*args, **options)
+        for name in STEPS:
+            monkeypatch.setattr(name, killed)
+        raise Killed
+
+    real = pkgutil.resolve_name(step)
+    monkeypatch.setattr(step, counted)
+    with contextlib.suppress(Killed):
+        restore(state, io.BytesIO(copy), "two")
+    monkeypatch.undo()
+    back = open_store(state, AT)
+    assert [one.id for one in back.find(JobFilter())] in ([3, 2, 1], [2, 1])
+    back.close()
 
 
 DAMAGE = [b"", b"not a database" * 100, b"\0" * 8192]

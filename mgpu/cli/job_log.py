@@ -6,7 +6,6 @@ import codecs
 import os
 import pwd
 import re
-import stat
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import click
 
 from mgpu.cli.base import CONTEXT, OutputLost, common_options, connect
 from mgpu.cli.watch import pause
-from mgpu.client.logs import is_per_run, path_of
+from mgpu.client.logs import is_per_run, open_regular, path_of
 from mgpu.model.errors import MgpuError
 from mgpu.model.states import ENDED
 from mgpu.model.target import on_wire, parse_target
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 #: Seconds between looks at what is new.
 _OFTEN = 0.3
 _BLOCK = 1 << 16
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @click.command("log", context_settings=CONTEXT)
@@ -117,14 +115,13 @@ class Reader:
         if not self.path:
             return False
         try:
-            descriptor = os.open(self.path, _FLAGS)
+            descriptor = open_regular(self.path)
         except OSError as error:
             self._problem = error.strerror or str(error)
             if not isinstance(error, FileNotFoundError):
                 raise self._unreadable(self._problem) from error
             return False
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
+        if descriptor < 0:
             raise _refused(f"{quoted(self.path, 200)} is no regular file: nothing is kept in it")
         if self._descriptor >= 0:
             os.close(self._descriptor)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import TYPE_CHECKING
 
-from mgpu.client.logs import path_of
+from mgpu.client.logs import open_regular, path_of
 from mgpu.model.units import quoted, visible
 
 if TYPE_CHECKING:
     from mgpu.client.logs import Log
 
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _BLOCK = 1 << 16
 _MOST = 200
 
@@ -33,12 +31,11 @@ def last_lines(log: Log | None) -> list[str]:
 
 
 def _tail(path: str) -> list[str]:
-    descriptor = os.open(path, _FLAGS)
+    descriptor = open_regular(path)
+    if descriptor < 0:
+        return ["(its output goes to no regular file: nothing is kept)"]
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return ["(its output goes to no regular file: nothing is kept)"]
-        begin = max(0, status.st_size - _BLOCK)
+        begin = max(0, os.fstat(descriptor).st_size - _BLOCK)
         lines = os.pread(descriptor, _BLOCK, begin).split(b"\n")
     finally:
         os.close(descriptor)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import stat
 from collections.abc import Mapping
 from typing import Any
 
 _FOLDER = ".local/state/mgpu/logs"
 _MOST_DIGITS = 20
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 #: What the scheduler tells of a job's logs, by name.
 Log = Mapping[str, Any]
@@ -26,6 +28,21 @@ def path_of(log: Log, restarts: int, *, error: bool = False) -> str:
 def is_per_run(log: Log, *, error: bool = False) -> bool:
     """Whether each run has a file of its own."""
     return path_of(log, 0, error=error) != path_of(log, 1, error=error)
+
+
+def open_regular(path: str) -> int:
+    """A descriptor to read the file at ``path`` by; -1 when that is no regular file.
+
+    Anything else is not opened at all: to open a device does something to it, and the owner of
+    the job chose where ``path`` leads.
+    """
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            return -1
+        return os.open(f"/proc/self/fd/{found}", _FLAGS)
+    finally:
+        os.close(found)
 
 
 def expand(pattern: str, values: Mapping[str, int | str]) -> str:

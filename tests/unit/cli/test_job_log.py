@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,13 @@ def is_a_fifo(known: Known, folder: Path) -> None:
     os.mkfifo(folder / "42.log")
 
 
+def leads_to_what_cannot_be_opened(_known: Known, folder: Path) -> None:
+    """To open a socket fails, so that it is seen whether that was tried."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "talk"))
+    (folder / "42.log").symlink_to("talk")
+
+
 def lies_elsewhere(known: Known, folder: Path) -> None:
     known.row |= {"cwd": str(folder / "file")}
     (folder / "file").touch()
@@ -145,6 +153,7 @@ def lies_elsewhere(known: Known, folder: Path) -> None:
         (waits, ["42"], "job 42 has not run yet"),
         (never_ran, ["42", "-f"], "job 42 never ran"),
         (is_a_fifo, ["42"], "is no regular file"),
+        (leads_to_what_cannot_be_opened, ["42"], "is no regular file"),
         (lies_elsewhere, ["42", "-f"], "Not a directory"),
         (nothing, ["x"], "write 42, 42_7"),
     ],

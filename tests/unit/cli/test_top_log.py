@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,11 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
     assert "wait" in last_lines(log(pipe, array=7, tasks="3-9"))[0]
     assert "no regular file" in last_lines(log(pipe))[0]
     assert "No such file" in last_lines(log(tmp_path / "none"))[0]
+
+
+def test_what_is_no_regular_file_is_not_even_opened(tmp_path: Path) -> None:
+    """To open a socket fails, so that it is seen whether that was tried."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "talk"))
+    (tmp_path / "7.log").symlink_to("talk")
+    assert "no regular file" in last_lines(log(tmp_path / "7.log"))[0]

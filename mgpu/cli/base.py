@@ -54,14 +54,37 @@ CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
 
 
 def common_options(function: Callable[..., object]) -> Callable[..., object]:
-    """Add --socket, --config and --version."""
+    """Add --socket, --config and --version.
+
+    Where the scheduler is counts first: it says on which clocks the values of others are read.
+    """
     for option in (
         click.version_option(__version__, message="%(prog)s %(version)s"),
-        click.option("--config", metavar="FILE", help="Configuration that says where it listens."),
-        click.option("--socket", metavar="PATH", help="Socket of the scheduler."),
+        click.option(
+            "--config",
+            metavar="FILE",
+            is_eager=True,
+            help="Configuration that says where it listens.",
+        ),
+        click.option("--socket", metavar="PATH", is_eager=True, help="Socket of the scheduler."),
     ):
         function = option(function)
     return function
+
+
+def is_answer(parameter: click.Parameter) -> bool:
+    """Whether it is ``--help`` or ``--version``: all that a command does where it is given."""
+    return parameter.is_eager and not parameter.expose_value
+
+
+def where(context: click.Context | None) -> tuple[str | None, str | None]:
+    """The socket and the configuration file of the running command, also while it is parsed."""
+    given = context.params if context is not None else {}
+    socket, config = given.get("socket"), given.get("config")
+    return (  # what is not read yet has a mark of click's instead of a value
+        socket if isinstance(socket, str) else None,
+        config if isinstance(config, str) else None,
+    )
 
 
 def connect(socket: str | None, config: str | None, *, admin: bool = False) -> Client:
@@ -190,14 +213,26 @@ def program() -> str:
 
 
 def job_names(words: tuple[str, ...] | list[str], most: int = 100_000) -> list[Name]:
-    """The jobs of ``3``, ``3,4``, ``3-5``, ``42_7``, ``42_[1-5]``, in order, each once."""
+    """The jobs of ``3``, ``3,4``, ``3-5``, ``42_7``, ``42_[1-5]``, ``@~1``, in order, each once."""
     from mgpu.model.target import parse_targets
 
+    if any("@" in word for word in words):
+        from mgpu.cli.newest import with_numbers
+
+        words = with_numbers(words)
     try:
         return parse_targets(words, most)
     except MgpuError as error:
         hint = f"; {error.hint}" if error.hint else ""
         raise click.UsageError(f"{error.message}{hint}") from None
+
+
+def job_name(word: str) -> Name:
+    """The one job of ``42``, ``42_7`` or ``@``."""
+    found = job_names([word], 1)
+    if len(found) != 1:
+        raise click.UsageError("no job is named; write 42, 42_7 or @")
+    return found[0]
 
 
 def record_ids(words: tuple[str, ...] | list[str], what: str, most: int) -> list[int]:

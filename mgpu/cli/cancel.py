@@ -100,7 +100,8 @@ def _gpus(text: str) -> list[int]:
 def cancel(
     *, jobs: tuple[str, ...], socket: str | None, config: str | None, **options: Any
 ) -> int:  # fmt: skip
-    """End your jobs JOBS, given as 3, 3,4 or 3-5; tasks of an array as 42_7 or 42_[1-5,9].
+    """End your jobs JOBS, given as 3, 3,4 or 3-5; tasks of an array as 42_7 or 42_[1-5,9]. @ is
+    your newest job, @~1 the one before it.
 
     Instead of JOBS, or beside them, say which: with several options those jobs are meant that fit
     all of them. A waiting job leaves the queue; a running one gets SIGTERM, and SIGKILL after the

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
 from mgpu.cli.submit_priority import MOST
-from mgpu.model.target import on_wire, parse_targets
+from mgpu.model.target import on_wire
 from mgpu.protocol import names
 
 _MOST_JOBS = 5000
@@ -88,7 +88,7 @@ def _change(
     socket: str | None,
     config: str | None,
 ) -> int:
-    wanted = [on_wire(name) for name in parse_targets(ids, _MOST_JOBS)]
+    wanted = [on_wire(name) for name in job_names(ids, _MOST_JOBS)]
     with connect(socket, config, admin=True) as client:
         told = client.request(operation, {"jobs": wanted, **fields}).body["jobs"]
     return _tell(done, told)

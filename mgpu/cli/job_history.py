@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit
+from mgpu.cli.base import CONTEXT, common_options, connect, emit, job_name
 from mgpu.cli.zone import timezone_option
-from mgpu.model.target import on_wire, parse_target
+from mgpu.model.target import on_wire
 from mgpu.model.units import visible
 from mgpu.protocol import names
 
@@ -35,8 +35,8 @@ _ADMIN = click.option("--admin", is_flag=True, help="As an administrator: anybod
 def history(
     job: str, socket: str | None, config: str | None, *, as_json: bool, admin: bool
 ) -> None:
-    """Tell what has happened to a job: ID as 42 or 42_7."""
-    wanted = on_wire(parse_target(job))
+    """Tell what has happened to a job: ID as 42, 42_7, @."""
+    wanted = on_wire(job_name(job))
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
         rows = client.request(names.HISTORY, {"jobs": [wanted]}).body["rows"]
     events = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
@@ -71,12 +71,12 @@ def _user(uid: int) -> str:
 @click.option("--json", "as_json", is_flag=True, help="As a JSON map.")
 @common_options
 def env(job: str, socket: str | None, config: str | None, *, null: bool, as_json: bool) -> None:
-    """Print the variables that your job was submitted with: ID as 42 or 42_7.
+    """Print the variables that your job was submitted with: ID as 42, 42_7, @.
 
     Those that mgpu adds when it runs, as CUDA_VISIBLE_DEVICES, are not among them. Nobody else is
     told, administrators included.
     """
-    wanted = on_wire(parse_target(job))
+    wanted = on_wire(job_name(job))
     with connect(socket, config) as client:
         spec = client.request(names.SUBMISSION, {"jobs": [wanted]}).body["spec"]
     entries = sorted(os.fsdecode(entry) for entry in spec["env"])

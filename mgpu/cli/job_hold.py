@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from mgpu.cli import zone
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
 from mgpu.cli.zone import timezone_option
-from mgpu.model.target import on_wire, parse_targets
+from mgpu.model.target import on_wire
 from mgpu.protocol import names
 
 _MOST = 5000
@@ -32,7 +32,7 @@ def _admin(function: Any) -> Any:
 @_admin
 @common_options
 def hold(ids: tuple[str, ...], socket: str | None, config: str | None, *, admin: bool) -> int:
-    """Keep waiting jobs from starting: IDS as 42, 42_7, 42_[1-5], 3-9."""
+    """Keep waiting jobs from starting: IDS as 42, 42_7, 42_[1-5], 3-9, @."""
     return _change(names.HOLD, ids, {}, socket, config, admin=admin)
 
 
@@ -45,7 +45,7 @@ def hold(ids: tuple[str, ...], socket: str | None, config: str | None, *, admin:
 def release(
     ids: tuple[str, ...], begin: str | None, socket: str | None, config: str | None, *, admin: bool
 ) -> int:
-    """Let held jobs go on: IDS as 42, 42_7, 42_[1-5], 3-9."""
+    """Let held jobs go on: IDS as 42, 42_7, 42_[1-5], 3-9, @."""
     if begin is not None:
         zone.settle()
     fields: dict[str, object] = {} if begin is None else {"begin": _moment(begin)}
@@ -71,7 +71,7 @@ def _change(
     *,
     admin: bool,
 ) -> int:
-    wanted = [on_wire(name) for name in parse_targets(ids, _MOST)]
+    wanted = [on_wire(name) for name in job_names(ids, _MOST)]
     with connect(socket, config, admin=admin) as client:
         told = client.request(operation, {"jobs": wanted, **fields}).body["jobs"]
     bad = [(name, _WORDS[word]) for name, word in told if word in _WORDS]

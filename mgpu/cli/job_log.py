@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mgpu.cli.base import CONTEXT, OutputLost, common_options, connect
+from mgpu.cli.base import CONTEXT, OutputLost, common_options, connect, job_name
 from mgpu.cli.watch import pause
 from mgpu.client.logs import is_per_run, open_regular, path_of
 from mgpu.model.errors import MgpuError
 from mgpu.model.states import ENDED
-from mgpu.model.target import on_wire, parse_target
+from mgpu.model.target import on_wire
 from mgpu.model.units import quoted, visible
 from mgpu.protocol import names
 
@@ -49,9 +49,10 @@ def log(
     stderr: bool,
     admin: bool,
 ) -> None:
-    """Print what a job wrote: ID as 42 or 42_7. The file is read as yourself."""
+    """Print what a job wrote: ID as 42, 42_7, @ (your newest). The file is read as yourself."""
+    wanted = job_name(job)
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
-        reader = Reader(client, parse_target(job), attempt, error=stderr)
+        reader = Reader(client, wanted, attempt, error=stderr)
         while not reader.open() and follow and not reader.over:
             pause(_OFTEN)
             reader.ask()

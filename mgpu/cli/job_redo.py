@@ -63,7 +63,7 @@ def redo(
     parsable: bool,
     **overrides: Any,
 ) -> None:
-    """Submit jobs of yours that have ended again: IDS as 42, 42_7, 42_[1-5], 3-9.
+    """Submit jobs of yours that have ended again: IDS as 42, 42_7, 42_[1-5], 3-9, @.
 
     Each is submitted with the script, command line, folder and environment that it had, which are
     kept for a while (jobs.keep_for_redo), and with what you give here instead. Tasks of an array

@@ -34,7 +34,7 @@ _PRIVATE = "(private)"
 def show(
     ids: tuple[str, ...], socket: str | None, config: str | None, *, as_json: bool, admin: bool
 ) -> int:
-    """Tell all of jobs, waiting, running or ended: IDS as 42, 42_7, 42_[1-5], 3-9."""
+    """Tell all of jobs, waiting, running or ended: IDS as 42, 42_7, 42_[1-5], 3-9, @."""
     chosen = job_names(ids, _MOST)
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
         rows = client.rows({"jobs": list(map(on_wire, chosen)), "scope": "all", "ended": True})

@@ -42,7 +42,7 @@ def signal(
     batch: bool,
     admin: bool,
 ) -> int:
-    """Send SIGNAL (USR1, SIGINT, 10) to all processes of jobs that run: IDS as 42, 42_7, 3-9."""
+    """Send SIGNAL (USR1, SIGINT, 10) to all processes of jobs that run: IDS as 42, 42_7, 3-9, @."""
     wanted = [on_wire(name) for name in job_names(ids)]
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
         return deliver(client, wanted, number, leader=batch)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
 from mgpu.cli.params import DURATION, FILLED, Parsed
 from mgpu.cli.submit_priority import MOST, NICE, lowered, with_nice
-from mgpu.model.target import Target, on_wire, parse_targets
+from mgpu.model.target import Target, on_wire
 from mgpu.protocol import names
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ def update(
     *,
     admin: bool,
 ) -> int:
-    """Change jobs that wait, arrays, and the limit of jobs that run: IDS as 42, 42_[1-5], 3-9."""
+    """Change waiting jobs, arrays, and the limit of jobs that run: IDS as 42, 42_[1-5], 3-9, @."""
     if nice is not None:
         priority = lowered(priority or 0, nice)
     terms = {"time_limit": time_limit, "qos": qos}
     given = {name: value for name, value in terms.items() if value is not None}
     if max_concurrent is None and dependency is None and priority is None and not given:
         raise click.UsageError(f"nothing to change: {_CHANGES}")
-    wanted = parse_targets(ids, _MOST)
+    wanted = job_names(ids, _MOST)
     if max_concurrent is not None and any(isinstance(name, Target) for name in wanted):
         raise click.UsageError("--max-concurrent bounds whole arrays: name them by their number")
     told: dict[int | str, str] = {}

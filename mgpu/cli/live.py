@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from mgpu.cli.base import where
 from mgpu.protocol import names
 
 #: A word, and what it is.
@@ -24,8 +25,8 @@ def _ask(context: click.Context, operation: str, fields: dict[str, object]) -> l
     """The bodies of an answer: parts, then the end."""
     from mgpu.client import Client
 
-    where = (context.params.get("socket"), context.params.get("config"))
-    with Client(*where, timeout=_PATIENCE, admin=bool(context.params.get("admin"))) as client:
+    admin = context.params.get("admin") is True
+    with Client(*where(context), timeout=_PATIENCE, admin=admin) as client:
         reply = client.request(operation, fields)
     return [*reply.parts, reply.body]
 

@@ -18,7 +18,16 @@ from mgpu.cli import (
     submit_project,
     submit_time,
 )
-from mgpu.cli.base import CONTEXT, INTERRUPTED, common_options, complain, connect, emit, run
+from mgpu.cli.base import (
+    CONTEXT,
+    INTERRUPTED,
+    common_options,
+    complain,
+    connect,
+    emit,
+    is_answer,
+    run,
+)
 from mgpu.cli.params import DURATION, MEMORY, SIGNAL, SLURM_TIME, Parsed
 from mgpu.cli.submit_script import Program, program, words_of
 
@@ -62,7 +71,7 @@ class SubmitCommand(click.Command):
 
     def _look_around(self, ctx: click.Context, given: list[str]) -> None:
         values = self._values(ctx, given)
-        if any(one.is_eager and one.name in values for one in self.get_params(ctx)):
+        if any(is_answer(one) and one.name in values for one in self.get_params(ctx)):
             return  # --help and --version
         words = words_of(values)
         before = len(given) - len(words) - 1

@@ -10,6 +10,7 @@ import click
 from mgpu.cli.base import CONTEXT, common_options, connect, emit, run
 from mgpu.cli.params import WORDS, Parsed
 from mgpu.cli.queue_filter import parse_since, parse_states
+from mgpu.cli.zone import timezone_option
 
 if TYPE_CHECKING:
     from mgpu.cli.stats_tables import Table
@@ -112,6 +113,7 @@ def _ids(text: str) -> list[int]:
 )
 @click.option("--json", "as_json", is_flag=True, help="All figures, as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="All figures of one table, as CSV.")
+@timezone_option
 @common_options
 def stats(socket: str | None, config: str | None, **options: Any) -> None:
     """Tell what has run: GPU time, waits, how jobs ended, how well GPUs were used.

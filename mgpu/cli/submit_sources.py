@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import click
 
 from mgpu.cli import slurm_words, submit_priority
+from mgpu.cli.base import is_answer
 from mgpu.cli.submit_script import words_of
 from mgpu.model.units import quoted
 
@@ -94,7 +95,9 @@ def _of_environment(context: click.Context, command: click.Command) -> Values:
 
 def _by_variable(prefix: str, command: click.Command) -> dict[str, tuple[click.Option, bool]]:
     """Each variable, its option, and whether that is what the name says or the opposite."""
-    options = [one for one in command.params if isinstance(one, click.Option) and not one.is_eager]
+    options = [
+        one for one in command.params if isinstance(one, click.Option) and not is_answer(one)
+    ]
     return {
         prefix + word[2:].replace("-", "_").upper(): (option, word in option.opts)
         for option in options
@@ -155,7 +158,7 @@ def _of_words(context: click.Context, command: click.Command, words: list[str]) 
         raise click.UsageError(f"{quoted(' '.join(rest))} is more than options")
     for option in command.get_params(context):
         if option.name in values:
-            if option.is_eager or option.name in _NOT_IN_SCRIPTS:
+            if is_answer(option) or option.name in _NOT_IN_SCRIPTS:
                 raise click.UsageError(f"{option.opts[-1]} is for the command line")
             option.type_cast_value(context, values[option.name])
     return {name: value for name, value in values.items() if name not in slurm_words.HARMLESS}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, connect, emit, run
+from mgpu.cli.zone import timezone_option
 from mgpu.model.errors import MgpuError
 from mgpu.protocol import names
 
@@ -43,6 +44,7 @@ _OPERATIONS = {"cancel": names.CANCEL, "hold": names.HOLD, "release": names.RELE
     help="Ask the scheduler so often.",
 )
 @click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs. [root: always]")
+@timezone_option
 @common_options
 def top(*, interval: int, admin: bool, socket: str | None, config: str | None) -> int:
     """Watch the GPUs and the queue on the whole screen, and cancel or hold jobs there.

@@ -84,13 +84,12 @@ def for_wishes(chosen: str | None) -> ZoneInfo | None:
 
 def _told() -> str:
     """The configured zone, as the scheduler of the running command tells it."""
+    from mgpu.cli.base import where
     from mgpu.client import Client
 
-    context = click.get_current_context(silent=True)
-    given: dict[str, Any] = context.params if context is not None else {}
     told: list[str] = []
     try:
-        with Client(given.get("socket"), given.get("config"), on_zone=told.append) as client:
+        with Client(*where(click.get_current_context(silent=True)), on_zone=told.append) as client:
             client.greet()
     except MgpuError:
         return ""  # the submission itself will tell

@@ -216,6 +216,11 @@ class Client:
             self.request(names.WAIT, {"jobs": batch}, note, patient=True)
         return ends
 
+    def newest(self, back: int = 0) -> int:
+        """The caller's newest job, which commands call ``@``, or the one ``back`` before it."""
+        job: int = self.request(names.NEWEST, {"back": back}).body["job"]
+        return job
+
     def set_priority(self, priority: int, *jobs: int | str) -> None:
         """Give these waiting jobs another priority; higher goes first.
 

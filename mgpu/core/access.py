@@ -43,6 +43,7 @@ TABLE: Final[Mapping[str, frozenset[str]]] = {
     "why": _ALL,
     "logs": _NOT_OTHER | {VIEWER},
     "news": _ALL,
+    "newest": _ALL,
     "stats": _SEEN,
     "signal": _NOT_OTHER,
     "alter": _NOT_OTHER,

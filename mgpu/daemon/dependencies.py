@@ -27,8 +27,11 @@ def read(
     return needs, known(world, store, needs.conditions)
 
 
-def newest(world: World, store: Store, uid: int) -> Newest:
-    """What ``@`` and ``@~N`` mean to a caller: a job, or an array as a whole."""
+def newest(world: World, store: Store, uid: int, path: str = "spec.dependency") -> Newest:
+    """What ``@`` and ``@~N`` mean to a caller: a job, or an array as a whole.
+
+    ``path`` is what the error is about where there is no such job.
+    """
 
     def find(back: int) -> int:
         active = {origin(job) for job in world.jobs.values() if job.uid == uid}
@@ -38,7 +41,7 @@ def newest(world: World, store: Store, uid: int) -> Newest:
         name = f"@~{back}" if back else "@"
         what = f"{name}: you have submitted {len(known)} jobs"
         hint = "mgpu_queue --me --all lists your jobs"
-        raise MgpuError("UnknownJob", what, path="spec.dependency", hint=hint)
+        raise MgpuError("UnknownJob", what, path=path, hint=hint)
 
     return find
 

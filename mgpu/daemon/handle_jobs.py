@@ -79,6 +79,12 @@ def logs(desk: Dispatcher, conn: Connection, request: questions.Logs, now: Now) 
     desk.ok(conn, {"rows": [_logs_of(desk, job, now) for job in chosen]}, now)
 
 
+def newest(desk: Dispatcher, conn: Connection, request: questions.Newest, now: Now) -> None:
+    """The number of the caller's newest job, or of one before it."""
+    find = dependencies.newest(desk.engine.world, desk.store, conn.uid, "jobs")
+    desk.ok(conn, {"job": find(request.back)}, now)
+
+
 def _logs_of(desk: Dispatcher, job: Job, now: Now) -> dict[str, object]:
     viewer = views.Viewer(job.uid, may_any=True, open_queue=True)
     row = dict(zip(names.JOB_FIELDS, views.row(desk.engine.world, job, viewer, now), strict=True))
@@ -126,4 +132,5 @@ HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {
     messages.Depend: (names.DEPEND, depend),
     jobs.Alter: (names.ALTER, alter),
     questions.Logs: (names.LOGS, logs),
+    questions.Newest: (names.NEWEST, newest),
 }

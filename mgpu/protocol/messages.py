@@ -250,6 +250,7 @@ _PARSERS: dict[str, Callable[[Fields], Request]] = {
     names.WHY: questions.parse_why,
     names.LOGS: questions.parse_logs,
     names.NEWS: questions.parse_news,
+    names.NEWEST: questions.parse_newest,
     names.SIGNAL: jobs.parse_signal,
     names.ALTER: jobs.parse_alter,
     names.HISTORY: jobs.parse_history,

@@ -9,6 +9,8 @@ from mgpu.protocol.fields import INT64_MAX, Fields
 
 #: Jobs that one question may name.
 MOST = 100
+#: How far back in the caller's jobs one may count.
+MOST_BACK = 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,13 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
+class Newest:
+    """Which job the caller submitted last (``back`` 0), or how many before that one."""
+
+    back: int
+
+
+@dataclass(frozen=True, slots=True)
 class Attach:
     """Hand over a line to the job's terminal, once it runs in an attempt ``after`` that one."""
 
@@ -55,7 +64,7 @@ class Attach:
     read_only: bool
 
 
-Question = Ranks | Starts | Why | Logs | News | Attach
+Question = Ranks | Starts | Why | Logs | News | Newest | Attach
 
 
 def parse_ranks(fields: Fields) -> Ranks:
@@ -81,6 +90,11 @@ def parse_logs(fields: Fields) -> Logs:
 def parse_news(fields: Fields) -> News:
     """The question for news."""
     return News(fields.integer("seen", 0, INT64_MAX, default=0))
+
+
+def parse_newest(fields: Fields) -> Newest:
+    """The question for the caller's newest job."""
+    return Newest(fields.integer("back", 0, MOST_BACK, default=0))
 
 
 def parse_attach(fields: Fields) -> Attach:

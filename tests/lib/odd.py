@@ -210,6 +210,7 @@ SHAPES: dict[str, Shape] = {
     "attach": Shape(
         {"job": Odd.number}, after=lambda odd: odd.pick(0, 1, 2), read_only=lambda _odd: True
     ),
+    "newest": Shape({}, back=lambda odd: odd.pick(0, 1, 9999, odd.number())),
     "news": Shape({"seen": lambda odd: odd.pick(0, 1, 2, odd.number())}),
     "alter": Shape(_JOBS, time_limit=lambda odd: odd.pick(0, 1, 600, 2**40), qos=Odd.text),
     "history": Shape(_JOBS),

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 
+import click
 import pytest
 
-from mgpu.cli import zone
+from mgpu.cli import base, zone
 from mgpu.cli.ctl_audit import audit
 from mgpu.cli.job_hold import release
 from mgpu.cli.queue import queue
 from mgpu.cli.srun import srun
+from mgpu.cli.stats import stats
+from mgpu.cli.top import top
 from mgpu.model.time import Now
 from mgpu.system import clock
 from tests.lib.fake_server import HELLO, FakeServer, Message
 from tests.unit.cli.conftest import MOMENT, Run, job, listing
+from tests.unit.cli.test_info import machine
 
 Capture = pytest.CaptureFixture[str]
 ENTRY = {"at": MOMENT, "uid": 0, "op": "reload", "about": "", "result": "ok"}
@@ -88,6 +93,31 @@ def test_times_are_read_on_the_same_clocks(
     wish = server.requests[-1]["spec"]
     assert isinstance(wish, dict)
     assert (server.requests[0]["begin"], wish["begin"]) == (begin, begin)
+
+
+@pytest.mark.parametrize("command", [queue, stats])
+def test_a_time_before_the_socket_is_on_the_clocks_of_that_scheduler(
+    command: click.Command, server: FakeServer
+) -> None:
+    server.greeting = {**HELLO, "zone": "Asia/Tokyo"}
+    server.answer = lambda request: listing()(request) if request["op"] == "jobs" else [{"ok": {}}]
+    with suppress(KeyError):  # an answer without tables is no matter here
+        base.status_of(command, ["--since", "12:00", "--socket", server.path])
+    assert (zone.Shown.name, os.environ["TZ"]) == ("Asia/Tokyo", "Asia/Tokyo")
+    asked = server.requests[-1]
+    assert asked["since"] == int(MOMENT) - 245 if command is stats else "since" not in asked
+
+
+@pytest.mark.parametrize(("args", "shown"), [([], "12:04:05"), (["--timezone", "UTC"], "03:04:05")])
+def test_the_clock_of_top_is_that_of_its_scheduler(
+    run: Run, server: FakeServer, capsys: Capture, args: list[str], shown: str
+) -> None:
+    server.greeting = {**HELLO, "zone": "Asia/Tokyo"}
+    server.answer = lambda request: (
+        listing()(request) if request["op"] == "jobs" else [{"ok": machine()}]
+    )
+    assert run(top, *args) == 0
+    assert shown in capsys.readouterr().out
 
 
 def test_jobs_keep_the_clocks_of_their_shell(

@@ -46,6 +46,7 @@ MAY = {
     "why": EVERYBODY,
     "logs": {OWNER, ADMIN, ROOT, VIEWER},
     "news": EVERYBODY,
+    "newest": EVERYBODY,
     "stats": {*EVERYBODY, VIEWER},
     "signal": {OWNER, ADMIN, ROOT},
     "alter": {OWNER, ADMIN, ROOT},

@@ -71,6 +71,21 @@ def test_the_newest_jobs_are_the_caller_s(rig: Rig) -> None:
     )
 
 
+@pytest.mark.parametrize("back", [0, 1])
+def test_a_client_is_told_which_its_newest_jobs_are(rig: Rig, back: int) -> None:
+    mine = [rig.submit(), rig.submit()]
+    rig.submit(BOB)
+    run_to_end(rig, mine[0])
+    assert rig.client().one({"op": "newest", "back": back})["ok"] == {"job": mine[1 - back]}
+
+
+def test_there_are_no_newest_jobs_of_whoever_submitted_none(rig: Rig) -> None:
+    rig.submit(BOB)
+    error = rig.client(ALICE).one({"op": "newest"})["error"]
+    assert (error["code"], error["path"]) == ("UnknownJob", "jobs")
+    assert error["message"] == "@: you have submitted 0 jobs"
+
+
 def test_a_job_that_is_over_is_among_the_newest(rig: Rig) -> None:
     first = rig.submit()
     run_to_end(rig, first)

@@ -33,6 +33,7 @@ ABOUT: dict[str, Map] = {
     "why": {"jobs": JOBS},
     "logs": {"jobs": JOBS},
     "news": {"seen": 0},
+    "newest": {},
     "stats": {"tables": ["total", "project", "top", "runs"]},
     "signal": {"jobs": JOBS, "signal": 10},
     "alter": {"jobs": JOBS, "time_limit": 5},

@@ -227,6 +227,13 @@ def job_names(words: tuple[str, ...] | list[str], most: int = 100_000) -> list[N
         raise click.UsageError(f"{error.message}{hint}") from None
 
 
+def wired(named: Sequence[Name]) -> list[int | str]:
+    """Names of jobs as they are sent."""
+    from mgpu.model.target import on_wire
+
+    return list(map(on_wire, named))
+
+
 def job_name(word: str) -> Name:
     """The one job of ``42``, ``42_7`` or ``@``."""
     found = job_names([word], 1)

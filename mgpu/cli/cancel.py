@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run, wired
 from mgpu.cli.params import WORDS, Parsed, signal_number
-from mgpu.model.target import Name, on_wire
 
 if TYPE_CHECKING:
     from mgpu.cli.columns import Row
+    from mgpu.model.target import Name
 
 _OUTCOMES = {
     "cancelled": "Cancelled job {}",
@@ -122,7 +122,7 @@ def cancel(
                 return _would(choice.rows, choice.unknown, _verb(options))
             targets, many = choice.targets(), choice.number()
         else:
-            targets, many = list(map(on_wire, named)), _count(named)
+            targets, many = wired(named), _count(named)
         if not targets:
             emit(f"No job fits: nothing is {_done(options)}")
             return 0
@@ -158,8 +158,8 @@ def _would(rows: list[Row], unknown: list[Name], verb: str) -> int:
 
     for row in rows:
         emit(f"Would {verb} job {described(row)}")
-    for name in unknown:
-        complain(f"job {on_wire(name)}: unknown, ended, or not yours")
+    for name in wired(unknown):
+        complain(f"job {name}: unknown, ended, or not yours")
     if not rows and not unknown:
         emit(f"No job fits: there is nothing to {verb}")
     return 1 if unknown else 0

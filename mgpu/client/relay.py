@@ -6,6 +6,7 @@ import select
 import socket
 
 from mgpu.client.attach import readable
+from mgpu.client.modes import Modes
 from mgpu.model.errors import MgpuError
 from mgpu.protocol import tty
 
@@ -30,20 +31,27 @@ class Relay:
         self._screen = screen
         self._keys = keys
         self._typed = bytearray(typed)
+        self._modes = Modes()
 
     def run(self, *, redraw: bool) -> None:
-        """Pass everything on until the job is over or the keys detach.
+        """Pass everything on until the job is over or the keys detach; then undo its modes.
 
         ``redraw``: have the program draw its screen, which it does for another size.
         """
         self._screen.raw()
-        with self._line:
-            if redraw:
-                self._tell_size(-1)
-                select.select((), (), (), _LASTS)
-            self._tell_size()
-            while not self._keys.detached and self._turn():
-                pass
+        try:
+            with self._line:
+                self._pass_on(redraw=redraw)
+        finally:
+            self._screen.put_right(self._modes.undo())
+
+    def _pass_on(self, *, redraw: bool) -> None:
+        if redraw:
+            self._tell_size(-1)
+            select.select((), (), (), _LASTS)
+        self._tell_size()
+        while not self._keys.detached and self._turn():
+            pass
 
     def _turn(self) -> bool:
         """Wait for something and pass it on; False when the line has ended."""
@@ -99,5 +107,6 @@ class Relay:
             raise MgpuError("Refused", body.decode("utf-8", "replace"))
         if kind == tty.LOST:
             body = b"\r\n[mgpu] %d bytes are not shown; the log has them\r\n" % tty.lost_of(body)
+        self._modes.shown(body)
         self._screen.write(body)
         return bool(piece)

@@ -88,6 +88,13 @@ class Screen:
         while rest:
             rest = rest[os.write(_OUTPUT, rest) :]
 
+    def put_right(self, data: bytes) -> None:
+        """Show ``data`` that undoes something, unless the terminal is gone."""
+        try:
+            self.write(data)
+        except OSError:
+            return  # as after a lost connection
+
 
 def is_terminal() -> bool:
     """Whether standard input and output are a terminal."""

@@ -79,6 +79,23 @@ def test_a_full_screen_program(daemon: Daemon, alice: User) -> None:
         assert screen.ends() == 0
 
 
+ON = r"\033[?1049;1003h\033[?25l\033="
+OFF = r"\x1b>\x1b\[\?25h\x1b\[\?1003l\x1b\[\?1049l"
+
+
+@pytest.mark.parametrize("how", ["detach", "death", "SIGTERM"])
+def test_the_screen_of_a_full_screen_program_is_left(daemon: Daemon, alice: User, how: str) -> None:
+    words = ["sh", "-c", f"printf '{ON}up'; read x; kill -9 $$"]
+    with Terminal(daemon, alice, "mgpu_srun", "--interactive", "--", *words) as screen:
+        screen.shows("up")
+        if how == "SIGTERM":
+            os.kill(screen.pid, signal.SIGTERM)
+        else:
+            screen.press("\x1cd" if how == "detach" else "\n")
+        screen.shows(OFF)
+        screen.ends()
+
+
 def test_control_c_is_for_the_job(daemon: Daemon, alice: User) -> None:
     with Terminal(
         daemon, alice, "mgpu_srun", "--interactive", "--", "sh", "-c", "echo up; exec sleep 60"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -47,25 +48,53 @@ def attend(client: Client, job: int, *, again: bool = False, read_only: bool = F
 
     ``again``: it may run already, and be seen by others.
     """
-    _note(f"job {job}; Ctrl-\\ d detaches and leaves it to run")
+    keys = ", read-only; Ctrl-\\ d or Ctrl-C" if read_only else "; Ctrl-\\ d"
+    start = Introduction(f"job {job}{keys} detaches and leaves it to run")
+    if not again:
+        start.say()
     attachment = client.attachment(job, read_only=read_only)
     try:
         with Screen() as screen:
-            session = Session(attachment, job, screen, read_only=read_only)
+            session = Session(attachment, job, screen, start, read_only=read_only)
             return session.run(redraw=again and not read_only)
+    except (KeyboardInterrupt, SystemExit):
+        if start.said:
+            _interrupted(job)
+        raise
     finally:
         attachment.close()
+
+
+class Introduction:
+    """What is told first, and once: when it is known that there is such a job."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.said = False
+
+    def say(self) -> None:
+        """Say it, unless it was."""
+        if not self.said:
+            self.said = True
+            _note(self._text)
 
 
 class Session:
     """From the queue to the terminal, and back to the queue, until it is over."""
 
     def __init__(
-        self, attachment: Attachment, job: int, screen: Screen, *, read_only: bool
+        self,
+        attachment: Attachment,
+        job: int,
+        screen: Screen,
+        start: Introduction,
+        *,
+        read_only: bool,
     ) -> None:
         self._attachment = attachment
         self._job = job
         self._screen = screen
+        self._start = start
         self._keys = Keys(on_control_c=read_only)
         self._typed = b""
         self._status = ""
@@ -115,6 +144,8 @@ class Session:
         """What the scheduler says, if it is the last word."""
         while True:
             said = self._attachment.take()
+            if said is not None and "job" not in said:
+                self._start.say()
             if said is not None and "state" not in said:
                 return said
             if said is not None:
@@ -133,7 +164,7 @@ class Session:
         sys.stderr.flush()
 
     def _detached(self, status: int) -> int:
-        _note(f"job {self._job} goes on; come back with: mgpu_job attach {self._job}")
+        _note(_goes_on(self._job))
         return status
 
     def _ended(self, answer: Message) -> int:
@@ -152,6 +183,17 @@ def _words(job: int, said: Message, attempt: int) -> str:
         return f"job {job} starts{again}" if not attempt else f"job {job} ends"
     why = said["reason"] or "its turn"
     return f"job {job} waits{again}: {why}{': ' + said['detail'] if said['detail'] else ''}"
+
+
+def _goes_on(job: int) -> str:
+    return f"job {job} goes on; come back with: mgpu_job attach {job}"
+
+
+def _interrupted(job: int) -> None:
+    """Say so after a signal, with the terminal as it was, unless that is gone too."""
+    with contextlib.suppress(OSError):
+        print(file=sys.stderr)
+        _note(_goes_on(job))
 
 
 def _note(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pexpect
 import pytest
 
 from tests.lib import processes
@@ -145,9 +146,10 @@ def test_several_at_once_and_one_that_only_looks(daemon: Daemon, alice: User) ->
         Terminal(daemon, alice, "mgpu_job", "attach", "1") as second,
         Terminal(daemon, alice, "mgpu_job", "attach", "1", "--read-only") as third,
     ):
-        for screen in (second, third):
-            screen.shows("detaches")
+        second.shows(r"job 1; Ctrl-\\ d detaches")
+        third.shows(r"job 1, read-only; Ctrl-\\ d or Ctrl-C detaches and leaves it to run")
         second.shows(r"\$ ")  # it asked for what is on the screen
+        eventually(lambda: _prompt_comes(second, third))
         third.press("echo evil\n")
         second.press("echo a$((1+1))b\n")
         for screen in (first, second, third):
@@ -157,6 +159,13 @@ def test_several_at_once_and_one_that_only_looks(daemon: Daemon, alice: User) ->
         second.press("exit\n")
         assert first.ends() == second.ends() == 0
     assert "evil" not in daemon.output(alice, 1)
+
+
+def _prompt_comes(typing: Terminal, looking: Terminal) -> bool:
+    """Whether who looks is attached: a new prompt of who types is seen there too."""
+    typing.press("\n")
+    found: int = looking.child.expect([r"\$ ", pexpect.TIMEOUT], timeout=0.2)
+    return found == 0
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGHUP", "window"])
@@ -171,6 +180,27 @@ def test_a_lost_connection_leaves_the_job(daemon: Daemon, alice: User, how: str)
     with Terminal(daemon, alice, "mgpu_job", "attach", "1") as screen:
         screen.press("exit 4\n")
         assert screen.ends() == 4
+
+
+@pytest.mark.parametrize(("how", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupted_client_says_how_to_come_back(
+    daemon: Daemon, alice: User, how: str, status: int
+) -> None:
+    daemon.submit(alice, "--gpus", "1", "--", "sleep", "600")
+    for number, words in ((2, ("--gpus", "1")), (3, ("--gpus", "2"))):
+        line = ("mgpu_srun", "--interactive", *words, "--", "sh", "-c", "echo up; exec sleep 600")
+        with Terminal(daemon, alice, *line) as screen:
+            screen.shows("up" if number == 2 else "job 3 waits")
+            os.kill(screen.pid, getattr(signal, how))
+            screen.shows(rf"\r\n.*job {number} goes on; come back with: mgpu_job attach {number}")
+            assert screen.ends() == status
+
+
+def test_nothing_is_said_of_keys_where_there_is_no_job(daemon: Daemon, alice: User) -> None:
+    with Terminal(daemon, alice, "mgpu_job", "attach", "99") as screen:
+        shown = screen.child.read()
+    assert b"job 99: unknown, or not yours" in shown
+    assert b"detaches" not in shown
 
 
 def test_a_terminal_outlives_the_daemon(daemon: Daemon, alice: User) -> None:

@@ -26,6 +26,7 @@ _DONE: Final = frozenset(
         names.ATTACHED,
     }
 )
+_FULL: Final = _DONE | {"ok", names.CANCELLING}
 _HOUR: Final = 3600.0
 
 
@@ -78,6 +79,11 @@ def shown(event: Audited | Submitted) -> dict[str, Any]:
         op, result = "submit", "ok"
         about = str(event.job) if event.count == 1 else f"{event.job}-{last}"
     return {"at": event.at.wall, "uid": event.uid, "op": op, "about": about, "result": result}
+
+
+def did_all(result: str) -> bool:
+    """Whether an entry of the trail says that all was done that was asked for."""
+    return _FULL.issuperset(result.split(","))
 
 
 def _told(result: Any, jobs: Sequence[object]) -> tuple[str, str]:

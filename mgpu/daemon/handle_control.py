@@ -114,7 +114,7 @@ def _is_wanted(row: dict[str, Any], request: control.Audit) -> bool:
         and (not request.users or row["uid"] in request.users)
         and (not request.ops or row["op"] in request.ops)
         and (not request.job or _is_about(row["about"], request.job))
-        and not (request.refused and row["result"] == "ok")
+        and not (request.refused and audit.did_all(row["result"]))
     )
 
 
@@ -136,8 +136,11 @@ def reload(desk: Dispatcher, conn: Connection, _request: control.Reload, _now: N
     """Read the configuration again; a bad one changes nothing."""
 
     def done(told: dict[str, Any], at: Now) -> None:
-        result = "refused" if told["problems"] else ",".join(told["changed"]) or "nothing new"
-        desk.done(conn, names.RELOAD, result, at, told)
+        if told["problems"]:
+            desk.note(conn, names.RELOAD, MgpuError("Refused", told["problems"][0]), at)
+            desk.ok(conn, told, at)
+            return
+        desk.done(conn, names.RELOAD, ",".join(told["changed"]) or "nothing new", at, told)
 
     _control(desk).reload(done)
 

@@ -61,7 +61,7 @@ CHOSEN: list[tuple[Map, list[str]]] = [
     ({"ops": ["submit", "cancel"]}, ["submit", "cancel"]),
     ({"job": 2}, ["submit", "hold"]),
     ({"job": 1}, ["submit", "cancel"]),
-    ({"refused": True}, ["hold", "cancel"]),
+    ({"refused": True}, ["cancel"]),
     ({"since": 1_700_000_050}, ["cancel"]),
     ({"until": 1_700_000_050}, ["submit", "hold"]),
 ]
@@ -73,6 +73,19 @@ def test_some_of_it_can_be_chosen(rig: Rig, filters: Map, ops: list[str]) -> Non
     rig.wait(100)
     rig.client(BOB).ask({"op": "cancel", "jobs": [1]})
     assert [op for _, op, _, _ in trail(rig, **filters)] == ops
+
+
+def test_what_was_done_in_full_was_not_refused(rig: Rig, admin: Client) -> None:
+    rig.client(ALICE).ask(a_submit("a", 3, gpus=1), {"op": "cancel", "jobs": [1, 2]})
+    admin.ask({"op": "hold", "jobs": [3]}, {"op": "cancel", "jobs": [3, 99]})
+    assert trail(rig, refused=True) == [(0, "cancel", "3,99", "cancelled,unknown")]
+
+
+def test_a_reload_of_a_bad_file_was_refused(rig: Rig, admin: Client) -> None:
+    admin.send({"op": "reload"})
+    rig.settle()
+    rig.launcher.says({"op": "reloaded", "problems": ["c.toml:3: wrong"]})
+    assert trail(rig, refused=True) == [(0, "reload", "", "Refused")]
 
 
 def test_it_is_read_in_pieces(rig: Rig, admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +127,7 @@ CHANGES: dict[str, Map] = {
     "hold": {"jobs": [9]},
     "release": {"jobs": [9]},
     "requeue": {"jobs": [9]},
+    "alter": {"jobs": [9], "time_limit": 60},
     "signal": {"jobs": [9], "signal": 10},
     "attach": {"job": 9},
     "cron_change": {"numbers": [9], "how": "pause"},

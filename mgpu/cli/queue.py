@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 @queue_options
 @timezone_option
 @common_options
-def queue(socket: str | None, config: str | None, **options: Any) -> int:
+def queue(socket: str | None, config: str | None, *, admin: bool, **options: Any) -> int:
     """List the jobs that wait or run.
 
     Where a job waits, the last column says why, with the figures. Names, commands and projects of
-    other users' jobs may be hidden ("-").
+    other users' jobs may be hidden ("-"); administrators see them with --admin.
 
     Letters of --format: i id (42_7 is task 7 of array 42), F id of the array, K task, A id of
     the record, j name, u user, a project, q class, t T state, M time run, l time limit, L time
@@ -40,7 +41,7 @@ def queue(socket: str | None, config: str | None, **options: Any) -> int:
     _check(options)
     options["layout"] = options["layout"] or options["fields"]
     ids = job_names([options["jobs"]], MAX_IDS) if options["jobs"] else []
-    with connect(socket, config) as client:
+    with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
         if options["why"] or options["starts"] or options["ranks"]:
             return _ask(client, ids, options)
         if options["seconds"]:
@@ -140,7 +141,6 @@ def _ask(client: Client, ids: list[Name], options: dict[str, Any]) -> int:
 
 
 def _own_name() -> list[str]:
-    import os
     import pwd
 
     return [pwd.getpwuid(os.geteuid()).pw_name]

@@ -71,6 +71,8 @@ _OPTIONS = (
                  "[default: 2]"),
     click.option("--why", metavar="IDS", help="All there is to say about waiting jobs."),
     click.option("--limit", type=click.IntRange(1, 100_000), metavar="N", help="At most N jobs."),
+    click.option("--admin", is_flag=True,
+                 help="As an administrator: also what is private. [root: always]"),
     click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON."),
     click.option("--csv", "as_csv", is_flag=True,
                  help="Everything that is known, or the columns of a format, as CSV."),

@@ -73,6 +73,9 @@ def test_others_see_no_private_field(daemon: Daemon, alice: User, bob: User, car
         seen = {row["id"]: row for row in listing(user, path)}
         assert all(SECRET in row["command"] and row["name"] == SECRET for row in seen.values())
         assert SECRET in seen[jobs[2]]["detail"]
+    assert SECRET in daemon.queue(carol, "--admin")
+    assert SECRET in daemon.queue(ROOT)
+    assert SECRET not in daemon.queue(carol)
 
 
 def test_an_open_queue_shows_names_and_commands_but_no_paths(

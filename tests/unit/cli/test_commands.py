@@ -73,6 +73,20 @@ def test_cancel_as_administrator(
     assert server.requests == [{"op": "cancel", "jobs": [3]}]
 
 
+@pytest.mark.parametrize(
+    ("uid", "args", "name"),
+    [(0, [], "admin.sock"), (1000, [], "mgpu.sock"), (1000, ["--admin"], "admin.sock")],
+)
+def test_the_queue_as_administrator(
+    uid: int, args: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MGPU_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    with FakeServer(tmp_path / name, listing(job(id=3))) as server:
+        assert base.status_of(queue, args) == 0
+    assert server.requests[0]["op"] == "jobs"
+
+
 @pytest.mark.parametrize("command", [history, log, show], ids=["history", "log", "show"])
 @pytest.mark.parametrize(("uid", "name"), [(0, "admin.sock"), (1000, "mgpu.sock")])
 def test_root_looks_at_jobs_as_an_administrator(

@@ -42,6 +42,10 @@ USUAL: dict[str, live.Source | str] = {
 SPECIAL: dict[tuple[str, str], live.Source | str] = {
     ("srun", "gpus"): live.counts, ("sbatch", "gpus"): live.counts,
     ("queue", "jobs"): live.all_jobs, ("queue", "why"): live.all_jobs,
+    ("signal", "ids"): live.running_jobs, ("redo", "ids"): live.ended_jobs,
+    ("show", "ids"): live.known_jobs, ("log", "job"): live.known_jobs,
+    ("history", "job"): live.known_jobs, ("env", "job"): live.known_jobs,
+    ("stats", "jobs"): live.numbers,
     ("cron", "ids"): live.crons, ("ctl", "users"): live.accounts, ("ctl", "user"): live.accounts,
     ("reserve", "numbers"): live.reservations, ("reserve", "number"): live.reservations,
     ("gpu", "name"): live.gpus, ("simulate", "gpus"): "", ("simulate", "names"): "",
@@ -119,6 +123,8 @@ def _source_of(one: click.Parameter, place: Place) -> live.Source | str | None:
     if isinstance(one, click.Argument) and place.takes_command():
         return "command"
     name = one.name or ""
+    if (place.words[-1], name) == ("signal", "ids") and place.rest:
+        return live.running_jobs_or_signals  # the last word is the signal
     keys = [(word, name) for word in reversed(place.words)]
     return next((SPECIAL[key] for key in keys if key in SPECIAL), USUAL.get(name))
 

@@ -18,6 +18,8 @@ from mgpu.protocol import names
 Words = Iterable[tuple[str, str]]
 Source = Callable[[click.Context], Words]
 _MOST_JOBS = 2000
+#: With those that have ended, the newest: who needs an older one knows its number.
+_MOST_PAST = 200
 _PATIENCE = 1.0
 
 
@@ -31,10 +33,10 @@ def _ask(context: click.Context, operation: str, fields: dict[str, object]) -> l
     return [*reply.parts, reply.body]
 
 
-def _rows(context: click.Context, scope: str | None) -> list[dict[str, Any]]:
+def _rows(context: click.Context, scope: str | None, **filters: object) -> list[dict[str, Any]]:
     """Jobs that wait or run: with scope ``me`` the caller's, else all that the queue shows."""
     asked: dict[str, object] = {"scope": scope, "limit": _MOST_JOBS}
-    found = _ask(context, names.JOBS, asked)
+    found = _ask(context, names.JOBS, asked | filters)
     fields: list[str] = found[0].get("fields", [])
     return [dict(zip(fields, row, strict=False)) for part in found for row in part.get("rows", ())]
 
@@ -45,8 +47,42 @@ def _each(words: Iterable[str | None]) -> Words:
 
 def own_jobs(context: click.Context) -> Words:
     """The jobs that the caller may change."""
+    return _ids(_rows(context, _scope(context)))
+
+
+def _scope(context: click.Context) -> str:
     may_any = context.params.get("admin") or os.geteuid() == 0
-    return _ids(_rows(context, "all" if may_any else "me"))
+    return "all" if may_any else "me"
+
+
+def known_jobs(context: click.Context) -> Words:
+    """The caller's jobs, those that have ended too."""
+    return _ids(_rows(context, _scope(context), ended=True, limit=_MOST_PAST))
+
+
+def ended_jobs(context: click.Context) -> Words:
+    """The caller's jobs that have ended: only those can be submitted again."""
+    from mgpu.model.states import ENDED
+
+    return _ids(_rows(context, "me", states=sorted(ENDED), limit=_MOST_PAST))
+
+
+def numbers(context: click.Context) -> Words:
+    """The numbers of :func:`known_jobs`, tasks by that of their array."""
+    told = {name.partition("_")[0]: text for name, text in known_jobs(context)}
+    return told.items()
+
+
+def running_jobs(context: click.Context) -> Words:
+    """The caller's jobs that run."""
+    from mgpu.model.states import RUNNING
+
+    return _ids(_rows(context, _scope(context), states=[RUNNING]))
+
+
+def running_jobs_or_signals(context: click.Context) -> Words:
+    """Another job that runs, or what it is sent."""
+    return [*running_jobs(context), *signals(context)]
 
 
 def all_jobs(context: click.Context) -> Words:

@@ -36,3 +36,26 @@ def test_everybody_completes_what_they_may_see(
     assert told(daemon, bob, "mgpu_queue --user ") == [alice.name]
     assert told(daemon, bob, "mgpu_srun --gpus a") == [f"a100:{n}\tNVIDIA A100" for n in (1, 2)]
     assert told(daemon, bob, "mgpu_srun --qos ") == ["normal", "urgent"]
+
+
+def test_jobs_that_have_ended_are_offered_where_they_are_of_use(
+    make_daemon: Callable[..., Daemon], alice: User, bob: User
+) -> None:
+    daemon = make_daemon({}, gpus=GPUS)
+    ended = str(daemon.submit(alice, "--gpus", "0", "--", "true"))
+    daemon.wait_state(int(ended), "COMPLETED")
+    running = str(daemon.submit(alice, "--gpus", "0", "--", "sleep", "600"))
+    daemon.wait_state(int(running), "RUNNING")
+    both = {ended, running}
+    for line, jobs in {
+        "mgpu_job history ": both,
+        "mgpu_job env ": both,
+        "mgpu_job log ": both,
+        "mgpu_stats --jobs ": both,
+        "mgpu_job redo ": {ended},
+        "mgpu_job attach ": {running},
+        "mgpu_job signal ": {running},
+    }.items():
+        assert {word.split("\t")[0] for word in told(daemon, alice, line)} == jobs, line
+        assert told(daemon, bob, line) == [], line
+    assert told(daemon, alice, f"mgpu_job signal {running} USR") == ["USR1", "USR2"]

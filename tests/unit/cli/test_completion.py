@@ -46,14 +46,22 @@ JOBS = [
     job(id=435, name="$(reboot)", user="bob", project="$(reboot)", state="RUNNING"),
     job(id=450, name=None, user=None, mine=False),
 ]
-MINE = JOB_FIELDS.index("mine")
+ENDED = [
+    job(id=399, state="FAILED"),
+    job(id=401, array=400, tasks="3", state="COMPLETED"),
+]
+MINE, STATE = map(JOB_FIELDS.index, ("mine", "state"))
 GPUS = [{"index": 0, "name": "NVIDIA A100"}, {"index": 1, "name": "NVIDIA H200"}]
 
 
 def scheduler(request: Message) -> Iterable[Message]:
     if request["op"] == "jobs":
-        mine = [row for row in JOBS if row[MINE]] if request["scope"] == "me" else JOBS
-        yield from listing(*mine)(request)
+        states = request.get("states")
+        rows = ENDED + JOBS if request.get("ended") or states else JOBS
+        rows = [row for row in rows if row[MINE]] if request["scope"] == "me" else rows
+        if isinstance(states, list):
+            rows = [row for row in rows if row[STATE] in states]
+        yield from listing(*rows)(request)
     elif request["op"] == "info":
         yield {"ok": {"gpus": GPUS, "classes": ["normal", "urgent"]}}
     elif request["op"] == "reservations":
@@ -134,6 +142,26 @@ def words(line: str, shell: str = "bash") -> list[str]:
         ("mgpu_srun --signal USR1", ["USR1"]),
         ("mgpu_srun --chdir ", ["dir"]),
         ("mgpu_ctl drain gpu1", ["gpu1"]),
+        ("mgpu_job s", ["show", "signal"]),
+        ("mgpu_job hi", ["history"]),
+        ("mgpu_job en", ["env"]),
+        ("mgpu_job at", ["attach"]),
+        ("mgpu_job re", ["redo", "release"]),
+        ("mgpu_job history ", ["399", "400_3", "421", "435"]),
+        ("mgpu_job env ", ["399", "400_3", "421", "435"]),
+        ("mgpu_job attach ", ["421", "435"]),
+        ("mgpu_job show ", ["399", "400_3", "421", "435"]),
+        ("mgpu_job signal ", ["435"]),
+        ("mgpu_job signal 435 ", ["435", "HUP"]),
+        ("mgpu_job signal 435 us", ["USR1", "USR2"]),
+        ("mgpu_job redo ", ["399", "400_3"]),
+        ("mgpu_job log ", ["399", "400_3", "421", "435"]),
+        ("mgpu_stats --jobs ", ["399", "400", "421", "435"]),
+        ("mgpu_stats --user ", ["alice", "bob"]),
+        ("mgpu_stats --by us", ["user"]),
+        ("mgpu_stats --state complete", ["COMPLETED"]),
+        ("mgpu_top --int", ["--interval"]),
+        ("mgpu_top --socket ", ["file"]),
         ("mgpu_ctl reserve show ", ["7"]),
         ("mgpu_srun --gpus 1 -- l", ["command 4"]),
         ("mgpu_srun --mem=8G ls --si", ["command 4"]),
@@ -191,6 +219,10 @@ def test_an_unknown_shell_is_told_nothing(place: Path) -> None:
         ("mgpu_srun --gpus=1 -- my-ow", "mgpu_srun --gpus=1 -- my-own-tool"),
         ("mgpu_srun cat data-", "mgpu_srun cat data-file"),
         ("mgpu job rele", "mgpu job release"),
+        ("mgpu_job hist", "mgpu_job history"),
+        ("mgpu_job redo 39", "mgpu_job redo 399"),
+        ("mgpu job signal 435 USR2", "mgpu job signal 435 USR2"),
+        ("mgpu_stats --jobs 40", "mgpu_stats --jobs 400"),
     ],
 )
 def test_shells_complete(shell: str, typed: str, line: str, place: Path) -> None:

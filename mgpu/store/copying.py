@@ -7,8 +7,10 @@ locks on it (fcntl(2)), and a copy takes as long as the disk does.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from mgpu.store.faults import as_store_error, of_os_error
 #: Below the state folder: the copies, of which the newest are kept.
 FOLDER: Final = "backups"
 MOST_KEPT: Final = 5
+_SET_PDEATHSIG: Final = 1
 _HINT: Final = "take another copy: mgpu_ctl db backup makes one"
 
 
@@ -114,9 +117,18 @@ def _prune(folder: Path) -> None:
         old.unlink()
 
 
+def _end_with_the_scheduler() -> None:
+    """The next one does not know of this copy, and changes the file meanwhile."""
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() == 1:  # it was gone before that
+        sys.exit(1)
+
+
 def main(argv: list[str]) -> None:
     """``backup|check|restore STATE UNIXTIME``; the answer is one msgpack map on standard output."""
     what, state, now = argv
+    if what != "restore":
+        _end_with_the_scheduler()
     stamp = files.stamp(float(now))
     work: dict[str, Callable[[], dict[str, Any]]] = {
         "backup": lambda: back_up(Path(state), stamp, keep=True),

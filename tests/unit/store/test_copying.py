@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import os
 import pkgutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +166,31 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(StoreCorrupt, match="not one of mgpu"):
         verify(tmp_path / "other.db")
+
+
+COPIES = """
+import os, signal, sys
+from mgpu.store import copying
+copying._copy = lambda *_: (print(os.getpid(), flush=True), signal.pause())
+copying.main(["backup", sys.argv[1], "0"])
+"""
+ASKS = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+
+
+def test_a_copy_ends_with_the_scheduler_that_asked_for_it(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    asks = [sys.executable, "-c", ASKS, COPIES, str(tmp_path / "state")]
+    with subprocess.Popen(asks, stdout=subprocess.PIPE) as scheduler:
+        assert scheduler.stdout is not None
+        copies = int(scheduler.stdout.readline())
+        scheduler.kill()
+        try:
+            scheduler.communicate(timeout=10)  # the end of all that writes there
+        except subprocess.TimeoutExpired:
+            os.kill(copies, signal.SIGKILL)
+            pytest.fail("the copy goes on")
+    store.close()
 
 
 def test_what_is_in_memory_alone_has_no_copy() -> None:

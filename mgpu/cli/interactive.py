@@ -110,7 +110,8 @@ class Session:
             if "job" in answer:
                 return self._ended(answer)
             if before:
-                _note(f"attempt {before} is over; this is attempt {self._attachment.attempt}")
+                over = _over(before, answer)
+                _note(f"{over}; this is attempt {self._attachment.attempt}")
             relay = Relay(self._attachment.line(), self._screen, self._keys, self._typed)
             relay.run(redraw=redraw and not self._waited)
             self._typed = b""
@@ -178,11 +179,17 @@ class Session:
 
 def _words(job: int, said: Message, attempt: int) -> str:
     """Why the job is not to be seen now."""
-    again = f" (attempt {attempt} is over)" if attempt else ""
+    again = f" ({_over(attempt, said)})" if attempt else ""
     if said["state"] != "PENDING":
         return f"job {job} starts{again}" if not attempt else f"job {job} ends"
     why = said["reason"] or "its turn"
     return f"job {job} waits{again}: {why}{': ' + said['detail'] if said['detail'] else ''}"
+
+
+def _over(attempt: int, said: Message) -> str:
+    """That an attempt is over, and why, where the scheduler tells."""
+    why = said.get("over", "")
+    return f"attempt {attempt} is over{': ' + why if why else ''}"
 
 
 def _goes_on(job: int) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mgpu.daemon import handle_jobs, views
+from mgpu.daemon.sayings import how_over
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Job, Pending
 from mgpu.model.time import Now
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
 
 #: The fields of a row that say why a job waits.
 _TOLD = ("state", "reason", "detail")
+#: Events of a job, the newest, among which the end of an attempt is looked for.
+_EVENTS = 100
 
 
 @dataclass(slots=True)
 class Wish:
-    """A client that waits for a terminal, and what it was ``told`` last of why."""
+    """A client that waits for a terminal, and what it was ``told`` last of why.
+
+    ``over`` is why the attempt that it saw before is over.
+    """
 
     conn: Connection
     request: questions.Attach
     told: tuple[object, ...] = ()
+    over: str = ""
 
 
 class Attaching:
@@ -95,7 +102,7 @@ def _serve(desk: Dispatcher, wish: Wish, now: Now, *, news: bool) -> bool:
         line = desk.attach((job.id, job.attempt), wish.request.read_only)
         if line is not None:
             desk.note(wish.conn, names.ATTACH, {"jobs": [[job.id, names.ATTACHED]]}, now)
-            desk.hand(wish.conn, {"attempt": job.attempt}, line, now)
+            desk.hand(wish.conn, {"attempt": job.attempt, **_over(desk, wish, job)}, line, now)
             return True
     if news:
         _tell_why(desk, wish, job, now)
@@ -109,13 +116,22 @@ def _tell_end(desk: Dispatcher, wish: Wish, now: Now) -> bool:
     return bool(ended)
 
 
+def _over(desk: Dispatcher, wish: Wish, job: Job) -> dict[str, str]:
+    """Why the attempt that the client saw is over, once it is."""
+    after = wish.request.after
+    if after and not wish.over and (isinstance(job.phase, Pending) or job.attempt > after):
+        wish.over = how_over(desk.store.events_of([job.id], _EVENTS), after)
+    return {"over": wish.over} if wish.over else {}
+
+
 def _tell_why(desk: Dispatcher, wish: Wish, job: Job, now: Now) -> None:
     viewer = views.Viewer(job.uid, may_any=True, open_queue=True)
     row = dict(zip(names.JOB_FIELDS, views.row(desk.engine.world, job, viewer, now), strict=True))
     told = tuple(row[name] for name in _TOLD)
     if told != wish.told:
         wish.told = told
-        desk.part(wish.conn, dict(zip(_TOLD, told, strict=True)), now)
+        body = dict(zip(_TOLD, told, strict=True)) | _over(desk, wish, job)
+        desk.part(wish.conn, body, now)
 
 
 HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {

@@ -7,13 +7,36 @@ from typing import Any
 
 from mgpu.core.world import World
 from mgpu.model import events as ev
+from mgpu.model import states
 from mgpu.model.units import format_duration, format_memory
+
+#: Why a run was followed by another, by its state.
+_OVER = {states.TIMEOUT: "time limit", states.NODE_FAIL: "the machine went down"}
 
 
 def said(world: World, event: ev.Event) -> str:
     """What ``event`` says beyond its name, attempt and who did it; empty if nothing."""
     say = _SAYINGS.get(type(event))
     return say(world, event) if say is not None else ""
+
+
+def how_over(events: Iterable[ev.Event], attempt: int) -> str:
+    """Why this attempt of a job, which goes on, is over; empty where ``events`` do not tell."""
+    told = (_why_over(event) for event in events if getattr(event, "attempt", 0) == attempt)
+    return next(filter(None, told), "")
+
+
+def _why_over(event: ev.Event) -> str:
+    match event:
+        case ev.Evicted():
+            return event.detail
+        case ev.Preempted():
+            return f"switched out {_preempted_for(event)}"
+        case ev.Retried():
+            return _end(event.code, event.signal)
+        case ev.Requeued(state=state):
+            return _OVER.get(state, "")
+    return ""
 
 
 def _gpus(world: World, uuids: Iterable[str]) -> str:
@@ -44,7 +67,7 @@ def _finished(_world: World, event: ev.Finished) -> str:
     return ": ".join(filter(None, (event.state, how, event.detail)))
 
 
-def _preempted(_world: World, event: ev.Preempted) -> str:
+def _preempted_for(event: ev.Preempted) -> str:
     return f"for reservation {-event.by}" if event.by < 0 else f"for job {event.by}"
 
 
@@ -70,7 +93,7 @@ _SAYINGS: dict[type, Callable[[World, Any], str]] = {
     ev.Held: lambda _, event: f"by its {event.held}" if event.held == "user" else "by the admin",
     ev.DependencyChanged: lambda _, event: f"waits for {event.needs or 'nothing'}",
     ev.Refused: lambda _, event: ": ".join(filter(None, (event.reason, event.detail))),
-    ev.Preempted: _preempted,
+    ev.Preempted: lambda _, event: _preempted_for(event),
     ev.Retried: lambda _, event: _end(event.code, event.signal),
     ev.Extended: lambda _, event: f"by {format_duration(event.extension)}",
     ev.Evicted: lambda _, event: f"{event.cause}: {event.detail}",

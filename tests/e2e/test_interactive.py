@@ -233,7 +233,8 @@ def test_after_a_requeue_the_client_waits_for_the_next_attempt(daemon: Daemon, a
     words = ["--time-limit", "1", "--", "sh", "-c", script]
     with Terminal(daemon, alice, "mgpu_srun", "--interactive", *words) as screen:
         screen.shows("attempt 0")
-        screen.shows("attempt 1 is over")
+        screen.shows("attempt 1 is over: time limit")
+        screen.shows("this is attempt 2")
         screen.shows(r"attempt 1\r\n")
         assert screen.ends() == 0
 

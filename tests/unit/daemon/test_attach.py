@@ -134,3 +134,22 @@ def test_a_connection_is_for_one_line(rig: Rig) -> None:
     assert client.take() == []
     near.close()
     assert rig.client(ALICE).one({"op": "ping"})["ok"]
+
+
+def test_why_an_attempt_is_over_is_told_with_the_next(rig: Rig) -> None:
+    """While it waits for that, and with the line to it."""
+    job = rig.submit(tty=TTY, gpus=2, time_limit=60)
+    rig.supervisor(job).runs()
+    second = rig.submit(gpus=2)
+    waits = rig.client()
+    waits.send({"op": "attach", "job": job, "after": 1})
+    rig.settle()
+    assert "over" not in waits.take()[0]["part"]
+    rig.supervisor(job).ends(code=None, signal=15, cause="timelimit")
+    (why, *_) = waits.take()
+    assert (why["part"]["state"], why["part"]["over"]) == ("PENDING", "time limit")
+    rig.supervisor(second).runs()
+    rig.supervisor(second).ends()
+    answer, near = line_of(waits)
+    assert answer["ok"] == {"attempt": 2, "over": "time limit"}
+    near.close()

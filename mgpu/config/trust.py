@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from mgpu.config.problems import Problem
+
+#: Names that the way to a file may have, those of the links on it included.
+_MOST_STEPS: Final = 1000
 
 
 def read_trusted(path: Path) -> tuple[str, list[Problem]]:
@@ -15,7 +20,8 @@ def read_trusted(path: Path) -> tuple[str, list[Problem]]:
     with path.open("rb") as file:
         problems = list(_file_problems(path, os.fstat(file.fileno())))
         data = file.read()
-    problems += [problem for folder in _folders(path) for problem in _folder_problems(folder)]
+    for step in sorted(set(_way(path))):
+        problems += _step_problems(Path(step))
     try:
         return data.decode(), problems
     except UnicodeDecodeError as error:
@@ -29,17 +35,34 @@ def _file_problems(path: Path, status: os.stat_result) -> Iterator[Problem]:
     yield from _weak(path, status, 0o022)
 
 
-def _folder_problems(folder: Path) -> Iterator[Problem]:
-    status = folder.stat()
+def _step_problems(step: Path) -> Iterator[Problem]:
+    status = step.lstat()
     # In a sticky folder such as /tmp nobody can replace a file of somebody else.
     sticky = bool(status.st_mode & stat.S_ISVTX)
-    yield from _weak(folder, status, 0 if sticky else 0o022)
+    free = sticky or stat.S_ISLNK(status.st_mode)
+    yield from _weak(step, status, 0 if free else 0o022)
 
 
-def _folders(path: Path) -> list[Path]:
-    """Every folder on the way to the file, and to what it links to."""
-    ways = (Path(os.path.abspath(path)), path.resolve())
-    return sorted({folder for way in ways for folder in way.parents})
+def _way(path: Path) -> Iterator[str]:
+    """Each folder and each link on the way to the file. Raises OSError where it has no end."""
+    at, names = "/", os.path.abspath(path).split("/")[::-1]
+    for _ in range(_MOST_STEPS):
+        if not names:
+            return
+        name = names.pop()
+        if name in ("", ".", ".."):
+            at = os.path.dirname(at) if name == ".." else at
+            continue
+        yield at
+        step = os.path.join(at, name)
+        if not os.path.islink(step):
+            at = step
+            continue
+        yield step
+        target = os.readlink(step)
+        names += target.split("/")[::-1]
+        at = "/" if target.startswith("/") else at
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def _weak(path: Path, status: os.stat_result, forbidden: int) -> Iterator[Problem]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+#: Names that the way to a path may have, those of the links on it included.
+_MOST_STEPS = 1000
 
 
 class Untrusted(Exception):
@@ -25,10 +27,9 @@ def check(path: str, *, owners: Iterable[int] = (0,)) -> None:
 
     The path itself belongs to one of ``owners``, what is above it to root.
     """
-    real = os.path.realpath(path)
-    for folder in dict.fromkeys((*_above(os.path.abspath(path)), *_above(real))):
-        _judge(folder, (0,), shared=True)
-    _judge(real, owners)
+    for step in dict.fromkeys(_way(path)):
+        _judge(step, (0,), shared=True)
+    _judge(os.path.realpath(path), owners)
 
 
 def check_tree(folder: str) -> None:
@@ -39,10 +40,27 @@ def check_tree(folder: str) -> None:
             _judge(os.path.join(parent, name), (0,))
 
 
-def _above(path: str) -> Iterator[str]:
-    while path != "/":
-        path = os.path.dirname(path)
-        yield path
+def _way(path: str) -> Iterator[str]:
+    """Each folder and each link that the kernel goes through to ``path``, one after the other."""
+    at, names = "/", os.path.abspath(path).split("/")[::-1]
+    for _ in range(_MOST_STEPS):
+        if not names:
+            return
+        name = names.pop()
+        if name in ("", ".", ".."):
+            at = os.path.dirname(at) if name == ".." else at
+            continue
+        yield at
+        step = os.path.join(at, name)
+        try:
+            target = os.readlink(step)
+        except OSError:  # no link
+            at = step
+            continue
+        yield step
+        names += target.split("/")[::-1]
+        at = "/" if target.startswith("/") else at
+    raise Untrusted(f"{path} is reached by too many links")
 
 
 def _judge(path: str, owners: Iterable[int], *, shared: bool = False) -> None:

@@ -256,6 +256,18 @@ def test_a_link_is_judged_by_where_it_leads(tmp_path: Path, config: Path) -> Non
     assert [problem.source for problem in read_trusted(link)[1]] == [str(folder)]
 
 
+@pytest.mark.parametrize("where", ["the file", "a folder on the way"])
+def test_a_link_on_the_way_is_judged_too(tmp_path: Path, config: Path, where: str) -> None:
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    loose.chmod(0o777)
+    first = tmp_path / "first"
+    first.symlink_to(loose / "second")
+    (loose / "second").symlink_to(config if where == "the file" else config.parent)
+    named = first if where == "the file" else first / config.name
+    assert [problem.source for problem in read_trusted(named)[1]] == [str(loose)]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user_is_refused(config: Path) -> None:
     os.chown(config, 12345, -1)

@@ -10,6 +10,13 @@ nearest() {
   printf '%s\n' "$path"
 }
 
+# elsewhere: the prefix of what is installed in another folder than $prefix, if something is.
+elsewhere() {
+  local command
+  command=$(readlink /usr/local/bin/mgpud) || return 0
+  [ ! -e "$command" ] || dirname "$(dirname "$command")"
+}
+
 # arrange ROOT: from the places of a package to those of an administrator.
 arrange() {
   local root=$1 local=$1/usr/local

@@ -3,10 +3,11 @@
 # need_trusted PATH: stop unless PATH, all below it and every folder above it belong to root and can
 # be written by root alone. A folder like /tmp, where nobody can replace another's, may lie above.
 need_trusted() {
-  local path=$1 above found
+  local path above found
+  path=$(readlink -f "$1") # what a link leads to is what would be run
   found=$(find "$path" ! -type l \( ! -uid 0 -o -perm /022 \) -print -quit 2>/dev/null)
   [ -z "$found" ] || distrust "$found"
-  above=$(readlink -f "$path")
+  above=$path
   while [ "$above" != / ]; do
     above=$(dirname "$above")
     found=$(find "$above" -maxdepth 0 \( ! -uid 0 -o -perm /022 ! -perm -1000 \) -print)

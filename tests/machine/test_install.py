@@ -31,19 +31,24 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def bare(boot: Callable[[str], Machine], wheels: Path, tmp_path: Path) -> Machine:
-    """A machine with a checkout and no mgpu."""
-    machine = boot("bare")
+def put_source(machine: Machine, tmp_path: Path) -> None:
+    """A checkout of root's in SOURCE."""
     listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT,
                             check=True, capture_output=True).stdout  # fmt: skip
     tar = tmp_path / "source.tar"
     subprocess.run(["tar", "--null", "-T", "-", "-cf", tar], cwd=ROOT, input=listed, check=True)
     machine.put(tar, f"{SOURCE}/source.tar")
-    for wheel in wheels.iterdir():
-        machine.put(wheel, f"/opt/wheels/{wheel.name}")
     machine.shell(f"cd {SOURCE} && tar --no-same-owner -xf source.tar && rm source.tar")
     machine.shell(f"chown -R root:root {SOURCE} && chmod -R go-w {SOURCE}")
+
+
+@pytest.fixture
+def bare(boot: Callable[[str], Machine], wheels: Path, tmp_path: Path) -> Machine:
+    """A machine with a checkout and no mgpu."""
+    machine = boot("bare")
+    put_source(machine, tmp_path)
+    for wheel in wheels.iterdir():
+        machine.put(wheel, f"/opt/wheels/{wheel.name}")
     return machine
 
 
@@ -68,6 +73,9 @@ def test_install_again_and_uninstall(bare: Machine) -> None:
     assert bare.ok("cat", "/etc/mgpu/config.toml") == CONFIG
     assert (bare.wait(job, "RUNNING")["attempt"], bare.pid_of(job)) == (1, pid)
     assert bare.ok("man", "-w", "mgpu_srun").startswith("/usr/local/")
+    done = bare.run(f"{SOURCE}/scripts/uninstall", "--purge", "--prefix", "/opt/other")
+    assert (done.returncode, "--prefix /opt/mgpu" in done.stderr) == (1, True)
+    bare.wait(job, "RUNNING")
     bare.ok(f"{SOURCE}/scripts/uninstall", "--purge")
     assert not re.search(r"mgpud|mgpu\.|sleep 600", bare.ok("ps", "-eo", "args"))
     assert {path for path in files(bare) - before if "/opt/" not in path} == set()
@@ -98,3 +106,12 @@ def test_nobody_but_root_installs(bare: Machine) -> None:
     bare.ok("useradd", "-m", "mallory")
     done = bare.run("runuser", "-u", "mallory", f"{SOURCE}/scripts/install")
     assert (done.returncode, "must be root" in done.stderr) == (1, True)
+
+
+def test_the_queue_of_a_package_is_not_purged(machine: Machine, tmp_path: Path) -> None:
+    put_source(machine, tmp_path)
+    done = machine.run(f"{SOURCE}/scripts/uninstall", "--purge")
+    assert (done.returncode, "the package mgpu is installed" in done.stderr) == (1, True)
+    machine.ok("test", "-e", "/etc/mgpu/config.toml")
+    machine.ok("test", "-e", "/var/lib/mgpu/mgpu.db")
+    machine.ok("mgpu_ctl", "status")

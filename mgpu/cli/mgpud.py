@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ import msgpack
 import mgpu
 from mgpu.cli.mgpud_init import init
 from mgpu.config import DEFAULT_PATH, ConfigError, machine
-from mgpu.config.load import Resolved, resolve
+from mgpu.config.load import Resolved, resolve, resolve_good
 from mgpu.config.reload import packed
 
 #: flag -> the setting that it overrides.
@@ -135,9 +135,14 @@ def _exec(module: str, settings: Mapping[str, Any], *numbers: int) -> NoReturn:
 
 
 def _settings(context: click.Context) -> dict[str, Any]:
-    """The settings of the daemon whose subcommand this is."""
+    """The settings of the daemon whose subcommand this is, as far as they are good.
+
+    A file that somebody has just spoilt must not cost the jobs the time to save their state.
+    """
     config = (context.parent or context).params["config"]
-    return packed(_load(config, {}), str(config.absolute()) if config else "", {})
+    found, problems = resolve_good(config, os.environ)
+    _tell(problems)
+    return packed(found, str(config.absolute()) if config else "", {})
 
 
 def _is_root() -> bool:
@@ -159,9 +164,13 @@ def _load(
     try:
         return resolve(path, os.environ if env is None else env, flags)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"mgpud: {problem}", err=True)
+        _tell(error.problems)
         raise SystemExit(status) from error
+
+
+def _tell(problems: Iterable[object]) -> None:
+    for problem in problems:
+        click.echo(f"mgpud: {problem}", err=True)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,18 @@ def resolve(
     ``path`` None means ``MGPU_CONFIG`` of ``env``, else :data:`DEFAULT_PATH` if that exists.
     ``flags`` are texts by key; None is "not given". Raises :class:`ConfigError` with all problems.
     """
+    found, problems = resolve_good(path, env, flags)
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def resolve_good(
+    path: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, str | None] | None = None,
+) -> tuple[Resolved, list[Problem]]:
+    """:func:`resolve` for what must go on: the values that are good, and all problems."""
     env = env or {}
     gathering = _Gathering()
     file = config_file(path, env)
@@ -90,9 +102,7 @@ def resolve(
     for key, text in (flags or {}).items():
         if text is not None:
             gathering.take_text(BY_KEY[key], text, FLAG)
-    if gathering.problems:
-        raise ConfigError(gathering.problems)
-    return Resolved(gathering.values, gathering.origins)
+    return Resolved(gathering.values, gathering.origins), gathering.problems
 
 
 def config_file(path: Path | str | None, env: Mapping[str, str]) -> Path | None:

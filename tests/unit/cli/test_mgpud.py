@@ -108,3 +108,23 @@ def test_the_help_names_every_flag_and_command() -> None:
     text = run("--help").output
     assert all("--" + name.replace("_", "-") in text for name in mgpud.FLAGS)
     assert "check" in text
+
+
+@pytest.mark.parametrize("command", ["end-jobs", "hold-jobs"])
+@pytest.mark.parametrize("wrong", ["nonsense =\n", "[scheduling]\nkill_grace = -1\n"])
+def test_jobs_are_held_and_ended_whatever_is_wrong_with_the_configuration(
+    executed: list[Any], command: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.execv
+
+    def execv(program: str, words: list[str]) -> None:
+        real(program, [word for word in words if word != "240"])  # end-jobs's timeout comes last
+
+    monkeypatch.setattr(os, "execv", execv)
+    config = tmp_path / "config.toml"
+    config.write_text('[paths]\nstate_dir = "/var/lib/a"\n' + wrong)
+    config.chmod(0o644)
+    result = run("--config", str(config), command)
+    assert isinstance(result.exception, Executed)
+    assert str(config) in result.output
+    assert executed[2]["paths.state_dir"] == ("/var/lib/a" if "[" in wrong else "/var/lib/mgpu")

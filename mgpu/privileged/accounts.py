@@ -93,6 +93,12 @@ def problem(account: Account, rules: Rules, today: int) -> str:
     return expiry(account.name, today)
 
 
+def may_run_jobs(uid: int, rules: Rules) -> bool:
+    """Whether ``uid`` is an account whose jobs are started, apart from its expiry."""
+    account = lookup(uid)
+    return account is not None and not problem(account, rules, today=0)
+
+
 def expiry(name: str, today: int) -> str:
     """Why the account has expired, by shadow(5); empty if it has not or has no entry there."""
     found = libc.getspnam(os.fsencode(name))

@@ -41,21 +41,9 @@ class Settings:
     """The settings that matter to root, out of the resolved configuration."""
 
     __slots__ = (
-        *(
-            "activate",
-            "admin_group",
-            "admin_groups",
-            "cgroup",
-            "config",
-            "enforce",
-            "export_slurm",
-            "group",
-            "level",
-            "log_format",
-            "processes",
-        ),
-        *("raw", "report", "rules", "runtime", "service"),
-        "state",
+        *("activate", "admin_group", "admin_groups", "cgroup", "config", "enforce"),
+        *("export_slurm", "group", "level", "log_format", "processes"),
+        *("raw", "report", "rules", "runtime", "service", "state"),
     )
 
     def __init__(self, raw: bytes) -> None:
@@ -110,8 +98,14 @@ def _bundle() -> list[str]:
 
 
 def service_account(settings: Settings) -> tuple[int, int]:
-    """uid and gid of the service user."""
-    return account(settings.service, "access.service_user")
+    """uid and gid of the service user; never somebody whose jobs could change the queue."""
+    uid, gid = account(settings.service, "access.service_user")
+    if accounts.may_run_jobs(uid, settings.rules):
+        raise StartError(
+            f"the service user {settings.service} (uid {uid}) may run jobs, which could change"
+            " the queue: name a system user without a login in access.service_user"
+        )
+    return uid, gid
 
 
 def account(name: str, key: str) -> tuple[int, int]:

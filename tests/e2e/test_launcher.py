@@ -214,6 +214,11 @@ def test_a_state_directory_of_others_is_not_taken(idle: FakeScheduler) -> None:
     assert idle.state.stat().st_uid == 0
 
 
+def test_the_service_user_is_nobody_who_may_run_jobs(idle: FakeScheduler, alice: User) -> None:
+    idle.settings["access.service_user"] = alice.name
+    assert "may run jobs" in refused(idle)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "word"),
     [

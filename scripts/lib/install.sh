@@ -89,6 +89,12 @@ start_service() {
   systemctl restart mgpu.service || die "the service does not start; see: systemctl status mgpu"
 }
 
+# serves PID: not so of a launcher that has ended and that nobody has waited for.
+serves() { grep -qs mgpu.privileged.launcher "/proc/$1/cmdline"; }
+
+# erase FOLDER: a volume is emptied, and stays.
+erase() { rm -rf "$1" || mountpoint -q "$1"; }
+
 # stop_service: the daemon, then the jobs; nothing of them is left.
 stop_service() {
   if has_systemd; then
@@ -98,9 +104,9 @@ stop_service() {
   fi
   local pid
   pid=$(cat /run/mgpu/lock 2>/dev/null) || pid=
-  if [ -n "$pid" ] && grep -qs mgpu.privileged.launcher "/proc/$pid/cmdline"; then
-    kill "$pid"
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  if [ -n "$pid" ] && serves "$pid"; then
+    kill "$pid" 2>/dev/null || true
+    while serves "$pid"; do sleep 0.1; done
   fi
   [ ! -x "$prefix/bin/mgpud" ] || "$prefix/bin/mgpud" end-jobs || true
 }

@@ -167,6 +167,33 @@ def test_removal_leaves_no_process_and_purge_no_file(
     assert "mgpu" not in machine.run("systemctl", "list-units", "--all", "--no-legend").stdout
 
 
+def test_a_volume_is_emptied_by_a_purge(boot: Callable[[str], Machine], deb: Path) -> None:
+    machine = boot("volume")
+    machine.shell("mkdir -m 700 /var/lib/mgpu && mount -t tmpfs volume /var/lib/mgpu")
+    machine.install(deb)
+    machine.ok("test", "-e", "/var/lib/mgpu/mgpu.db")
+    machine.ok("dpkg", "-P", "mgpu")
+    assert machine.ok("ls", "-A", "/var/lib/mgpu") == ""
+    assert "mgpu" not in machine.ok("dpkg", "-l")
+
+
+def test_a_spoilt_configuration_costs_jobs_nothing(fresh: Machine) -> None:
+    trap = "trap 'echo saved; exit 0' TERM; sleep 600 & wait"
+    job = fresh.submit("alice", f'--gpus 1 -- bash -c "{trap}"')
+    fresh.wait(job, "RUNNING")
+    fresh.shell(
+        "cp -p /etc/mgpu/config.toml /root/good && echo 'nonsense =' >> /etc/mgpu/config.toml"
+    )
+    fresh.ok("systemctl", "stop", "mgpu-jobs")
+    assert "saved" in fresh.ok("cat", f"/home/alice/.local/state/mgpu/logs/{job}.log")
+    assert fresh.run("systemctl", "start", "mgpu").returncode != 0
+    assert fresh.show("mgpu", "ExecMainStatus") == "78"
+    assert "config.toml" in fresh.log("-n", "5")
+    fresh.ok("mv", "/root/good", "/etc/mgpu/config.toml")
+    fresh.ok("systemctl", "restart", "mgpu.socket", "mgpu-admin.socket", "mgpu")
+    assert fresh.wait(job, "RUNNING")["attempt"] == 2
+
+
 def files(machine: Machine) -> set[str]:
     """All files of the machine but those that come and go by themselves."""
     listed = machine.shell("find / -xdev -path /proc -prune -o -path /sys -prune -o -print")

@@ -182,14 +182,14 @@ def test_a_spoilt_configuration_costs_jobs_nothing(fresh: Machine) -> None:
     job = fresh.submit("alice", f'--gpus 1 -- bash -c "{trap}"')
     fresh.wait(job, "RUNNING")
     fresh.shell(
-        "cp -p /etc/mgpu/config.toml /root/good && echo 'nonsense =' >> /etc/mgpu/config.toml"
+        "cp -p /etc/mgpu/config.toml /etc/good.toml && echo 'nonsense =' >> /etc/mgpu/config.toml"
     )
     fresh.ok("systemctl", "stop", "mgpu-jobs")
     assert "saved" in fresh.ok("cat", f"/home/alice/.local/state/mgpu/logs/{job}.log")
     assert fresh.run("systemctl", "start", "mgpu").returncode != 0
     assert fresh.show("mgpu", "ExecMainStatus") == "78"
     assert "config.toml" in fresh.log("-n", "5")
-    fresh.ok("mv", "/root/good", "/etc/mgpu/config.toml")
+    fresh.ok("mv", "/etc/good.toml", "/etc/mgpu/config.toml")
     fresh.ok("systemctl", "restart", "mgpu.socket", "mgpu-admin.socket", "mgpu")
     assert fresh.wait(job, "RUNNING")["attempt"] == 2
 

@@ -38,7 +38,9 @@ class Server:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - asyncio runs this in a task
         if len(self._open) >= MOST_CONNECTIONS:
-            next(iter(self._open)).cancel()
+            oldest = next(iter(self._open))
+            del self._open[oldest]  # at once: several may come before it ends
+            oldest.cancel()
         self._open[task] = None
         try:
             async with asyncio.timeout(self._longest):

@@ -205,4 +205,6 @@ def as_csv(found: Table) -> list[str]:
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return " ".join(map(str, value))
+    if isinstance(value, str):
+        return visible(value)
     return int(value) if isinstance(value, bool) else value

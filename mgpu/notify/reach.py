@@ -12,6 +12,10 @@ from collections.abc import Container
 from typing import Any, Final
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+#: What this Python does not know to be special: 6to4 relays, and IPv6 for documentation and SIDs.
+_SPECIAL: Final = tuple(
+    map(ipaddress.ip_network, ("192.88.99.0/24", "2001:20::/27", "3fff::/20", "5f00::/16"))
+)
 _LOCAL: Final = ("localhost", ".localhost", ".local", ".internal", ".localdomain")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -32,6 +36,9 @@ def is_public(text: str) -> bool:
 
 def _is_open(address: Address) -> bool:
     shut = address.is_multicast or address.is_reserved or address.is_unspecified
+    if isinstance(address, ipaddress.IPv6Address):
+        shut = shut or address.is_site_local
+    shut = shut or any(address in network for network in _SPECIAL)
     return address.is_global and not shut and not (address.is_private or address.is_link_local)
 
 
@@ -41,7 +48,9 @@ def _inner(address: Address) -> list[Address]:
         return []
     found: list[Address | None] = [address.ipv4_mapped, address.sixtofour]
     found += address.teredo or ()
-    if address in _NAT64 or int(address) >> 32 == 0:  # the latter: "IPv4-compatible", deprecated
+    compatible = int(address) >> 32 == 0  # deprecated, as is ISATAP
+    isatap = int(address) >> 32 & 0xFDFFFFFF == 0x5EFE
+    if address in _NAT64 or compatible or isatap:
         found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     return [one for one in found if one is not None]
 

@@ -35,6 +35,14 @@ class Checked:
         return self.parse(text)
 
 
+class Host(Checked):
+    """A host, in small letters: they are what those of URLs are compared in."""
+
+    def parse(self, value: object) -> str:
+        """The host."""
+        return super().parse(value).lower()
+
+
 class ListOf:
     """A list of values of one kind."""
 
@@ -135,7 +143,7 @@ def _check_host(text: str) -> None:
 
 _NAME: Final = Text("a name of letters, digits and -", r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 ADDRESS: Final = Checked("an address of mail", check_mail, empty=True)
-HOSTS: Final = ListOf("a list of hosts", Checked("a host", _check_host))
+HOSTS: Final = ListOf("a list of hosts", Host("a host", _check_host))
 SECRET: Final = Checked("@ and the path of a file", _check_file, empty=True)
 DOMAINS: Final = ListOf("a list of domains", Text("a domain", r"[A-Za-z0-9.-]{1,253}"))
 _EVENTS: Final = ListOf('a list of events, or ["*"]', Choice("*", *EVENTS))

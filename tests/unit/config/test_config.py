@@ -319,3 +319,9 @@ def test_mgpud_check_judges_a_file(config: Path) -> None:
         f'mgpud: {config}:2: log.level: expected "debug" or "info" or "warning" or "error", got 1',
         f'mgpud: {config}:3: unknown table "loge" (did you mean "log"?)',
     ]
+
+
+def test_hosts_are_the_same_in_any_letters(config: Path) -> None:
+    config.write_text('[notices]\nallow_hosts = ["Hook.Example.org", "FD00::1"]\n')
+    config.chmod(0o600)
+    assert load_settings(config)["notices.allow_hosts"] == ["hook.example.org", "fd00::1"]

@@ -129,7 +129,7 @@ def test_on_a_terminal_the_same_is_said_with_colours(golden: Golden) -> None:
 
 
 def test_names_make_no_lines_of_their_own_in_csv_and_move_no_cursor() -> None:
-    rows = [["e\x1b[31m", 1.5], ["a\u2028b", None], ["c\r\nroot,1", True]]
+    rows: list[list[Any]] = [["e\x1b[31m", 1.5], ["a\u2028b", None], ["c\r\nroot,1", True]]
     assert stats_tables.as_csv((["name", "wait"], rows)) == [
         "name,wait",
         "e\\x1b[31m,1.5",

@@ -13,7 +13,7 @@ import mgpu
 from mgpu.cli import doctor as checks
 from mgpu.cli.base import CONTEXT, common_options, emit
 from mgpu.cli.ctl import connect_to_look
-from mgpu.cli.doctor import FAIL, Finding
+from mgpu.cli.doctor import FAIL, WARN, Finding
 from mgpu.client.address import find
 from mgpu.model.errors import MgpuError
 from mgpu.model.units import visible
@@ -54,9 +54,22 @@ def _daemon(socket: str | None, config: str | None) -> Iterator[Finding]:
 def _machine(socket: str | None, config: str | None) -> Iterator[Finding]:
     yield from checks.of_nodes()
     yield checks.of_logind()
+    yield from _helpers(config)
     runtime = os.path.dirname(find(socket, config).path)
     package = os.path.dirname(os.path.abspath(mgpu.__file__))
     yield from checks.of_paths(sys.executable, package, runtime, config or _CONFIG)
+
+
+def _helpers(config: str | None) -> Iterator[Finding]:
+    from mgpu.config import ConfigError, load_settings
+
+    try:
+        settings = load_settings(config, os.environ)
+    except ConfigError:
+        file = config or os.environ.get("MGPU_CONFIG") or _CONFIG
+        yield Finding(WARN, "configuration", "it cannot be used", f"mgpud check {file} says why")
+    else:
+        yield from checks.of_helpers(settings)
 
 
 def _lines(found: list[Finding]) -> Iterator[str]:

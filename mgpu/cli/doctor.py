@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -90,6 +91,25 @@ def _of_backend(info: Mapping[str, Any]) -> Finding:
         return Finding(FAIL, "GPUs", "none was found", "see whether nvidia-smi finds any")
     driver = info.get("driver") or "of an unknown version"
     return Finding(OK, "GPUs", f"{len(info['gpus'])}, driver {driver}")
+
+
+def of_helpers(settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether there is the user that sends notices and serves metrics, where they are wanted."""
+    if not (settings["notices.enabled"] or settings["metrics.listen"]):
+        return
+    name, service = settings["access.notify_user"], settings["access.service_user"]
+    try:
+        account = pwd.getpwnam(name)
+    except KeyError:
+        text = "it does not exist: notices and metrics need it, and mgpud does not start"
+        remedy = f"useradd --system --user-group --shell /usr/sbin/nologin {name}"
+        yield Finding(FAIL, f"user {name}", text, remedy)
+        return
+    if account.pw_uid == 0 or name == service:
+        text = "it must be neither root nor access.service_user: mgpud does not start"
+        yield Finding(FAIL, f"user {name}", text, "name another one in access.notify_user")
+    else:
+        yield Finding(OK, f"user {name}", "sends notices and serves metrics")
 
 
 def of_nodes(folder: Path = Path("/dev")) -> Iterator[Finding]:

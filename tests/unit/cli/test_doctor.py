@@ -124,6 +124,43 @@ def test_paths_that_others_can_write(tmp_path: Path) -> None:
     assert list(doctor.of_paths(str(tmp_path / "missing"))) == []
 
 
+SENDS: dict[str, Any] = {
+    "notices.enabled": True,
+    "metrics.listen": "",
+    "access.notify_user": "nobody",
+    "access.service_user": "mgpu",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        ({}, OK),
+        ({"notices.enabled": False, "metrics.listen": "127.0.0.1:9105"}, OK),
+        ({"access.notify_user": "no-such-user"}, FAIL),
+        ({"access.notify_user": "root"}, FAIL),
+        ({"access.service_user": "nobody"}, FAIL),
+    ],
+)
+def test_the_user_of_notices_and_metrics(change: dict[str, Any], level: str) -> None:
+    (found,) = doctor.of_helpers(SENDS | change)
+    assert found.level == level
+    assert bool(found.remedy) == (level == FAIL)
+
+
+def test_nobody_has_to_send_what_is_not_sent() -> None:
+    assert list(doctor.of_helpers(SENDS | {"notices.enabled": False})) == []
+
+
+def test_the_configuration_is_read_for_that(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[notices]\nenabled = true\n[access]\nnotify_user = "no-such-user"\n')
+    config.chmod(0o600)
+    assert [found.level for found in ctl_doctor._helpers(str(config))] == [FAIL]
+    config.write_text("nonsense")
+    assert [found.what for found in ctl_doctor._helpers(str(config))] == ["configuration"]
+
+
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of which nothing is known but its daemon."""

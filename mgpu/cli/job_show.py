@@ -57,12 +57,20 @@ def _is(job: Job, name: Name) -> bool:
 
 
 def _add_why(client: Client, jobs: list[Job]) -> None:
-    """Give each job under ``why`` the sentences about it: none unless it waits."""
-    waiting = [job["id"] for job in jobs if job["state"] == "PENDING"][:_MOST]
-    rows = client.request(names.WHY, {"jobs": waiting}).body["rows"] if waiting else []
-    told = {row[0]: row[5] for row in rows}
+    """Give each job under ``why`` the sentences about it, unless it waits none.
+
+    And the caller's own under ``notify`` what it tells to whom, until it has ended.
+    """
+    waiting = {job["id"] for job in jobs if job["state"] == "PENDING"}
+    asked = [
+        job["id"] for job in jobs if job["id"] in waiting or (job["mine"] and not job["ended"])
+    ]
+    body = client.request(names.WHY, {"jobs": asked[:_MOST]}).body if asked else {"rows": []}
+    told = {row[0]: row[5] for row in body["rows"] if row[0] in waiting}
+    targets = {row[0]: {"events": row[1], "targets": row[2]} for row in body.get("notify", [])}
     for job in jobs:
         job["why"] = told.get(job["id"], [])
+        job["notify"] = targets.get(job["id"])
 
 
 def _lines(job: Job) -> list[str]:
@@ -74,6 +82,7 @@ def _lines(job: Job) -> list[str]:
         **_resources(job),
         **_times(job),
         "Note": job["note"],
+        **_notify(job["notify"]),
     }
     told = [f"{label + ':':<13}{visible(str(text))}" for label, text in parts.items() if text]
     return [*told, *(f"{'Why:' if not at else '':<13}{visible(text)}"
@@ -142,6 +151,12 @@ def _times(job: Job) -> dict[str, str]:
         "Ran": format_duration(job["elapsed"]) if job["started"] else "",
         "Time limit": f"{limit}, then it {at_limit}" if job["time_limit"] else limit,
     }
+
+
+def _notify(told: dict[str, list[str]] | None) -> dict[str, str]:
+    if told is None:
+        return {}
+    return {"Tells": ", ".join(told["targets"]), "Of": ", ".join(told["events"])}
 
 
 def _moment(seconds: float | None) -> str:

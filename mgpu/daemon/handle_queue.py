@@ -16,6 +16,7 @@ from mgpu.core.forecast import Expected, first_in_line, forecast, foretell, not_
 from mgpu.core.order import Scorer
 from mgpu.core.why import why
 from mgpu.core.world import World
+from mgpu.daemon.targets import as_shown
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Job, Pending
 from mgpu.model.target import Name
@@ -98,12 +99,14 @@ def _start(
 
 
 def explain(desk: Dispatcher, conn: Connection, request: questions.Why, now: Now) -> None:
-    """Sentences about each job; none for one that is not active."""
+    """Sentences about each job that is active; of the caller's own also who is told of what."""
     world = desk.engine.world
     jobs = _named(world, request.jobs)
     expected = forecast(world, now, {job.id for job in jobs}) if jobs else {}
     rows = [[*_head(job), job.state, why(world, job, now, expected)] for job in jobs]
-    desk.ok(conn, {"rows": rows}, now)
+    mine = [(job.id, job.spec.notify) for job in jobs if job.uid == conn.uid]
+    told = [[number, *as_shown(notify)] for number, notify in mine if notify is not None]
+    desk.ok(conn, {"rows": rows, "notify": told}, now)
 
 
 def _named(world: World, names: Iterable[Name]) -> list[Job]:

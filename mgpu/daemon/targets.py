@@ -77,6 +77,17 @@ def as_given(notify: Notify | None) -> dict[str, Any]:
     return {"mail_type": words, "mail_user": "".join(mails[:1]), "notify": urls}
 
 
+def as_shown(notify: Notify) -> list[list[str]]:
+    """Of what whom, for its owner to read: without what signs."""
+    words = [*notify.events, *([ARRAY_TASKS] if notify.tasks else [])]
+    return [words, [_shown(one) for one in notify.targets]]
+
+
+def _shown(target: str) -> str:
+    mail = target.startswith(MAILTO)
+    return target.removeprefix(MAILTO) if mail else target.partition("#")[0]
+
+
 def _check_unused(extras: Extras) -> None:
     """With NONE nothing is told, but what is wrong is wrong."""
     for one in extras.notify:

@@ -143,6 +143,22 @@ def test_where_a_url_leads_and_what_signs_is_nowhere_to_be_seen(
     assert "keyofalice" not in seen
 
 
+def test_the_owner_alone_sees_who_will_be_told_of_a_job(
+    make_daemon: MakeDaemon, alice: User, bob: User, web: WebServer, mail: MailServer
+) -> None:
+    daemon = make_daemon(notices(mail))
+    words = ("--hold", "--mail-type", "END", "--mail-user", "ada@example.org")
+    job = daemon.submit(alice, *words, "--notify", web.url("/veryprivate#keyofalice"), "--", "true")
+    show = ["mgpu_job", "show", str(job)]
+    seen = daemon.command(alice, show).stdout
+    assert f"Tells:       ada@example.org, {web.url('/veryprivate')}\n" in seen
+    assert "Of:          job_completed, job_failed, job_timeout, job_cancelled\n" in seen
+    assert "keyofalice" not in seen
+    others = daemon.command(bob, [*show, "--json"]).stdout
+    assert "ada@example.org" not in others
+    assert "veryprivate" not in others
+
+
 @pytest.mark.parametrize(
     ("how", "why", "tries"),
     [

@@ -77,7 +77,9 @@ def three_jobs(server: FakeServer) -> None:
         assert isinstance(parse_request(request), ListJobs | Why)
         if request["jobs"] == [3, 5, "42_7", "42_8"]:
             return rows({"jobs": [3, 43]})
-        return [{"ok": {"rows": told}}] if request["op"] == "why" else rows(request)
+        notify = [[43, ["job_failed"], ["ada@example.org", "https://example.org/hook"]]]
+        why = {"ok": {"rows": told, "notify": notify}}
+        return [why] if request["op"] == "why" else rows(request)
 
     server.answer = answer
 
@@ -88,7 +90,9 @@ def test_a_job(number: str, run: Run, golden: Golden, capsys: Capture) -> None:
     golden.check(f"cli/job_show_{number}.txt", capsys.readouterr().out)
 
 
-def test_why_is_asked_of_what_waits_alone(run: Run, server: FakeServer, capsys: Capture) -> None:
+def test_more_is_asked_of_what_waits_and_of_ones_own_alone(
+    run: Run, server: FakeServer, capsys: Capture
+) -> None:
     assert run(show, "3,9") == 0
     assert server.requests == [
         {"op": "jobs", "jobs": [3, 9], "scope": "all", "ended": True},
@@ -103,6 +107,11 @@ def test_json_has_every_field_of_every_job(run: Run, capsys: Capture) -> None:
     assert waiting["command"] == "python \x1b[31m.py"
     assert waiting["why"] == ["2 GPUs are too few.", "It is next\x07 in line."]
     assert (running["peak"], running["attempt"], running["why"]) == ([[1, 7000]], 2, [])
+    assert waiting["notify"] is None
+    assert running["notify"] == {
+        "events": ["job_failed"],
+        "targets": ["ada@example.org", "https://example.org/hook"],
+    }
 
 
 def test_an_unknown_job_is_an_error(run: Run, capsys: Capture) -> None:

@@ -78,7 +78,7 @@ def three_jobs(server: FakeServer) -> None:
         if request["jobs"] == [3, 5, "42_7", "42_8"]:
             return rows({"jobs": [3, 43]})
         notify = [[43, ["job_failed"], ["ada@example.org", "https://example.org/hook"]]]
-        why = {"ok": {"rows": told, "notify": notify}}
+        why: Message = {"ok": {"rows": told, "notify": notify}}
         return [why] if request["op"] == "why" else rows(request)
 
     server.answer = answer

@@ -34,8 +34,7 @@ async def _living(number: int) -> int:
         asyncio.create_task(server._serve(asyncio.StreamReader(), writer))  # type: ignore[arg-type]
         for writer in writers
     ]
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await asyncio.wait(tasks, timeout=0.1)
     living = sum(not writer.closed for writer in writers)
     for task in tasks:
         task.cancel()

@@ -171,10 +171,11 @@ class History:
         asked, self._asked = self._asked, None
         if message["op"] == "checked":
             self._checked(message["verdict"])
-        elif asked is not None and message["op"] == "answer":
+        elif asked is not None and fds:
             self._answer(asked, self._parts(asked.uid, fds[0]), now)
         elif asked is not None:
-            self._answer(asked, _failure(message["error"]), now)
+            why = message.get("error", "there is no descriptor left for the answer")
+            self._answer(asked, _failure(why), now)
         self._next(now)
 
     def _checked(self, verdict: str) -> None:

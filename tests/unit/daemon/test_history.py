@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mgpu.daemon import history
+from mgpu.protocol import link
 from mgpu.store import files
 from mgpu.store.base import StoreCorrupt
 from mgpu.store.sqlite import open_store
@@ -61,6 +64,22 @@ def process_of(rig: Rig) -> object:
 def rows(told: list[Map]) -> list[Map]:
     parts = [answer["part"] for answer in told[:-1]]
     return [dict(zip(part["fields"], row, strict=True)) for part in parts for row in part["rows"]]
+
+
+def test_an_answer_that_no_descriptor_was_left_for_is_an_error(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_room(sock: socket.socket) -> tuple[Map, list[int]] | None:
+        received = link.recv(sock)
+        if received is not None:
+            link.close(received[1])
+        return (received[0], []) if received is not None else None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "link", SimpleNamespace(recv=without_room, send=link.send))
+        (told,) = asked(rig.client(ALICE), tables=["runs"])
+        assert "no descriptor left" in told["error"]["message"]
+    assert len(rows(asked(rig.client(ALICE), tables=["runs"]))) == 2
 
 
 def test_what_has_ended_and_what_runs_is_told(rig: Rig) -> None:

@@ -15,12 +15,22 @@ _FIRST_FD = 3
 def inherited_sockets(environ: MutableMapping[str, str], pid: int) -> dict[str, socket.socket]:
     """The sockets passed in, by their names (LISTEN_FDNAMES); none where they are not for us."""
     count, names = environ.pop("LISTEN_FDS", ""), environ.pop("LISTEN_FDNAMES", "")
-    if environ.pop("LISTEN_PID", "") != str(pid) or not count.isdigit():
+    if environ.pop("LISTEN_PID", "") != str(pid) or not count.isdecimal():
         return {}
     fds = range(_FIRST_FD, _FIRST_FD + int(count))
     for fd in fds:
         os.set_inheritable(fd, False)
     return {name: socket.socket(fileno=fd) for name, fd in zip(names.split(":"), fds, strict=False)}
+
+
+def listens(sock: socket.socket) -> bool:
+    """Whether it is what a daemon is called through: a Unix stream socket that listens.
+
+    Of no other one does the kernel tell who connects.
+    """
+    kind = (sock.family, sock.type)
+    listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return bool(listening) and kind == (socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 class Manager:
@@ -34,7 +44,7 @@ class Manager:
         microseconds = environ.pop("WATCHDOG_USEC", "")
         mine = environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         #: Seconds between two signs of life, 0 where none are wanted.
-        self.watchdog = int(microseconds) / 2e6 if mine and microseconds.isdigit() else 0.0
+        self.watchdog = int(microseconds) / 2e6 if mine and microseconds.isdecimal() else 0.0
 
     def tell(self, state: str) -> None:
         """Send a notification such as ``READY=1``."""

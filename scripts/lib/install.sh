@@ -36,6 +36,7 @@ arrange() {
 put_files() {
   local root=$1 file target changed=0
   (cd "$root" && find . \( -type f -o -type l \) -printf '/%P\n' | grep -vx /etc/mgpu/config.toml | sort) > "$work/files"
+  [ -n "$dry" ] || begin_record
   while IFS= read -r target; do
     same "$root$target" "$target" && continue
     changed=$((changed + 1))
@@ -48,7 +49,6 @@ put_files() {
   fi
   [ -e /etc/mgpu/config.toml ] || put "$root/etc/mgpu/config.toml" /etc/mgpu/config.toml
   [ -n "$dry" ] || cmp -s "$work/files" "$prefix/$record" || install -m 644 "$work/files" "$prefix/$record"
-  [ -n "$dry" ] || [ ! -e "$work/folders" ] || cat "$work/folders" >> "$prefix/$folders"
   [ $changed != 0 ] || echo "every file is as it should be"
 }
 
@@ -58,12 +58,23 @@ same() {
   else [ ! -L "$2" ] && cmp -s "$1" "$2"; fi
 }
 
+# begin_record: what is about to be there is on record before, so that it goes again after a crash.
+begin_record() {
+  make_folder "$prefix"
+  { cat "$prefix/$record" 2>/dev/null || true; cat "$work/files"; } | sort -u > "$work/record"
+  install -m 644 "$work/record" "$prefix/$record"
+}
+
+made=() # folders that are not on record yet, since the prefix is not there
 # make_folder DIR: with those above it; what had to be made is noted, so that it goes again.
 make_folder() {
   [ ! -d "$1" ] || return 0
   make_folder "$(dirname "$1")"
   mkdir "$1"
-  echo "$1" >> "$work/folders"
+  made+=("$1")
+  [ -d "$prefix" ] || return 0
+  printf '%s\n' "${made[@]}" >> "$prefix/$folders"
+  made=()
 }
 
 # put NEW TARGET: in its place from one moment to the next, so that what runs is never half a file.

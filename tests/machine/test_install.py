@@ -115,3 +115,15 @@ def test_the_queue_of_a_package_is_not_purged(machine: Machine, tmp_path: Path) 
     machine.ok("test", "-e", "/etc/mgpu/config.toml")
     machine.ok("test", "-e", "/var/lib/mgpu/mgpu.db")
     machine.ok("mgpu_ctl", "status")
+
+
+def test_what_an_interrupted_installation_has_left_is_taken_away(bare: Machine) -> None:
+    before = files(bare)
+    bare.ok("mkdir", "-p", "/usr/local/bin/mgpu_srun/in-the-way")
+    done = bare.run("sh", "-c", f"{OFFLINE} {SOURCE}/scripts/install 2>&1", timeout=200)
+    assert done.returncode != 0
+    assert "mgpu_srun" in done.stdout
+    bare.ok("test", "-e", "/etc/systemd/system/mgpu.service")
+    bare.ok("rm", "-r", "/usr/local/bin/mgpu_srun")
+    bare.ok(f"{SOURCE}/scripts/uninstall", "--purge")
+    assert files(bare) - before == set()

@@ -134,7 +134,7 @@ def test_detach_and_come_back(daemon: Daemon, alice: User) -> None:
         screen.press("x=kept\n")
         screen.shows(r"\$ ")
         assert screen.detach() == 0
-    with Terminal(daemon, alice, "mgpu_job", "attach", "1") as screen:
+    with Terminal(daemon, alice, "mgpu_job", "attach", "@") as screen:
         screen.press("echo $x; exit 5\n")
         screen.shows("kept\r\n")
         assert screen.ends() == 5
@@ -177,7 +177,7 @@ def test_a_lost_connection_leaves_the_job(daemon: Daemon, alice: User, how: str)
             os.kill(screen.pid, getattr(signal, how))
             screen.ends()
     assert daemon.job(1)["state"] == "RUNNING"
-    with Terminal(daemon, alice, "mgpu_job", "attach", "1") as screen:
+    with Terminal(daemon, alice, "mgpu_job", "attach", "@") as screen:
         screen.press("exit 4\n")
         assert screen.ends() == 4
 

@@ -26,7 +26,13 @@ from mgpu.store.faults import as_store_error, of_os_error
 #: Below the state folder: the copies, of which the newest are kept.
 FOLDER: Final = "backups"
 MOST_KEPT: Final = 5
+#: Below the state folder: a folder for each attempt under way, named JOB.ATTEMPT.
+ATTEMPTS: Final = "attempts"
 _SET_PDEATHSIG: Final = 1
+_RENUMBER: Final = "UPDATE jobs SET attempt = ? WHERE id = ? AND state = 'PENDING' AND attempt < ?"
+_ONCE_COUNTED: Final = """INSERT INTO sqlite_sequence(name, seq) SELECT 'jobs', 0
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'jobs')"""
+_COUNT_ON: Final = "UPDATE sqlite_sequence SET seq = ? WHERE name = 'jobs' AND seq < ?"
 _HINT: Final = "take another copy: mgpu_ctl db backup makes one"
 
 
@@ -79,6 +85,7 @@ def restore(state: Path, source: IO[bytes], stamp: str) -> dict[str, Any]:
     try:
         _copy(source, new)
         told = verify(new)
+        _pass_over(new, state / ATTEMPTS)
         aside = f"{files.DATABASE}.before.{stamp}"
         for tail in ("", "-wal"):
             if _link(state / f"{files.DATABASE}{tail}", state / f"{aside}{tail}"):
@@ -91,6 +98,22 @@ def restore(state: Path, source: IO[bytes], stamp: str) -> dict[str, Any]:
             new.unlink()
         home.close()
     return told
+
+
+def _pass_over(new: Path, attempts: Path) -> None:
+    """What runs now keeps its numbers to itself, until its end: no job and no attempt gets them."""
+    names = [path.name.split(".") for path in attempts.glob("*.*")]
+    found = [(int(job), int(attempt)) for job, attempt in names if (job + attempt).isdecimal()]
+    if not found:
+        return
+    last = max(job for job, _ in found)
+    try:
+        with contextlib.closing(sqlite3.connect(new)) as connection, connection:
+            connection.executemany(_RENUMBER, [(a, job, a) for job, a in found])
+            connection.execute(_ONCE_COUNTED)
+            connection.execute(_COUNT_ON, (last, last))
+    except sqlite3.Error as error:
+        raise as_store_error(error) from error
 
 
 def _link(old: Path, aside: Path) -> bool:

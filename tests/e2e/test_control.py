@@ -124,3 +124,25 @@ def test_the_database_is_copied_while_in_use_and_put_back(alice: User, tmp_path:
         assert [row["id"] for row in daemon.jobs("--all")] == [first]
         entries = json.loads(ctl(daemon, "audit", "--json"))["entries"]
         assert [one["op"] for one in entries] == ["submit", "backup"]
+
+
+def test_jobs_that_wait_in_a_copy_run_although_they_run_when_it_is_put_back(
+    alice: User, tmp_path: Path
+) -> None:
+    with Daemon() as daemon:
+        blocker = daemon.submit(alice, "--gpus", "2", "--", "sleep", "300")
+        daemon.wait_state(blocker, "RUNNING")
+        waits = daemon.submit(alice, "--gpus", "2", "--", "sleep", "300")
+        copy = tmp_path / "copy.db"
+        ctl(daemon, "db", "backup", "--to", str(copy))
+        daemon.cancel(alice, str(blocker))
+        daemon.wait_state(waits, "RUNNING")
+        daemon.stop()
+        restore = ["mgpu_ctl", "db", "restore", "--config", str(daemon.config_file), str(copy)]
+        assert daemon.command(ROOT, restore).returncode == 0
+        daemon.start()
+        daemon.wait_state(waits, "RUNNING")
+        newer = daemon.submit(alice, "--gpus", "0", "--", "true")
+        daemon.wait_state(newer, "COMPLETED")
+        row = daemon.job(waits)
+        assert (row["state"], row["attempt"]) == ("RUNNING", 2)

@@ -91,6 +91,24 @@ def test_a_copy_is_put_back_and_the_database_aside(store: SqliteStore, tmp_path:
     assert verify(state / "mgpu.db.before.two")["jobs"] == 3
 
 
+def test_numbers_of_what_runs_now_are_not_given_again(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    store = open_store(state, AT)
+    store.commit(Batch(AT, [submitted(job(1), count=1)], [job(1)]))
+    store.hold_file(held=True)
+    copy = Path(back_up(state, "one", keep=True)["path"]).read_bytes()
+    store.close()
+    for name in ("1.1", "7.2"):
+        (state / "attempts" / name).mkdir(parents=True)
+    restore(state, io.BytesIO(copy), "two")
+    back = open_store(state, AT)
+    loaded = back.load()
+    assert [(one.id, one.attempt) for one in loaded.jobs] == [(1, 1)]
+    assert loaded.next_id == 8
+    back.close()
+    assert not list(state.glob(".mgpu.db*"))
+
+
 STEPS = ("os.link", "pathlib.Path.rename", "pathlib.Path.unlink", "mgpu.store.files.sync")
 
 

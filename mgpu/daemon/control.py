@@ -57,7 +57,10 @@ class Control:
 
     def _take_over(self, message: dict[str, Any]) -> dict[str, Any]:
         if "data" not in message:
-            return {"problems": message.get("problems", ()), "changed": [], "waiting": []}
+            problems = message.get("problems", ())
+            for problem in problems[:1]:
+                log.remember(f"The configuration is not applied: {problem}")
+            return {"problems": problems, "changed": [], "waiting": []}
         settings = msgpack.unpackb(message["data"])
         self._adopt(settings)
         self.settings = settings

@@ -45,8 +45,12 @@ class Log:
 
     def error(self, sentence: str, action: str, **ids: object) -> None:
         """What an administrator must look at; the last one is kept, with its Unix time."""
-        self.last_error = (clock.now().wall, sentence)
+        self.remember(sentence)
         self._write("error", sentence, action, ids)
+
+    def remember(self, sentence: str) -> None:
+        """An error that another process has written into the log is the last one."""
+        self.last_error = (clock.now().wall, sentence)
 
     def set_level(self, level: str) -> None:
         """Write lines of at least ``level`` from now on."""

@@ -63,6 +63,11 @@ def test_a_good_configuration_is_taken_over_as_a_whole(rig: Rig, admin: Client) 
     assert shown["paths.state_dir"]["waiting"] == '"/srv/x"'
 
 
+def told_status(client: Client) -> Map:
+    body: Map = client.one({"op": "status"})["ok"]
+    return body
+
+
 def test_of_a_bad_one_nothing_is(rig: Rig, admin: Client) -> None:
     before: Any = rig.scheduler._engine.world.policy
     admin.send({"op": "reload"})
@@ -71,6 +76,8 @@ def test_of_a_bad_one_nothing_is(rig: Rig, admin: Client) -> None:
     (told,) = admin.take()
     assert told["ok"]["problems"] == ["c.toml:3: wrong"]
     assert rig.scheduler._engine.world.policy is before
+    error = told_status(admin)["last_error"]
+    assert error["text"] == "The configuration is not applied: c.toml:3: wrong"
 
 
 def test_who_asks_while_it_is_being_read_is_told_of_the_next_reading(rig: Rig) -> None:

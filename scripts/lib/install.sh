@@ -10,11 +10,13 @@ nearest() {
   printf '%s\n' "$path"
 }
 
-# elsewhere: the prefix of what is installed in another folder than $prefix, if something is.
-elsewhere() {
-  local command
+# need_no_other: stop where mgpu is installed in another folder than $prefix: both would have the
+# same commands and units.
+need_no_other() {
+  local command found
   command=$(readlink /usr/local/bin/mgpud) || return 0
-  [ ! -e "$command" ] || dirname "$(dirname "$command")"
+  found=$(dirname "$(dirname "$command")")
+  [ ! -e "$command" ] || [ "$found" -ef "$prefix" ] || die "mgpu is installed in $found: add --prefix $found"
 }
 
 # arrange ROOT: from the places of a package to those of an administrator.

@@ -76,6 +76,8 @@ def test_install_again_and_uninstall(bare: Machine) -> None:
     done = bare.run(f"{SOURCE}/scripts/uninstall", "--purge", "--prefix", "/opt/other")
     assert (done.returncode, "--prefix /opt/mgpu" in done.stderr) == (1, True)
     bare.wait(job, "RUNNING")
+    done = bare.run(f"{SOURCE}/scripts/install", "--prefix", "/opt/other")
+    assert (done.returncode, "--prefix /opt/mgpu" in done.stderr) == (1, True)
     bare.ok(f"{SOURCE}/scripts/uninstall", "--purge")
     assert not re.search(r"mgpud|mgpu\.|sleep 600", bare.ok("ps", "-eo", "args"))
     assert {path for path in files(bare) - before if "/opt/" not in path} == set()

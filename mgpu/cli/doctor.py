@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mgpu.config.trust import changeable
+
 OK: Final = "ok"
 WARN: Final = "warn"
 FAIL: Final = "FAIL"
@@ -150,21 +152,14 @@ def of_logind(root: Path = Path("/")) -> Finding:
 
 def of_paths(*paths: str) -> Iterator[Finding]:
     """Whether somebody else than root could change what root runs or believes."""
-    for path in paths:
-        weak = [folder for folder in _ways(path) if _is_weak(folder)]
-        if weak:
-            text = f"others than root can write {weak[0]}"
-            yield Finding(FAIL, path, text, f"chown root {weak[0]} && chmod go-w {weak[0]}")
-        elif os.path.exists(path):
+    for path in filter(os.path.exists, paths):
+        if weak := changeable(path):
+            text = f"others than root can change {weak[0]}"
+            yield Finding(FAIL, path, text, _taken_back(weak[0]))
+        else:
             yield Finding(OK, path, "only root can write it")
 
 
-def _ways(path: str) -> list[str]:
-    real = os.path.realpath(path)
-    return [real, *map(str, Path(real).parents)] if os.path.exists(real) else []
-
-
-def _is_weak(path: str) -> bool:
-    status = os.stat(path)
-    loose = 0 if status.st_mode & stat.S_ISVTX else 0o022
-    return status.st_uid != 0 or bool(status.st_mode & loose)
+def _taken_back(path: str) -> str:
+    link = os.path.islink(path)
+    return f"chown -h root {path}" if link else f"chown root {path} && chmod go-w {path}"

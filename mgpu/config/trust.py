@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ def read_trusted(path: Path) -> tuple[str, list[Problem]]:
         problems = list(_file_problems(path, os.fstat(file.fileno())))
         data = file.read()
     for step in sorted(set(_way(path))):
-        problems += _step_problems(Path(step))
+        problems += _step_problems(Path(step), _owners())
     try:
         return data.decode(), problems
     except UnicodeDecodeError as error:
@@ -29,18 +29,29 @@ def read_trusted(path: Path) -> tuple[str, list[Problem]]:
         return "", [*problems, Problem(str(path), line, "", "this is not UTF-8", "convert it")]
 
 
+def changeable(path: str) -> list[str]:
+    """The file and what is on the way to it, but for what root alone can change. Raises OSError."""
+    steps = [os.path.realpath(path), *reversed(list(_way(Path(path))))]
+    return [step for step in dict.fromkeys(steps) if any(_step_problems(Path(step), (0,)))]
+
+
 def _file_problems(path: Path, status: os.stat_result) -> Iterator[Problem]:
     if not stat.S_ISREG(status.st_mode):
         yield Problem(str(path), 0, "", "this is no regular file")
-    yield from _weak(path, status, 0o022)
+    yield from _weak(path, status, 0o022, _owners())
 
 
-def _step_problems(step: Path) -> Iterator[Problem]:
+def _owners() -> tuple[int, int]:
+    """Root, and who asks: their own file changes nothing for others."""
+    return 0, os.geteuid()
+
+
+def _step_problems(step: Path, owners: Collection[int]) -> Iterator[Problem]:
     status = step.lstat()
     # In a sticky folder such as /tmp nobody can replace a file of somebody else.
     sticky = bool(status.st_mode & stat.S_ISVTX)
     free = sticky or stat.S_ISLNK(status.st_mode)
-    yield from _weak(step, status, 0 if free else 0o022)
+    yield from _weak(step, status, 0 if free else 0o022, owners)
 
 
 def _way(path: Path) -> Iterator[str]:
@@ -65,10 +76,13 @@ def _way(path: Path) -> Iterator[str]:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
-def _weak(path: Path, status: os.stat_result, forbidden: int) -> Iterator[Problem]:
-    if status.st_uid not in (0, os.geteuid()):
+def _weak(
+    path: Path, status: os.stat_result, forbidden: int, owners: Collection[int]
+) -> Iterator[Problem]:
+    if status.st_uid not in owners:
         message = f"it belongs to uid {status.st_uid}, who could change what root does"
-        yield Problem(str(path), 0, "", message, f"chown root {path}")
+        remedy = "chown -h root" if stat.S_ISLNK(status.st_mode) else "chown root"
+        yield Problem(str(path), 0, "", message, f"{remedy} {path}")
     if status.st_mode & forbidden:
         message = f"others than root can write it (mode {stat.S_IMODE(status.st_mode):04o})"
         yield Problem(str(path), 0, "", message, f"chmod go-w {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,18 @@ def test_paths_that_others_can_write(tmp_path: Path) -> None:
     (found,) = doctor.of_paths(str(weak))
     assert (found.level, found.remedy) == (FAIL, f"chown root {weak} && chmod go-w {weak}")
     assert list(doctor.of_paths(str(tmp_path / "missing"))) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link to somebody")
+def test_a_link_of_a_user_on_the_way_is_found(tmp_path: Path) -> None:
+    real, users, named = (tmp_path / name for name in ("real.toml", "users", "config.toml"))
+    real.touch(0o644)
+    users.symlink_to(real)
+    named.symlink_to(users)
+    assert [found.level for found in doctor.of_paths(str(named))] == [OK]
+    os.chown(users, 12345, -1, follow_symlinks=False)
+    (found,) = doctor.of_paths(str(named))
+    assert (found.level, found.remedy) == (FAIL, f"chown -h root {users}")
 
 
 SENDS: dict[str, Any] = {

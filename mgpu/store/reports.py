@@ -1,7 +1,8 @@
 """Reports over the history of attempts, made from a connection that only reads.
 
 One question is answered from one snapshot of the database. What is read is never more than what
-the question is about: sums go group by group (see ``schema``), each in the order of time.
+the question is about: sums go group by group (see ``schema``), each in the order of time. Each
+table is one query for all groups: anybody can make many, with a project for each job.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from heapq import nlargest
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mgpu.model.runs import Run
 from mgpu.store import accounts, files, records
-from mgpu.store.tallies import FIELDS, SUMS, Tally, sums_of
+from mgpu.store.tallies import FIELDS, SUMS, SUMS_AGAIN, Tally, sums_of
 
 #: A table: its name, its columns, its rows.
 Table = tuple[str, list[str], list[list[Any]]]
@@ -26,27 +26,44 @@ WEEK: Final = 168
 #: So many times more jobs than are asked for are looked at closely for the largest ones.
 _CANDIDATES: Final = 10
 _HOUR: Final = 3600.0
-_GROUPS: Final = "SELECT id, uid, user, project, state, final, gpus FROM run_groups"
-_TOP: Final = """
-    SELECT job, gpu_seconds FROM runs WHERE grp = ? AND ended >= ? AND ended < ?
-    ORDER BY gpu_seconds DESC LIMIT ?"""
-_EARLIER: Final = """
-    SELECT job, total(gpu_seconds) FROM runs WHERE grp = ? AND ended >= ? AND ended < ?
-    GROUP BY job"""
+#: The groups that a question is about, as ``_Report._fits`` finds them.
+_FITTING: Final = """
+    FROM run_groups WHERE (NOT :own OR :all OR uid = :uid)
+    AND (:users = '[]' OR user IN (SELECT value FROM json_each(:users)))
+    AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
+    AND (:projects = '[]' OR (:all OR uid = :uid)
+        AND project IN (SELECT value FROM json_each(:projects)))"""
+#: First group by group, in the order of the table, then those that a report tells apart.
+_SUMS: Final = f"""
+    SELECT uid, user, project, state, final, gpus, {SUMS_AGAIN} FROM (
+        SELECT uid, user, iif(NOT :apart, '', iif(:all OR uid = :uid, project, '*')) AS project,
+            state, final, gpus, {SUMS}
+        FROM (SELECT * {_FITTING}) AS g CROSS JOIN runs ON grp = g.id
+        WHERE ended >= :since AND ended < :until GROUP BY g.id)
+    GROUP BY uid, user, project, state, final, gpus"""  # noqa: S608 - constants of ours
+_TOP: Final = f"""
+    SELECT job FROM (SELECT id {_FITTING} AND final) AS g CROSS JOIN runs ON grp = g.id
+    WHERE ended >= :since AND ended < :until ORDER BY gpu_seconds DESC LIMIT :most"""  # noqa: S608
+_EARLIER: Final = f"""
+    SELECT job FROM (SELECT id {_FITTING} AND NOT final) AS g CROSS JOIN runs ON grp = g.id
+    WHERE ended >= :since AND ended < :until
+    GROUP BY job ORDER BY total(gpu_seconds) DESC LIMIT :most"""  # noqa: S608 - constants of ours
 _OF_JOB: Final = f"{accounts.SELECT} WHERE job = ? AND ended >= ? AND ended < ?"
 _NEWEST: Final = (
-    accounts.SELECT  # noqa: S608 - constants of ours
-    + " WHERE ended >= ? AND ended < ? AND grp IN (SELECT value FROM json_each(?))"
-    + " ORDER BY ended DESC, job DESC LIMIT ?"
+    accounts.SELECT
+    + f" WHERE ended >= :since AND ended < :until AND grp IN (SELECT id {_FITTING})"
+    + " ORDER BY ended DESC, job DESC LIMIT :limit"
 )
-_BEGINS: Final = """
-    SELECT CAST((max(started, ?2) - ?2) / 3600 AS INTEGER) AS hour, count(*),
-        total(max(started, ?2) - ?2)
-    FROM runs WHERE grp = ?1 AND ended > ?2 AND started < ?3 GROUP BY hour"""
-_ENDS: Final = """
-    SELECT CAST((min(ended, ?3) - ?2) / 3600 AS INTEGER) AS hour, count(*),
-        total(min(ended, ?3) - ?2)
-    FROM runs WHERE grp = ?1 AND ended > ?2 AND started < ?3 GROUP BY hour"""
+_BUSY: Final = f"""
+    FROM (SELECT id, 1 + length(gpus) - length(replace(gpus, ',', '')) AS width
+        {_FITTING} AND gpus <> '') AS g CROSS JOIN runs ON grp = g.id
+    WHERE ended > :begin AND started < :until GROUP BY width, hour"""
+_BEGINS: Final = f"""
+    SELECT width, CAST((max(started, :begin) - :begin) / 3600 AS INTEGER) AS hour, count(*),
+        total(max(started, :begin) - :begin) {_BUSY}"""
+_ENDS: Final = f"""
+    SELECT width, CAST((min(ended, :until) - :begin) / 3600 AS INTEGER) AS hour, count(*),
+        total(min(ended, :until) - :begin) {_BUSY}"""
 _NAME: Final = "SELECT specs.body FROM jobs JOIN specs ON specs.id = spec WHERE jobs.id = ?"
 
 RUN_FIELDS: Final = (
@@ -58,9 +75,8 @@ TOP_FIELDS: Final = ("job", "user", "name", "project", "state", "attempts", "gpu
 
 
 class Group(NamedTuple):
-    """What some runs have in common."""
+    """What some runs have in common, as far as a report tells it apart."""
 
-    id: int
     uid: int
     user: str
     project: str
@@ -116,19 +132,12 @@ def answer(db: sqlite3.Connection, asked: Question) -> Iterator[Table]:
 
 
 class _Report:
-    """One question, the groups that it is about, and their sums, made once."""
+    """One question, and the sums that it is about, made once."""
 
     def __init__(self, db: sqlite3.Connection, asked: Question) -> None:
         self.db = db
         self.asked = asked
-        found = (
-            Group(n, uid, user, project, state, bool(final), tuple(gpus.split(",")) if gpus else ())
-            for n, uid, user, project, state, final, gpus in db.execute(_GROUPS)
-        )
-        self.groups = [group for group in found if self._fits(group)]
-        ids = {group.id for group in self.groups}
         self.running = [run for run in asked.running if self._fits_run(run)]
-        self._ids = ids
         self._sums: list[tuple[Group, Any]] | None = None
 
     def mine(self, uid: int) -> bool:
@@ -139,16 +148,25 @@ class _Report:
         """From when to when."""
         return self.asked.since, self.asked.until
 
+    def query(self, statement: str, **more: Any) -> sqlite3.Cursor:
+        """Ask the database with all that the question says, and ``more``."""
+        asked = self.asked
+        lists = {"users": asked.users, "states": asked.states, "projects": asked.projects}
+        given: dict[str, Any] = {name: json.dumps(values) for name, values in lists.items()}
+        given |= {"own": asked.own, "all": asked.all, "uid": asked.uid}
+        given |= {"since": asked.since, "until": asked.until}
+        return self.db.execute(statement, {**given, **more})
+
     def sums(self) -> list[tuple[Group, Any]]:
-        """The sums of each group, and of each attempt that runs."""
+        """The sums of what is told apart, and of each attempt that runs."""
         if self._sums is None:
             if self.asked.jobs:
                 runs = [*self.listed(None), *self.running]
                 self._sums = []
             else:
                 runs = self.running
-                every = ((g, self.db.execute(SUMS, (g.id, *self.span()))) for g in self.groups)
-                self._sums = [(group, found.fetchone()) for group, found in every]
+                rows = self.query(_SUMS, apart="project" in self.asked.tables)
+                self._sums = [(_group_in(row), row[len(Group._fields) :]) for row in rows]
             self._sums += [(_group_of(run), sums_of(run)) for run in runs]
         return self._sums
 
@@ -160,8 +178,7 @@ class _Report:
             runs = [run for run in runs if self._fits_run(run)]
             runs.sort(key=lambda run: (run.ended, run.job, run.attempt), reverse=True)
             return runs[:limit]
-        ids = json.dumps([group.id for group in self.groups])
-        found = self.db.execute(_NEWEST, (*self.span(), ids, -1 if limit is None else limit))
+        found = self.query(_NEWEST, limit=-1 if limit is None else limit)
         return [accounts.run_of(row) for row in found]
 
     def name(self, job: int, uid: int) -> str | None:
@@ -192,7 +209,12 @@ class _Report:
 
 
 def _group_of(run: Run) -> Group:
-    return Group(0, run.uid, run.user, run.project, run.state, run.final, run.gpus)
+    return Group(run.uid, run.user, run.project, run.state, run.final, run.gpus)
+
+
+def _group_in(row: tuple[Any, ...]) -> Group:
+    uid, user, project, state, final, gpus = row[: len(Group._fields)]
+    return Group(uid, user, project, state, bool(final), tuple(gpus.split(",")) if gpus else ())
 
 
 def _table(name: str, fields: tuple[str, ...], rows: list[list[Any]]) -> Table:
@@ -238,12 +260,9 @@ def _hours(report: _Report) -> Table:
     begin, until = end - WEEK * _HOUR, report.asked.until
     busy = [0.0] * (WEEK + 1)  # GPUs in use, hour by hour, as differences
     part = [0.0] * (WEEK + 1)  # what of the hour of a begin or an end is not in that
-    for group in report.groups:
-        for query, sign in ((_BEGINS, 1), (_ENDS, -1)):
-            rows = report.db.execute(query, (group.id, begin, until)) if group.gpus else ()
-            width = sign * len(group.gpus)
-            for hour, count, seconds in rows:
-                _step(busy, part, hour, width * count, width * seconds)
+    for query, sign in ((_BEGINS, 1), (_ENDS, -1)):
+        for width, hour, count, seconds in report.query(query, begin=begin):
+            _step(busy, part, hour, sign * width * count, sign * width * seconds)
     for run in report.running:
         if run.started is not None:
             width = len(run.gpus)
@@ -275,18 +294,8 @@ def _top(report: _Report) -> Table:
 
 def _largest(report: _Report) -> set[int]:
     """The jobs that can be among the first ones: by their last attempt, or by the earlier ones."""
-    last: dict[int, float] = {}
-    earlier: dict[int, float] = defaultdict(float)
     most = _CANDIDATES * report.asked.top
-    for group in report.groups:
-        if group.final:
-            last.update(report.db.execute(_TOP, (group.id, *report.span(), most)).fetchall())
-        else:
-            for job, seconds in report.db.execute(_EARLIER, (group.id, *report.span())):
-                earlier[job] += seconds
-    return {
-        job for found in (last, earlier) for job in nlargest(most, found, key=found.__getitem__)
-    }
+    return {job for query in (_TOP, _EARLIER) for (job,) in report.query(query, most=most)}
 
 
 def _top_row(report: _Report, job: int) -> list[Any]:

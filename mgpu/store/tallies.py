@@ -9,13 +9,26 @@ from typing import Any, Final
 from mgpu.model import states
 from mgpu.model.runs import Run
 
-#: The sums of a group of runs, as :meth:`Tally.add` takes them.
-SUMS: Final = """
-    SELECT total(tasks), count(started), total(gpu_seconds), count(wait), total(wait), max(wait),
-        total(utilization * seen), total(iif(utilization IS NULL, 0, seen)), total(idle),
-        total(iif(gpu_mem IS NULL, 0, mean * seen)), total(iif(mean IS NULL, 0, gpu_mem * seen)),
-        max(peak)
-    FROM runs WHERE grp = ? AND ended >= ? AND ended < ?"""
+_SUMMED: Final = {
+    "all_tasks": "total(tasks)",
+    "attempts": "count(started)",
+    "all_gpu_seconds": "total(gpu_seconds)",
+    "waits": "count(wait)",
+    "waited": "total(wait)",
+    "longest": "max(wait)",
+    "busy": "total(utilization * seen)",
+    "told": "total(iif(utilization IS NULL, 0, seen))",
+    "all_idle": "total(idle)",
+    "used": "total(iif(gpu_mem IS NULL, 0, mean * seen))",
+    "asked": "total(iif(mean IS NULL, 0, gpu_mem * seen))",
+    "highest": "max(peak)",
+}
+#: The sums of runs, as :meth:`Tally.add` takes them.
+SUMS: Final = ", ".join(f"{summed} AS {name}" for name, summed in _SUMMED.items())
+#: The sums of such sums.
+SUMS_AGAIN: Final = ", ".join(
+    f"{'max' if summed.startswith('max') else 'sum'}({name})" for name, summed in _SUMMED.items()
+)
 
 #: The columns of :meth:`Tally.row`, behind the name.
 FIELDS: Final = (

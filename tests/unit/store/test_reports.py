@@ -187,6 +187,26 @@ def test_a_week_is_cut_out_of_what_is_longer(store: SqliteStore, db: sqlite3.Con
     assert sum(found.values()) == pytest.approx((reports.WEEK - 0.5) * HOUR)
 
 
+def test_many_projects_cost_no_more_queries(store: SqliteStore, db: sqlite3.Connection) -> None:
+    everything = asked("total", "user", "project", "gpu", "state", "hours", top=3)
+    queries: list[str] = []
+    db.set_trace_callback(lambda query: queries.append(query))
+    before = {name: rows for name, _, rows in reports.answer(db, everything)}
+    few = len(queries)
+    runs = [a_run(100 + n, 20 * HOUR, project=f"p{n}") for n in range(300)]
+    store.commit(Batch(1.0, runs=runs))
+    after = {name: rows for name, _, rows in reports.answer(db, everything)}
+    assert len(queries) == 2 * few
+    assert len(after["project"]) == len(before["project"]) + 300
+    assert after["total"][0][1] == before["total"][0][1] + 300
+
+
+def test_the_projects_of_others_are_one_row(store: SqliteStore, db: sqlite3.Connection) -> None:
+    store.commit(Batch(1.0, runs=[a_run(100 + n, 20 * HOUR, project=f"p{n}") for n in range(9)]))
+    rows = told(db, asked("project", uid=BOB, all=False))
+    assert {row["project"]: row["jobs"] for row in rows} == {"*": 11, "secret": 1, "": 3}
+
+
 def test_readers_do_not_hold_the_writer_up(store: SqliteStore, db: sqlite3.Connection) -> None:
     tables = reports.answer(db, asked("total", "runs"))
     next(tables)

@@ -64,6 +64,7 @@ def test_install_again_and_uninstall(bare: Machine) -> None:
     assert "would install /usr/local/bin/mgpu_srun" in would
     assert files(bare) == before
     install(bare)
+    assert "nologin" in bare.ok("getent", "passwd", "mgpu-notify")
     bare.make_users()
     bare.configure()
     job = bare.submit("alice", "--gpus 1 -- sleep 600")
@@ -81,6 +82,7 @@ def test_install_again_and_uninstall(bare: Machine) -> None:
     bare.ok(f"{SOURCE}/scripts/uninstall", "--purge")
     assert not re.search(r"mgpud|mgpu\.|sleep 600", bare.ok("ps", "-eo", "args"))
     assert {path for path in files(bare) - before if "/opt/" not in path} == set()
+    assert "mgpu" not in bare.ok("getent", "passwd")
     assert "nothing is installed" in bare.ok(f"{SOURCE}/scripts/uninstall")
 
 

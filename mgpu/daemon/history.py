@@ -44,6 +44,7 @@ class _Asked(NamedTuple):
     uid: int
     question: Question
     then: Then
+    again: bool = False
 
 
 class History:
@@ -114,11 +115,11 @@ class History:
     # -- one after the other ----------------------------------------------------------------------
 
     def _next(self, now: Now) -> None:
+        while self._waiting and self._asked is None and not self._checking:
+            self._put(self._turn(), now)
         if self._asked is not None or self._checking:
             return
-        if self._waiting:
-            self._put(self._turn(), now)
-        elif self._check:
+        if self._check:
             self._check, self._checking = False, True
             self._deadline = now.boot + 100 * PATIENCE
             self._send({"op": "check"}, [], now)
@@ -135,8 +136,13 @@ class History:
         return asked
 
     def _put(self, asked: _Asked, now: Now) -> None:
+        try:
+            paper = historian.to_file(iter([historian.pack(asked.question)]))
+        except OSError as error:  # of the scheduler itself: the process has done nothing wrong
+            log.warning("a question cannot be put", action="history-failed", error=str(error))
+            self._answer(asked, _failure(str(error)), now)
+            return
         self._asked, self._deadline = asked, now.boot + PATIENCE
-        paper = historian.to_file(iter([historian.pack(asked.question)]))
         try:
             self._send({"op": "ask"}, [paper], now)
         finally:
@@ -166,6 +172,7 @@ class History:
             return
         if received is None:
             self._failed("its process has ended", now)
+            self._next(now)
             return
         message, fds = received
         asked, self._asked = self._asked, None
@@ -187,9 +194,10 @@ class History:
         asked = self._asked
         self.stop()
         log.warning("the history cannot be read", action="history-failed", error=why)
-        if asked is not None:
+        if asked is not None and asked.again:
             self._answer(asked, _failure(why), now)
-        self._next(now)
+        elif asked is not None:  # it may not be the fault of the question
+            self._waiting.setdefault(asked.uid, deque()).appendleft(asked._replace(again=True))
 
     # -- answers ----------------------------------------------------------------------------------
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mgpu.daemon import history
+from mgpu.daemon import historian, history
 from mgpu.protocol import link
 from mgpu.store import files
 from mgpu.store.base import StoreCorrupt
@@ -141,6 +143,54 @@ def test_a_process_that_dies_is_replaced(rig: Rig) -> None:
     process.kill()
     eventually(lambda: process_of(rig) is None)
     assert "ok" in asked(client, tables=["total"])[-1]
+
+
+def killed(rig: Rig, client: Client) -> None:
+    """The process dies with the question that it is about to answer, or that it was just asked."""
+    process = eventually(lambda: process_of(rig))
+    assert isinstance(process, subprocess.Popen)
+    os.kill(process.pid, signal.SIGSTOP)
+    client.send({"op": "stats", "tables": ["total"]})
+    rig.settle()
+    process.kill()
+    process.wait()
+
+
+def test_a_question_whose_process_dies_is_asked_once_again(rig: Rig) -> None:
+    client = rig.client(ALICE)
+    asked(client, tables=["total"])
+    killed(rig, client)
+    assert "ok" in answers(client)[-1]
+    assert rig.scheduler._history._open == {}
+
+
+def test_a_question_that_ends_each_process_is_given_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(_fd: int, _folder: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["/bin/false"]))
+        return started[-1]
+
+    monkeypatch.setattr(historian, "start", start)
+    assert asked(rig.client(ALICE), tables=["total"])[-1]["error"]["code"] == "Internal"
+    assert len(started) == 2
+
+
+def test_a_question_that_no_descriptor_is_left_for_is_an_error_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_room(_name: str, _flags: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "memfd_create", without_room)
+        for _ in range(history.MOST + 1):
+            (told,) = asked(rig.client(ALICE), tables=["total"])
+            assert told["error"]["code"] == "Internal"
+            assert "Too many open files" in told["error"]["message"]
+    assert "ok" in asked(rig.client(ALICE), tables=["total"])[-1]
 
 
 def test_the_process_goes_when_nobody_asks(rig: Rig) -> None:

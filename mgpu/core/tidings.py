@@ -87,6 +87,8 @@ def after(world: World, event: Event, *, asked: bool) -> Iterator[Tiding]:
     told = find(job, event)
     if told:
         yield from _of_job(world, job, event, told)
+    if isinstance(event, Submitted) and event.held:
+        yield from _of_job(world, job, event, "job_held")
 
 
 def of_gpus(known: Mapping[str, Gpu], world: World) -> Iterator[Tiding]:

@@ -131,6 +131,15 @@ def test_hold_release_and_change(desk: Listener) -> None:
     assert desk.hears() == [("job_held", "1"), ("job_released", "1"), ("job_updated", "1")]
 
 
+def test_what_is_submitted_held_back_is_told_of_as_held(desk: Listener) -> None:
+    desk.ask(Submit(UID, "u", a_spec(), 0, 1, held="user"))
+    desk.ask(Submit(UID, "u", a_spec(), 0, 1, tasks=parse_tasks("0-2")[0], held="user"))
+    told = [(one.event, one.name, one.whole) for one in desk.told]
+    held = [one for one in told if one[0] == "job_held"]
+    assert held == [("job_held", "1", True), ("job_held", told[-1][1], True)]
+    assert [event for event, _, _ in told] == ["job_submitted", "job_held"] * 2
+
+
 def test_an_array_is_told_of_as_a_whole_and_by_task(desk: Listener) -> None:
     desk.array("0-2")
     assert desk.hears() == [("job_submitted", "1")]

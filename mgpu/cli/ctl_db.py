@@ -84,8 +84,9 @@ def _restore(file: IO[bytes], state_dir: str, service: str) -> dict[str, Any]:
     except KeyError:
         raise MgpuError("Refused", f"there is no user {service} (access.service_user)") from None
     code = _PROGRAM.format(path=sys.path) + "main(sys.argv[1:])"
+    what = ["restore", state_dir, str(clock.now().wall), visible(file.name)]
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code, "restore", state_dir, str(clock.now().wall)],
+        [sys.executable, "-I", "-c", code, *what],
         stdin=file,
         stdout=subprocess.PIPE,
         check=False,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from mgpu.model import events as ev
+from mgpu.model import states
 from mgpu.model.events import Event
 from mgpu.system.log import log
 
@@ -45,7 +46,14 @@ def tell(events: Iterable[Event]) -> None:
         known = _SENTENCES.get(type(event))
         if known is not None:
             say, sentence, action = known
-            say(sentence, action=action, **_fields(event))
+            say(_ordered(event) or sentence, action=action, **_fields(event))
+
+
+def _ordered(event: Event) -> str:
+    """Who sent a job back, where somebody did: it has done nothing for that."""
+    if isinstance(event, ev.Evicted) and event.cause == states.REQUEUE:
+        return f"a job is {event.detail}"
+    return ""
 
 
 def _submitted(event: ev.Submitted) -> None:

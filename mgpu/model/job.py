@@ -124,7 +124,7 @@ class Stopping:
     """To be ended by order of ``by`` (a uid); ``started`` is None if it never was seen to run.
 
     ``preempted`` is the job that takes its place, 0 when it is cancelled. ``cause`` is one of
-    ``states.EVICTIONS`` when it is to end because of its own doing, of which ``detail`` tells.
+    ``states.EVICTIONS`` when it is to end before its time, of which ``detail`` tells.
     """
 
     gpus: tuple[str, ...]

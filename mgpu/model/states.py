@@ -37,8 +37,8 @@ ACTIVE: Final = frozenset({PENDING, RUNNING, SUSPENDED, COMPLETING})
 ENDED: Final = frozenset(CODES) - ACTIVE
 
 
-#: Why a job is ended because of its own doing: it used more memory than it asked for, or none of
-#: its GPUs' time.
+#: Why an attempt is ended before its time: it used more memory than it asked for, or none of its
+#: GPUs' time.
 MEMORY: Final = "memory"
 IDLE: Final = "idle"
 #: Or because somebody wants it to wait for its turn again.

@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 import msgpack
 
 from mgpu.store import files, schema
-from mgpu.store.base import StoreCorrupt, StoreError
+from mgpu.store.base import StoreCorrupt, StoreError, StoreNewer
 from mgpu.store.faults import as_store_error, of_os_error
 
 #: Below the state folder: the copies, of which the newest are kept.
@@ -34,6 +34,7 @@ _ONCE_COUNTED: Final = """INSERT INTO sqlite_sequence(name, seq) SELECT 'jobs', 
     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'jobs')"""
 _COUNT_ON: Final = "UPDATE sqlite_sequence SET seq = ? WHERE name = 'jobs' AND seq < ?"
 _HINT: Final = "take another copy: mgpu_ctl db backup makes one"
+_GIVE: Final = "give a file that mgpu_ctl db backup has made"
 
 
 def verify(path: Path) -> dict[str, Any]:
@@ -75,8 +76,10 @@ def back_up(state: Path, stamp: str, *, keep: bool) -> dict[str, Any]:
     return told
 
 
-def restore(state: Path, source: IO[bytes], stamp: str) -> dict[str, Any]:
+def restore(state: Path, source: IO[bytes], stamp: str, name: str) -> dict[str, Any]:
     """Put a verified copy in the place of the database, which is put aside with its log.
+
+    ``name`` is what the user calls ``source``.
 
     The database has its name all the time: what is killed here is done by the next start, or not.
     """
@@ -84,7 +87,7 @@ def restore(state: Path, source: IO[bytes], stamp: str) -> dict[str, Any]:
     new = state / f".{files.DATABASE}.restoring"
     try:
         _copy(source, new)
-        told = verify(new)
+        told = _verify_given(new, name)
         _pass_over(new, state / ATTEMPTS)
         aside = f"{files.DATABASE}.before.{stamp}"
         for tail in ("", "-wal"):
@@ -98,6 +101,16 @@ def restore(state: Path, source: IO[bytes], stamp: str) -> dict[str, Any]:
             new.unlink()
         home.close()
     return told
+
+
+def _verify_given(new: Path, name: str) -> dict[str, Any]:
+    """``verify``, whose faults are those of the file that was given, not of the database."""
+    try:
+        return verify(new)
+    except StoreNewer as fault:
+        raise StoreNewer(f"{name}: {fault.message}", fault.hint) from fault
+    except StoreCorrupt as fault:
+        raise StoreCorrupt(f"{name}: {fault.__cause__ or fault.message}", _GIVE) from fault
 
 
 def _pass_over(new: Path, attempts: Path) -> None:
@@ -148,15 +161,15 @@ def _end_with_the_scheduler() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """``backup|check|restore STATE UNIXTIME``; the answer is one msgpack map on standard output."""
-    what, state, now = argv
+    """``backup|check|restore STATE UNIXTIME [NAME]``; the answer is a msgpack map on stdout."""
+    what, state, now, *given = argv
     if what != "restore":
         _end_with_the_scheduler()
     stamp = files.stamp(float(now))
     work: dict[str, Callable[[], dict[str, Any]]] = {
         "backup": lambda: back_up(Path(state), stamp, keep=True),
         "check": lambda: back_up(Path(state), stamp, keep=False),
-        "restore": lambda: restore(Path(state), sys.stdin.buffer, stamp),
+        "restore": lambda: restore(Path(state), sys.stdin.buffer, stamp, *given),
     }
     try:
         told = work[what]()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mgpu.daemon import decisions
-from mgpu.model.events import Event
+from mgpu.model.events import Event, Evicted
 from mgpu.system.log import log
-from tests.lib.samples import EVENTS
+from tests.lib.samples import EVENTS, NOW
 from tests.unit.daemon.outside import Map
 from tests.unit.daemon.rig import Rig, a_submit
 
@@ -32,6 +32,21 @@ def test_a_job_can_be_followed_by_its_id(
     ]
     assert "state=FAILED code=3" in lines[-1]
     assert "hush" not in text
+
+
+@pytest.mark.parametrize(
+    ("cause", "detail", "said"),
+    [
+        ("requeue", "requeued by an administrator", "a job is requeued by an administrator"),
+        ("memory", "gpu1: 9000 MiB of 8000", "a job is ended because of its own doing"),
+        ("idle", "idle for 2 h", "a job is ended because of its own doing"),
+    ],
+)
+def test_a_job_is_not_blamed_for_what_others_order(
+    capfd: pytest.CaptureFixture[str], cause: str, detail: str, said: str
+) -> None:
+    decisions.tell([Evicted(NOW, 7, 1, cause, detail)])
+    assert said in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=list(EVENTS))

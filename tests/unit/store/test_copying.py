@@ -83,7 +83,7 @@ def test_a_copy_is_put_back_and_the_database_aside(store: SqliteStore, tmp_path:
     end(store, 3)
     store.close()
     with copy.open("rb") as source:
-        told = restore(state, source, "two")
+        told = restore(state, source, "two", "copy")
     assert told["aside"] == str(state / "mgpu.db.before.two")
     back = open_store(state, AT)
     assert [one.id for one in back.find(JobFilter())] == [2, 1]
@@ -100,7 +100,7 @@ def test_numbers_of_what_runs_now_are_not_given_again(tmp_path: Path) -> None:
     store.close()
     for name in ("1.1", "7.2"):
         (state / "attempts" / name).mkdir(parents=True)
-    restore(state, io.BytesIO(copy), "two")
+    restore(state, io.BytesIO(copy), "two", "copy")
     back = open_store(state, AT)
     loaded = back.load()
     assert [(one.id, one.attempt) for one in loaded.jobs] == [(1, 1)]
@@ -142,7 +142,7 @@ def test_a_restore_that_is_killed_loses_neither(
     real = pkgutil.resolve_name(step)
     monkeypatch.setattr(step, counted)
     with contextlib.suppress(Killed):
-        restore(state, io.BytesIO(copy), "two")
+        restore(state, io.BytesIO(copy), "two", "copy")
     monkeypatch.undo()
     back = open_store(state, AT)
     assert [one.id for one in back.find(JobFilter())] in ([3, 2, 1], [2, 1])
@@ -159,8 +159,10 @@ def test_what_is_no_whole_copy_is_refused_and_changes_nothing(
     state = tmp_path / "state"
     store.close()
     before = (state / "mgpu.db").read_bytes()
-    with pytest.raises(StoreError):
-        restore(state, io.BytesIO(data), "now")
+    with pytest.raises(StoreError, match=r"^/given: ") as caught:
+        restore(state, io.BytesIO(data), "now", "/given")
+    assert "the database" not in caught.value.message
+    assert caught.value.hint == "give a file that mgpu_ctl db backup has made"
     assert (state / "mgpu.db").read_bytes() == before
     assert not list(state.glob("*restored*"))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import IO, Any
 
 import click
@@ -33,13 +35,18 @@ def backup(target: str | None, socket: str | None, config: str | None) -> None:
     Copies are kept below the state folder, which root and the service's user can read: the newest
     five. Jobs and requests go on meanwhile.
     """
+    if target is None:
+        told = _asked(socket, config)
+    else:
+        with _new(target) as file:
+            told = _asked(socket, config)
+            _copy(told["path"], file)
+    emit(f"Copied to {visible(target or told['path'])}: {_holds(told)}")
+
+
+def _asked(socket: str | None, config: str | None) -> dict[str, Any]:
     with connect(socket, config, admin=True) as client:
-        told = client.request("backup", patient=True).body
-    path = told["path"]
-    if target is not None:
-        _copy(path, target)
-        path = target
-    emit(f"Copied to {visible(path)}: {_holds(told)}")
+        return dict(client.request("backup", patient=True).body)
 
 
 @db.command("check", context_settings=CONTEXT)
@@ -108,7 +115,26 @@ def _holds(told: dict[str, Any]) -> str:
     return f"{jobs} job record{'s' * (jobs != 1)}, {size} bytes, version {told['version']}"
 
 
-def _copy(source: str, target: str) -> None:
+@contextlib.contextmanager
+def _new(target: str) -> Iterator[IO[bytes]]:
+    """A file that was not there, made before anything is asked for; it goes where that fails."""
+    if os.geteuid() != 0:
+        hint = "leave out --to: the copy is kept below the state folder"
+        raise MgpuError("Denied", "only root can write the copy to a file", hint=hint)
+    try:
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        hint = "nothing was copied: name a file that is not there, in a folder that is"
+        raise MgpuError("Refused", f"{target}: {error.strerror}", hint=hint) from error
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+    except BaseException:
+        os.unlink(target)
+        raise
+
+
+def _copy(source: str, file: IO[bytes]) -> None:
     """Copy what the service's user has written; whatever else is found there is not followed."""
     import shutil
 
@@ -117,10 +143,8 @@ def _copy(source: str, target: str) -> None:
         with os.fdopen(fd, "rb") as taken:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise MgpuError("Refused", f"{source} is no regular file")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(target, flags, 0o600), "wb") as file:
-                shutil.copyfileobj(taken, file)
-                file.flush()
-                os.fsync(file.fileno())
+            shutil.copyfileobj(taken, file)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
-        raise MgpuError("Refused", f"{error.filename}: {error.strerror}") from error
+        raise MgpuError("Refused", f"{error.filename or file.name}: {error.strerror}") from error

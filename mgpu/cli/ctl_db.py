@@ -33,7 +33,8 @@ def backup(target: str | None, socket: str | None, config: str | None) -> None:
     """Copy the database while it is in use, verify the copy, and say where it is.
 
     Copies are kept below the state folder, which root and the service's user can read: the newest
-    five. Jobs and requests go on meanwhile.
+    five, and the newest of each of the last seven days that have one. Jobs and requests go on
+    meanwhile.
     """
     if target is None:
         told = _asked(socket, config)

@@ -23,9 +23,11 @@ from mgpu.store import files, schema
 from mgpu.store.base import StoreCorrupt, StoreError, StoreNewer
 from mgpu.store.faults import as_store_error, of_os_error
 
-#: Below the state folder: the copies, of which the newest are kept.
+#: Below the state folder: the copies, of which the newest are kept, and the last ones of some days.
 FOLDER: Final = "backups"
 MOST_KEPT: Final = 5
+DAYS_KEPT: Final = 7
+_DAY: Final = len("YYYYMMDD")
 #: Below the state folder: a folder for each attempt under way, named JOB.ATTEMPT.
 ATTEMPTS: Final = "attempts"
 _SET_PDEATHSIG: Final = 1
@@ -148,8 +150,14 @@ def _copy(source: IO[bytes], target: Path) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """Remove the oldest copies: their names are in the order of time."""
-    for old in sorted(folder.glob(f"{files.DATABASE}.*"))[:-MOST_KEPT]:
+    """Remove old copies, whose names are in the order of time.
+
+    The last one of each day stays for a while: many copies of one day push out none of another.
+    """
+    copies = sorted(folder.glob(f"{files.DATABASE}.*"))
+    last_of = {path.name[: len(files.DATABASE) + 1 + _DAY]: path for path in copies}
+    kept = {*copies[-MOST_KEPT:], *list(last_of.values())[-DAYS_KEPT:]}
+    for old in set(copies) - kept:
         old.unlink()
 
 

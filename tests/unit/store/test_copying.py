@@ -18,7 +18,7 @@ import pytest
 
 from mgpu.store import copying, files
 from mgpu.store.base import Batch, JobFilter, StoreCorrupt, StoreError
-from mgpu.store.copying import MOST_KEPT, back_up, restore, verify
+from mgpu.store.copying import DAYS_KEPT, MOST_KEPT, back_up, restore, verify
 from mgpu.store.memory import MemoryStore
 from mgpu.store.sqlite import SqliteStore, open_store
 from tests.lib.samples import NOW, PHASES, job, submitted
@@ -67,12 +67,26 @@ def test_a_check_leaves_nothing(store: SqliteStore, tmp_path: Path) -> None:
     assert list((tmp_path / "state" / copying.FOLDER).iterdir()) == []
 
 
+def kept(state: Path, *stamps: str) -> list[str]:
+    """Which of the copies made at these times are kept."""
+    for stamp in stamps:
+        back_up(state, stamp, keep=True)
+    return sorted(path.name.split(".")[-1] for path in (state / copying.FOLDER).iterdir())
+
+
 def test_the_newest_copies_are_kept(store: SqliteStore, tmp_path: Path) -> None:
     store.hold_file(held=True)
-    for number in range(MOST_KEPT + 2):
-        back_up(tmp_path / "state", f"2026010{number}", keep=True)
-    names = sorted(path.name for path in (tmp_path / "state" / copying.FOLDER).iterdir())
-    assert names == [f"mgpu.db.2026010{number}" for number in range(2, MOST_KEPT + 2)]
+    stamps = [f"20260101T0{hour}0000Z" for hour in range(MOST_KEPT + 2)]
+    assert kept(tmp_path / "state", *stamps) == stamps[2:]
+
+
+def test_the_last_copy_of_each_of_the_last_days_is_kept(store: SqliteStore, tmp_path: Path) -> None:
+    """So that quick copies of one day push out none of another."""
+    store.hold_file(held=True)
+    days = [f"2026010{day}T{hour}0000Z" for day in range(1, DAYS_KEPT + 2) for hour in (10, 20)]
+    quick = [f"20260109T00000{second}Z" for second in range(MOST_KEPT + 2)]
+    last_of_days = days[1::2][-(DAYS_KEPT - 1) :]
+    assert kept(tmp_path / "state", *days, *quick) == last_of_days + quick[-MOST_KEPT:]
 
 
 def test_a_copy_is_put_back_and_the_database_aside(store: SqliteStore, tmp_path: Path) -> None:

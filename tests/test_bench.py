@@ -27,7 +27,7 @@ def test_every_part_gives_figures(tmp_path: Path) -> None:
     assert parts == {
         *("commands", "full", "start", "gap", "slots", "listing", "bulk", "restart", "cancel"),
         "terminal",
-        *("idle", "memory", "flood", "loss", "pass", "large", "gpus"),
+        *("idle", "memory", "flood", "loss", "pass", "large", "gpus", "past"),
     }
     lost = [row for row in report["rows"] if row["part"] == "loss"]
     assert lost

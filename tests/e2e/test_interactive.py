@@ -63,8 +63,8 @@ def test_nothing_of_a_short_job_is_missed(daemon: Daemon, alice: User) -> None:
 def test_the_size_of_the_window_follows(daemon: Daemon, alice: User) -> None:
     with shell(daemon, alice) as screen:
         screen.resize(40, 120)
-        screen.press("stty size\n")
-        screen.shows("40 120")
+        screen.press('until [ "$(stty size)" = "40 "120 ]; do :; done; echo foll""ows\n')
+        screen.shows("follows")
         screen.press("exit\n")
         assert screen.ends() == 0
 

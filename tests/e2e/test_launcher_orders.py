@@ -75,13 +75,11 @@ def test_an_attempt_is_started_once(scheduler: FakeScheduler, alice: User) -> No
 
 
 def test_a_fork_that_fails_is_tried_again_by_the_scheduler(alice: User) -> None:
-    preamble = "import os, errno\ndef no(): raise OSError(errno.EAGAIN, 'no')\n"
-    scheduler = FakeScheduler(preamble=preamble)
+    scheduler = FakeScheduler()
     scheduler.preamble += (
-        "from mgpu.privileged import birth, scheduler\n"
-        "class Os:\n    fork = staticmethod(no)\n"
-        "    def __getattr__(self, name): return getattr(os, name)\n"
-        "birth.os = Os()"
+        "\nimport errno\nfrom mgpu.privileged import birth\n"
+        "def no(place): raise OSError(errno.EAGAIN, 'no')\n"
+        "birth.fork = no"
     )
     scheduler.launch()
     try:

@@ -7,6 +7,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mgpu.system.log import log
 from tests.lib import box
 from tests.lib.golden import Golden
 
@@ -39,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root in a box: use scripts/test"))
         if item.get_closest_marker("gpu") and not gpu:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
+
+
+@pytest.fixture(autouse=True)
+def _other_tests_log_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders and configurations that a test sends change what the whole process logs."""
+    for name in ("level", "format", "journal", "last_error"):
+        monkeypatch.setattr(log, name, getattr(log, name))
 
 
 @pytest.fixture

@@ -10,15 +10,7 @@ from typing import Any
 
 import pytest
 
-from mgpu.system.log import log
 from tests.unit.daemon.rig import Rig
-
-
-@pytest.fixture(autouse=True)
-def _other_tests_log_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Orders and configurations of a test change what the whole process logs."""
-    for name in ("level", "format", "journal", "last_error"):
-        monkeypatch.setattr(log, name, getattr(log, name))
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ def start_order(world: World, job: Job, now: Now) -> dict[str, Any]:
         "gpus": [index for index, _ in gpus],
         "uuids": [uuid for _, uuid in gpus],
         "minors": [world.gpus[uuid].minor for _, uuid in gpus],
+        "capabilities": [one for _, uuid in gpus for one in world.gpus[uuid].capabilities],
         "gpu_mem": spec.gpu_mem,
         "cpus": spec.cpus,
         "host_mem": spec.host_mem,

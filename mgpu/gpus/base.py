@@ -148,5 +148,6 @@ def unpack(packed: list[object]) -> Gpu:
         capability=(major, minor),
         measured=tuple((job, memory) for job, memory in gpu.measured),
         untold=tuple(gpu.untold),
+        capabilities=tuple(gpu.capabilities),
         reading=Reading(*gpu.reading),
     )

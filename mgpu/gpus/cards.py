@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pynvml
@@ -19,6 +21,8 @@ _PROCESSES: Final = (
     ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"),
     ("nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v2"),
 )
+#: Which capability node is for what, one a line: ``gpu0/gi1/ci0/access 13``.
+_MINORS: Final = Path("/proc/driver/nvidia-caps/mig-minors")
 
 
 class Card(NamedTuple):
@@ -61,7 +65,27 @@ def _instances(driver: Driver, card: Card) -> Iterator[Card]:
             continue
         uuid = _text(driver("nvmlDeviceGetUUID", handle))
         name = _instance_name(driver, handle)
-        yield Card(handle, replace(card.gpu, uuid=uuid, name=name, card=card.gpu.uuid))
+        part = replace(card.gpu, uuid=uuid, name=name, card=card.gpu.uuid)
+        yield Card(handle, replace(part, capabilities=_capabilities(driver, handle, part.minor)))
+
+
+def _capabilities(driver: Driver, handle: Any, card: int) -> tuple[int, int]:
+    """The minors of the nodes of an instance: of its GPU instance and of its compute instance."""
+    whole = driver.maybe(-1, "nvmlDeviceGetGpuInstanceId", handle)
+    part = driver.maybe(-1, "nvmlDeviceGetComputeInstanceId", handle)
+    place = f"gpu{card}/gi{whole}"
+    return _minors().get(f"{place}/access", -1), _minors().get(f"{place}/ci{part}/access", -1)
+
+
+@cache
+def _minors() -> dict[str, int]:
+    """The driver's list; it is the same as long as the driver is."""
+    try:
+        lines = _MINORS.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split() for line in lines)
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
 def _instance_name(driver: Driver, handle: Any) -> str:

@@ -57,7 +57,8 @@ class Gpu:
     False while nothing may be started on it; ``note`` then says why. ``capability`` is CUDA's
     (major, minor), (0, 0) where it is not known. ``bus`` is the PCI address, ``minor`` the number
     of its device node (-1: not known). A MIG instance is a GPU of its own whose ``card`` is the
-    UUID of the GPU that it is a part of.
+    UUID of the GPU that it is a part of; ``capabilities`` are the minors of the nodes that are to
+    be opened for it besides (-1: not known).
 
     ``measured`` is what the processes of each job use, as (job, MiB); where the driver does not
     tell of one of them, nothing is told of its job, which is among the ``untold`` then (0: of
@@ -91,6 +92,7 @@ class Gpu:
     state: str = AVAILABLE
     told: bool = True
     untold: tuple[int, ...] = ()
+    capabilities: tuple[int, ...] = ()
 
 
 class Link(IntEnum):

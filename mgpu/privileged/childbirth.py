@@ -7,7 +7,7 @@ import os
 
 import msgpack
 
-from mgpu.privileged import script, syscalls
+from mgpu.privileged import devices, script, syscalls
 from mgpu.privileged.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -21,10 +21,11 @@ def make_fence(site: Site, order: Order, group: Group | None) -> int:
     """Keep the job off other GPUs, where that is wanted: it must not run without."""
     if site.fence is None:
         return -1
-    if -1 in order.minors:
+    if -1 in order.minors or -1 in order.capabilities:
         detail = "the driver does not tell the device nodes of the job's GPUs"
         raise Refusal("devices", errno.ENODEV, detail)
-    return site.fence.put(group, order.name, order.minors)
+    kept = devices.nodes(order.minors, order.capabilities)
+    return site.fence.put(group, order.name, kept)
 
 
 def make_script(site: Site, order: Order) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _MAX_ID = 2**63 - 1
 _MAX_SECONDS = 100 * 365 * 86400
 _MAX_GPUS = 1024
+_MAX_MINORS = 2**20  # of one major: MINORBITS of the kernel
 _MAX_CPUS = 2**16
 _MAX_MIB = 2**40
 _MAX_NAME = 256
@@ -31,7 +32,18 @@ class Order:
     """A checked ``start``: which attempt, whose, on which GPUs, for how long."""
 
     __slots__ = (
-        *("array", "attempt", "cpus", "gpu_mem", "gpus", "grace", "host_mem", "job", "limit"),
+        *(
+            "array",
+            "attempt",
+            "capabilities",
+            "cpus",
+            "gpu_mem",
+            "gpus",
+            "grace",
+            "host_mem",
+            "job",
+            "limit",
+        ),
         *("minors", "restarts", "script", "uid", "user", "uuids", "warn"),
     )
 
@@ -45,6 +57,10 @@ class Order:
         self.gpus: list[int] = _list(message, "gpus", _is_index)
         self.uuids: list[str] = _list(message, "uuids", _is_uuid)
         self.minors: list[int] = _list(message, "minors", _is_minor)
+        #: Minors of the capability nodes of its instances (MIG); -1: the driver does not tell.
+        self.capabilities: list[int] = (
+            _list(message, "capabilities", _is_capability) if "capabilities" in message else []
+        )
         self.warn = _warning(message.get("warn"))
         self.array = _array(message.get("array"))
         self.gpu_mem = message.get("gpu_mem")
@@ -110,6 +126,10 @@ def _is_index(value: object) -> bool:
 
 def _is_minor(value: object) -> bool:
     return type(value) is int and -1 <= value < _MAX_GPUS
+
+
+def _is_capability(value: object) -> bool:
+    return type(value) is int and -1 <= value < _MAX_MINORS
 
 
 def _is_uuid(value: object) -> bool:

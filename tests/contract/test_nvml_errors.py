@@ -49,12 +49,13 @@ CALLS = [
 ]
 #: What is asked about one GPU that no NVLink joins with the other.
 APART_CALLS = ["DeviceGetTopologyCommonAncestor"]
-#: What is asked about one GPU in MIG mode besides; the last three about its instance.
+#: What is asked about one GPU in MIG mode besides, and about its instance.
 MIG_CALLS = [
     "DeviceGetMaxMigDeviceCount",
     "DeviceGetMigDeviceHandleByIndex",
 ]
 INSTANCE_CALLS = ["DeviceGetUUID", "DeviceGetName", "DeviceGetAttributes_v2"]
+INSTANCE_CALLS += ["DeviceGetGpuInstanceId", "DeviceGetComputeInstanceId"]
 INSTANCE_CALLS += ["DeviceGetMemoryInfo_v2", "DeviceGetComputeRunningProcesses_v3"]
 #: What is asked about none.
 GENERAL = [

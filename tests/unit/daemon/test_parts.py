@@ -98,6 +98,7 @@ def test_the_start_order_is_what_the_launcher_expects(make_rig: Callable[..., Ri
         "gpus": [0, 1],
         "uuids": [f"{gpu}0", f"{gpu}1"],
         "minors": [0, 1],
+        "capabilities": [],
         "gpu_mem": 500,
         "cpus": 0,
         "host_mem": 0,

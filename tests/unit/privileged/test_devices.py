@@ -20,6 +20,10 @@ CHARACTER, BLOCK = 2, 1
 NAME = f"mgpu-test-devices-{os.getpid()}"
 
 minors = st.integers(0, 300)
+GPUS = (devices.MAJOR, 0, devices.GPU_MINORS)
+#: Nodes as of instances: of another major, and some below them that are for other things.
+INSTANCES = (CAPABILITIES := 235, 3, 200)
+majors = minors | st.sampled_from([devices.MAJOR, CAPABILITIES])
 
 
 def run(program: bytes, *words: int) -> int:
@@ -39,26 +43,81 @@ def run(program: bytes, *words: int) -> int:
             registers[to] &= imm
         elif code == 0xB7:
             registers[to] = imm
-        elif {0x15: registers[to] == imm, 0x35: registers[to] >= imm, 0x55: registers[to] != imm}[
-            code
-        ]:
+        elif jumps(code, registers[to], imm):
             at += off
 
 
-@given(st.lists(minors, max_size=16), st.sampled_from([CHARACTER, BLOCK]), minors, minors)
-def test_only_nodes_of_other_gpus_are_refused(
-    own: list[int], kind: int, major: int, minor: int
+def jumps(code: int, register: int, value: int) -> bool:
+    """Whether the kernel goes on elsewhere after such an instruction."""
+    return {
+        0x05: True,
+        0x15: register == value,
+        0x35: register >= value,
+        0x55: register != value,
+    }[code]
+
+
+@given(
+    st.lists(minors, max_size=16),
+    st.lists(minors, max_size=16),
+    st.sampled_from([CHARACTER, BLOCK]),
+    majors,
+    minors,
+)
+def test_only_nodes_of_other_gpus_and_instances_are_refused(
+    gpus: list[int], instances: list[int], kind: int, major: int, minor: int
 ) -> None:
+    kept = [devices.Nodes(*GPUS, gpus), devices.Nodes(*INSTANCES, instances)]
     access = 6 << 16 | kind  # to read and to write
-    answer = run(devices.program(own), access, major, minor)
-    foreign = kind == CHARACTER and major == devices.MAJOR and minor < devices.GPU_MINORS
-    assert answer == int(not foreign or minor in own)
+    answer = run(devices.program(kept), access, major, minor)
+    foreign = any(
+        major == one.major and one.first <= minor < one.end and minor not in one.own for one in kept
+    )
+    assert answer == int(kind != CHARACTER or not foreign)
 
 
 @given(st.lists(st.integers(0, 253), max_size=16), st.integers(0, 255))
 def test_of_the_gpus_a_jobs_own_are_allowed(own: list[int], minor: int) -> None:
-    answer = run(devices.program(own), 2 << 16 | CHARACTER, devices.MAJOR, minor)
+    program = devices.program([devices.Nodes(*GPUS, own)])
+    answer = run(program, 2 << 16 | CHARACTER, devices.MAJOR, minor)
     assert answer == int(minor in own or minor >= devices.GPU_MINORS)
+
+
+TOLD = """Character devices:
+  1 mem
+195 nvidia
+235 nvidia-caps
+236 nvidia-caps-imex-channels
+
+Block devices:
+234 nvidia-caps
+"""
+LISTED = "config 1\nmonitor 2\ngpu0/gi0/access 3\ngpu0/gi0/ci0/access 4\ngpu1/gi0/access 138\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "listed", "found"),
+    [
+        (TOLD, LISTED, [(195, 0, 254, [1]), (235, 3, 139, [3, 4])]),
+        (TOLD, "", [(195, 0, 254, [1])]),
+        (TOLD.replace("235", "0 x", 1), LISTED, [(195, 0, 254, [1])]),
+        ("", "", [(195, 0, 254, [1])]),
+    ],
+)
+def test_the_kernel_tells_which_nodes_are_those_of_instances(
+    told: str,
+    listed: str,
+    found: list[tuple[object, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, text in {"_DEVICES": told, "_MINORS": listed}.items():
+        file = tmp_path / name
+        monkeypatch.setattr(devices, name, str(file))
+        if text:
+            file.write_text(text)
+    kept = devices.nodes([1], [4, 3])
+    assert [(one.major, one.first, one.end, one.own) for one in kept] == found
 
 
 def test_where_the_old_controller_is_mounted() -> None:
@@ -73,6 +132,11 @@ def test_where_the_old_controller_is_mounted() -> None:
 # ------------------------------------------------------------ the kernel's own answer
 
 NODES = (0, 1, 2, 254, 255)
+#: Minors of a major that no driver has here; the lowest are for no instance.
+PARTS = (2, 3, 4, 5)
+STRANGE = 500
+OWN = [devices.Nodes(*GPUS, [1]), devices.Nodes(STRANGE, 3, 4323, [4])]
+REFUSED = ["0", "2", "part3", "part5"]
 
 
 @pytest.fixture
@@ -80,34 +144,36 @@ def nodes(tmp_path: Path) -> Path:
     """Nodes of GPUs that are not there: to open one gives ENXIO where it is allowed."""
     for minor in NODES:
         os.mknod(tmp_path / f"{minor}", stat.S_IFCHR | 0o666, os.makedev(devices.MAJOR, minor))
+    for minor in PARTS:
+        os.mknod(tmp_path / f"part{minor}", stat.S_IFCHR | 0o666, os.makedev(STRANGE, minor))
     return tmp_path
 
 
-def refused(nodes: Path) -> list[int]:
+def refused(nodes: Path) -> list[str]:
     """The nodes that this process may not open."""
     found = []
-    for minor in NODES:
+    for node in sorted(nodes.iterdir()):
         try:
-            os.close(os.open(nodes / f"{minor}", os.O_RDWR))
+            os.close(os.open(node, os.O_RDWR))
         except PermissionError:
-            found.append(minor)
+            found.append(node.name)
         except OSError:
             continue
     return found
 
 
-def refused_in(procs: int, nodes: Path) -> list[int]:
+def refused_in(procs: int, nodes: Path) -> list[str]:
     """As :func:`refused`, for a child that has entered a group."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.write(procs, b"0")
-        os.write(writer, bytes(refused(nodes)))
+        os.write(writer, " ".join(refused(nodes)).encode())
         os._exit(0)
     os.close(writer)
     os.waitpid(pid, 0)
-    with os.fdopen(reader, "rb") as answer:
-        return list(answer.read())
+    with os.fdopen(reader) as answer:
+        return answer.read().split()
 
 
 @pytest.fixture
@@ -120,9 +186,9 @@ def name() -> Iterator[str]:
 
 def test_a_job_in_a_fenced_group_opens_its_own_gpus_alone(name: str, nodes: Path) -> None:
     group = open_groups(name).make("1.1")
-    devices.confine(group, [1])
+    devices.confine(group, OWN)
     with open(cgroups.v2_root() / name / "1.1" / "cgroup.procs", "wb", buffering=0) as procs:  # type: ignore[operator]
-        assert refused_in(procs.fileno(), nodes) == [0, 2]
+        assert refused_in(procs.fileno(), nodes) == REFUSED
     group.close()
     assert refused(nodes) == []
 
@@ -132,8 +198,8 @@ def test_a_job_in_an_old_group_opens_its_own_gpus_alone(name: str, nodes: Path) 
     if mount is None:
         pytest.skip("the devices controller of cgroup version 1 is not mounted")
     groups = devices.OldGroups(os.path.join(mount, name))
-    procs = groups.make("1.1", [1])
-    assert refused_in(procs, nodes) == [0, 2]
+    procs = groups.make("1.1", OWN)
+    assert refused_in(procs, nodes) == REFUSED
     os.close(procs)
     groups.remove("1.1")
     groups.remove("1.1")

@@ -46,6 +46,9 @@ def remarks(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator
     if not _has(pwd.getpwnam, user):
         make = f"useradd --system --user-group --shell /usr/sbin/nologin {user}"
         yield _remark("access.service_user", origins, f"there is no user {user}", make)
+    helpers = helper_account(settings, origins)
+    if isinstance(helpers, Problem):
+        yield helpers
     for key in ("access.group", "access.admin_group"):
         group = settings[key]
         if group and not _has(grp.getgrnam, group):
@@ -56,6 +59,24 @@ def remarks(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator
     if settings["gpus.backend"] == "simulated" and not settings["gpus.simulated"]:
         hint = "list some below [[gpus.simulated]]; mgpud init does it"
         yield _remark("gpus.simulated", origins, "there are no GPUs", hint)
+
+
+def helper_account(
+    settings: Mapping[str, Any], origins: Mapping[str, str]
+) -> tuple[int, int] | Problem | None:
+    """uid and gid that notices and metrics run as, or why not; None where nothing is to run."""
+    if not (settings["notices.enabled"] or settings["metrics.listen"]):
+        return None
+    name, service = settings["access.notify_user"], settings["access.service_user"]
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        make = f"useradd --system --user-group --shell /usr/sbin/nologin {name}"
+        return _remark("access.notify_user", origins, f"there is no user {name}", make)
+    if found.pw_uid == 0 or name == service:
+        hint = "name another system user, which does nothing else"
+        return _remark("access.notify_user", origins, f"{name} runs other parts of mgpu", hint)
+    return found.pw_uid, found.pw_gid
 
 
 def _of_member(key: str, origins: Mapping[str, str], name: str) -> Iterator[Problem]:

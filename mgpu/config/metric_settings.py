@@ -16,13 +16,11 @@ METRICS: Final = (
         ),
         "",
         "Where `/metrics` is served. Empty: nowhere. Whoever reaches the address reads them.",
-        restart=True,
     ),
     Setting(
         "metrics.users",
         Flag(),
         default=False,
         help="Whether users are named in metrics.",
-        restart=True,
     ),
 )

@@ -85,7 +85,5 @@ _TABLE: Final = (
     ),
 )
 
-#: The notifier is given them when it starts; a URL can be a secret.
-NOTICES: Final = tuple(
-    one._replace(restart=True, secret=one.key == "notices.webhooks") for one in _TABLE
-)
+#: A URL can be a secret.
+NOTICES: Final = tuple(one._replace(secret=one.key == "notices.webhooks") for one in _TABLE)

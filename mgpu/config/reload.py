@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgpack
 
+from mgpu.config import machine
 from mgpu.config.load import Resolved, config_file, resolve
 from mgpu.config.problems import ConfigError, Problem
 from mgpu.config.settings import SETTINGS
@@ -66,7 +67,15 @@ def answer(current: Mapping[str, Any]) -> dict[str, Any]:
     return {"settings": fresh, "changed": changed, "waiting": sorted(fresh[WAITING])}
 
 
+def with_account(told: dict[str, Any]) -> dict[str, Any]:
+    """The answer with whom notices and metrics run as, whom the launcher cannot look up itself."""
+    if "settings" not in told:
+        return told
+    found = machine.helper_account(told["settings"], told["settings"][ORIGINS])
+    return {"problems": [str(found)]} if isinstance(found, Problem) else {**told, "account": found}
+
+
 def main(current: int, out: int) -> None:
     """Read what holds from one descriptor and write the answer to the other."""
     known = msgpack.unpackb(os.pread(current, os.fstat(current).st_size, 0))
-    os.write(out, msgpack.packb(answer(known)))
+    os.write(out, msgpack.packb(with_account(answer(known))))

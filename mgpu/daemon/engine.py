@@ -119,7 +119,8 @@ class Engine:
         self._left_for = left_for
         self.on_run: Callable[[Run], None] = lambda _run: None
         self._forget_at: float | None = None
-        self._post = post
+        #: May be another one from the next turn on.
+        self.post = post
         self._stored = stored
         self._on_ended = on_ended
         self._boot_id = boot_id
@@ -188,8 +189,8 @@ class Engine:
 
     def start(self) -> None:
         """Begin to schedule: recovery has put in all that it found."""
-        if self._post is not None and not self.running:
-            self._post.started()
+        if self.post is not None and not self.running:
+            self.post.started()
         self.running = True
         self._dirty = True
 
@@ -205,7 +206,7 @@ class Engine:
         return self._next() if self.running else None
 
     def _next(self) -> float | None:
-        posts = self._post.deadline() if self._post is not None else None
+        posts = self.post.deadline() if self.post is not None else None
         own = (next_deadline(self.world), next_extension(self.world))
         times = (*own, self._forget_at, posts)
         return min((at for at in times if at is not None), default=None)
@@ -246,8 +247,8 @@ class Engine:
             plan = schedule(self.world, now)
             self._apply(turn, plan.events)
             self._apply(turn, extensions(self.world, plan.outlook, now))
-        if self._post is not None:
-            self._post.settle(self.world, now)
+        if self.post is not None:
+            self.post.settle(self.world, now)
         ended = self._store_turn(turn, now)
         del self._reports[: len(reports)]
         self._finish(turn, ended, now)
@@ -262,12 +263,12 @@ class Engine:
 
     def _apply(self, turn: _Turn, events: Sequence[Event], *, asked: bool = False) -> None:
         for event in events:
-            if self._post is None:
+            if self.post is None:
                 evolve(self.world, event)
             else:
-                self._post.before(self.world, event, asked=asked)
+                self.post.before(self.world, event, asked=asked)
                 evolve(self.world, event)
-                self._post.after(self.world, event, asked=asked)
+                self.post.after(self.world, event, asked=asked)
         turn.events += events
 
     def _answer(self, turn: _Turn, ask: Ask, now: Now) -> None:
@@ -357,8 +358,8 @@ class Engine:
         for run in turn.runs:
             self.on_run(run)
         self._notices.tell(self.world, turn.events)
-        if self._post is not None:
-            self._post.stored()
+        if self.post is not None:
+            self.post.stored()
         if self._stored is not None:
             self._stored(self.world, turn.events, now)
         if self.running:  # before, what is observed is not yet what there is
@@ -380,8 +381,8 @@ class Engine:
         """Nothing of the turn is stored: forget it and refuse these requests of it."""
         log.error("cannot store", action="store-failed", error=str(error))
         self.world = self._load()
-        if self._post is not None:
-            self._post.undone()
+        if self.post is not None:
+            self.post.undone()
         refusal = MgpuError(
             "StorageFull",
             f"nothing was changed: {error}",

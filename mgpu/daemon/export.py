@@ -26,16 +26,18 @@ _IN_A_MESSAGE: Final = 200
 
 
 class Export:
-    """Counts what happens, and hands out snapshots of it; ``clock`` is for its own cost."""
+    """Counts what happens, and hands out snapshots of it; ``clock`` is for its own cost.
 
-    def __init__(
-        self, loop: Loop, clock: Callable[[], Now], *, users: bool, outbox: Outbox | None
-    ) -> None:
+    It counts also while nobody asks, so that whoever begins to is told of all since the start.
+    ``users``: whether they are named. ``outbox`` is what sends notices, where some are sent.
+    """
+
+    def __init__(self, loop: Loop, clock: Callable[[], Now], *, users: bool) -> None:
         self.counts = Counts()
+        self.users = users
+        self.outbox: Outbox | None = None
         self._loop = loop
         self._clock = clock
-        self._users = users
-        self._outbox = outbox
         self._started = clock()
         self._world: Callable[[], World] | None = None
         self._exporter: socket.socket | None = None
@@ -98,7 +100,7 @@ class Export:
             return
         world = self._world()
         began = self._clock().boot
-        found = samples(world, self.counts, self._started, now, users=self._users)
+        found = samples(world, self.counts, self._started, now, users=self.users)
         found += self._notices(world)
         self.counts.observe("mgpu_snapshot_seconds", self._clock().boot - began)
         try:
@@ -115,13 +117,13 @@ class Export:
             link.send(self._exporter, message)
 
     def _notices(self, world: World) -> list[Sample]:
-        if self._outbox is None:
+        if self.outbox is None:
             return []
         return [
             ("mgpu_notices_waiting", (), outbox.waiting(world)),
-            ("mgpu_notices_sent_total", (), self._outbox.delivered),
-            ("mgpu_notices_failed_total", (), self._outbox.failed),
-            ("mgpu_notices_dropped_total", (), self._outbox.dropped),
+            ("mgpu_notices_sent_total", (), self.outbox.delivered),
+            ("mgpu_notices_failed_total", (), self.outbox.failed),
+            ("mgpu_notices_dropped_total", (), self.outbox.dropped),
         ]
 
 
@@ -135,12 +137,3 @@ def time_commits(store: Store, counts: Counts, clock: Callable[[], Now]) -> None
         counts.observe("mgpu_commit_seconds", clock().boot - began)
 
     store.commit = timed  # type: ignore[method-assign]
-
-
-def opened(
-    settings: dict[str, Any], loop: Loop, clock: Callable[[], Now], outbox: Outbox | None
-) -> Export | None:
-    """The part that counts, where metrics are served."""
-    if not settings["metrics.listen"]:
-        return None
-    return Export(loop, clock, users=settings["metrics.users"], outbox=outbox)

@@ -86,7 +86,8 @@ class Scheduler:
         boot = bootid.boot_id()
         charges = ledger(settings)
         self._outbox = outbox.opened(settings, self._loop, opened.recovery)
-        self._export = export.opened(settings, self._loop, clock.now, self._outbox)
+        self._export = export.Export(self._loop, clock.now, users=settings["metrics.users"])
+        self._export.outbox = self._outbox
         self._engine = Engine(
             self._store,
             policy(settings),
@@ -99,7 +100,7 @@ class Scheduler:
             settings["limits.kept_per_user"] << 20,
             settings["jobs.keep_for_redo"],
             self._outbox,
-            self._export.heard if self._export is not None else None,
+            self._export.heard,
         )
         self._recovery = Recovery(self._engine, dirs, self._attempts, boot)
         self._accounts = Accounts(self._ask_account)
@@ -136,9 +137,8 @@ class Scheduler:
         self._dispatcher.repaired = self._monitor.forgive
         self._dispatcher.control = self._control
         self._dispatcher.copies = self._copies
-        if self._export is not None:
-            self._export.observe(lambda: self._engine.world)
-            export.time_commits(self._store, self._export.counts, clock.now)
+        self._export.observe(lambda: self._engine.world)
+        export.time_commits(self._store, self._export.counts, clock.now)
 
     def _keep_history(self, settings: Settings, now: Now) -> None:
         """What answers questions about what has been, and what forgets it."""
@@ -159,8 +159,7 @@ class Scheduler:
         self._copies.close()
         if self._outbox is not None:
             self._outbox.detach()
-        if self._export is not None:
-            self._export.detach()
+        self._export.detach()
         self._history.stop()
         self._store.close()
 
@@ -185,10 +184,7 @@ class Scheduler:
     def _end_of_turn(self, now: Now) -> None:
         for part in self._parts():
             part.expire(now)
-        if self._export is not None:
-            self._export.turn(self._engine, now)
-        else:
-            self._engine.turn(now)
+        self._export.turn(self._engine, now)
         self._dispatcher.turned(now)
         self._control.turned(self._engine)
 
@@ -277,8 +273,7 @@ class Scheduler:
 
     def _ended(self, job: Job, now: Now) -> None:
         self._dispatcher.ended(job, now)
-        if self._export is not None:
-            self._export.ended(self._engine.world, job)
+        self._export.ended(self._engine.world, job)
 
     def _run_over(self, run: Run) -> None:
         """An attempt is over, and stored: its log may end with what there is to say of it."""
@@ -297,6 +292,22 @@ class Scheduler:
         log.configure(settings["log.level"], settings["log.format"])
         self._pruner.set_ages(settings)
         self._reporting = settings["jobs.report"]
+        self._export.users = settings["metrics.users"]
+        self._adopt_notices(settings)
+
+    def _adopt_notices(self, settings: Settings) -> None:
+        """Send by other rules, begin to, or end: what waits is kept for when some are sent again.
+
+        The launcher hands over the line to the notifier, or has told it of the other settings.
+        """
+        known = self._outbox
+        if known is not None and settings["notices.enabled"]:
+            known.set_rules(outbox.rules(settings))
+            return
+        if known is not None:
+            known.detach()
+        self._outbox = outbox.opened(settings, self._loop, self._recovery_reason)
+        self._engine.post = self._export.outbox = self._outbox
 
     def _needed(self) -> set[int]:
         """The jobs and arrays that are over and that others still need."""

@@ -52,6 +52,12 @@ class Outbox:
         self._full: set[str] = set()
         self.delivered = self.failed = self.dropped = 0
 
+    def set_rules(self, rules: Rules) -> None:
+        """Send by these rules from now on; when each notice is due is found out anew."""
+        self._rules = rules
+        self._when.clear()
+        self._scan_at = 0.0
+
     # -- the notifier ---------------------------------------------------------------------------
 
     def attach(self, fd: int) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack
@@ -28,11 +29,15 @@ _MOST_SAMPLES: Final = 50_000
 
 
 class Exporter:
-    """The last snapshot, and the line to whoever makes the next one."""
+    """The last snapshot, and the line to whoever makes the next one.
 
-    def __init__(self, scheduler: socket.socket) -> None:
+    ``renewed`` is called with the file of other settings to go on by.
+    """
+
+    def __init__(self, scheduler: socket.socket, renewed: Callable[[int], None]) -> None:
         scheduler.setblocking(False)
         self._scheduler = scheduler
+        self._renewed = renewed
         self._coming: list[Sample] = []
         self._samples: list[Sample] = []
         self._taken: float | None = None
@@ -70,6 +75,8 @@ class Exporter:
             if received is None:
                 self._end()
                 return
+            if received[0]["op"] == "settings":
+                self._renewed(received[1].pop())
             for fd in received[1]:
                 os.close(fd)
             self._take(received[0])
@@ -101,24 +108,49 @@ def place_of(listen: str) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
-async def _serve(scheduler: socket.socket, settings: dict[str, Any]) -> None:
-    exporter = Exporter(scheduler)
-    listen = settings["metrics.listen"]
+async def _listen(exporter: Exporter, listen: str) -> asyncio.Server:
     try:
         server = await Server(exporter.page).listen(*place_of(listen))
     except OSError as error:
         why = error.strerror or str(error)
         log.error("cannot serve metrics", action="metrics-failed", listen=listen, error=why)
         raise SystemExit(1) from error
-    async with server:
-        log.info("Serving metrics", action="metrics-ready", listen=listen)
-        await exporter.over
+    log.info("Serving metrics", action="metrics-ready", listen=listen)
+    return server
+
+
+async def _serve(scheduler: socket.socket, settings: dict[str, Any]) -> None:
+    """Serve where the settings say, and elsewhere when others say so."""
+    news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    exporter = Exporter(scheduler, lambda fd: news.put_nowait(read_settings(fd)))
+    while settings:
+        listen = settings["metrics.listen"]
+        async with await _listen(exporter, listen):
+            while settings and settings["metrics.listen"] == listen:
+                settings = await _next(news, exporter.over)
+
+
+async def _next(news: asyncio.Queue[dict[str, Any]], over: asyncio.Future[None]) -> dict[str, Any]:
+    """Other settings, or none when the line is over."""
+    waiting = asyncio.ensure_future(news.get())
+    await asyncio.wait((waiting, over), return_when=asyncio.FIRST_COMPLETED)
+    if waiting.done():
+        return waiting.result()
+    waiting.cancel()
+    return {}
+
+
+def read_settings(fd: int) -> dict[str, Any]:
+    """The settings in a file, which is closed; lines are written as they say from now on."""
+    with open(fd, "rb") as file:
+        file.seek(0)
+        settings: dict[str, Any] = msgpack.unpackb(file.read())
+    log.configure(settings["log.level"], settings["log.format"], os.environ)
+    return settings
 
 
 def main(link_fd: int, settings_fd: int) -> None:
     """Serve metrics of the schedulers at the other end of ``link_fd``."""
-    with open(settings_fd, "rb") as file:
-        settings = msgpack.unpackb(file.read())
-    log.configure(settings["log.level"], settings["log.format"], os.environ)
+    settings = read_settings(settings_fd)
     with socket.socket(fileno=link_fd) as scheduler:
         asyncio.run(_serve(scheduler, settings))

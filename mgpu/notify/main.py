@@ -52,6 +52,8 @@ class Notifier:
         if received is None:
             return False
         message, fds = received
+        if message["op"] == "settings":
+            self._settings = read_settings(fds.pop())
         for fd in fds:
             os.close(fd)
         if message["op"] == "hello":
@@ -139,10 +141,17 @@ class Notifier:
             self._scheduler.setblocking(True)
 
 
+def read_settings(fd: int) -> dict[str, Any]:
+    """The settings in a file, which is closed; lines are written as they say from now on."""
+    with open(fd, "rb") as file:
+        file.seek(0)
+        settings: dict[str, Any] = msgpack.unpackb(file.read())
+    log.configure(settings["log.level"], settings["log.format"], os.environ)
+    return settings
+
+
 def main(link_fd: int, settings_fd: int) -> None:
     """Serve the schedulers at the other end of ``link_fd``, one after the other."""
-    with open(settings_fd, "rb") as file:
-        settings = msgpack.unpackb(file.read())
-    log.configure(settings["log.level"], settings["log.format"], os.environ)
+    settings = read_settings(settings_fd)
     with socket.socket(fileno=link_fd) as scheduler:
         Notifier(scheduler, settings).run()

@@ -16,6 +16,7 @@ import msgpack
 from mgpu.privileged import identity, log, secretfiles, syscalls
 from mgpu.privileged.scheduler import environment, needed, unreachable
 from mgpu.privileged.trust import Untrusted
+from mgpu.protocol import link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Helper:
     ``settings`` is what it needs of the configuration, ``account`` uid and gid that it runs as.
     """
 
-    __slots__ = ("_account", "_delay", "_module", "_settings", "line", "name", "pid")
+    __slots__ = ("_account", "_delay", "_module", "line", "name", "pid", "settings")
 
     def __init__(
         self, name: str, module: str, account: tuple[int, int], settings: dict[str, Any]
@@ -44,7 +45,7 @@ class Helper:
         self.name = name
         self._module = module
         self._account = account
-        self._settings = settings
+        self.settings = settings
         self._delay = 0.0
         self.pid = 0
         self.line: socket.socket | None = None
@@ -59,6 +60,39 @@ class Helper:
         far.close()
         self.line = near
         log.info("Started a helper", "helper-start", name=self.name, pid=self.pid)
+
+    def renew(self, settings: dict[str, Any]) -> None:
+        """Have it go on with other settings: what it is doing meanwhile is not broken off.
+
+        What reads the secrets is another process, so that this one never holds them. One that
+        cannot be told is ended, and started with the new settings.
+        """
+        self.settings = settings
+        if self.line is None:
+            return
+        pid = os.fork()
+        if pid == 0:
+            self._tell(self.line)
+        if os.waitpid(pid, 0)[1] != 0:
+            log.warning("A helper is started anew", "helper-renewed", name=self.name, pid=self.pid)
+            os.kill(self.pid, signal.SIGTERM)
+
+    def _tell(self, line: socket.socket) -> NoReturn:
+        status = 71
+        try:
+            link.send(line, {"op": "settings"}, [self._hidden()])
+            status = 0
+        except (OSError, Untrusted) as error:
+            log.error(f"Cannot tell the {self.name}: {error}", "helper-failed")
+        finally:
+            os._exit(status)
+
+    def stop(self) -> int:
+        """End it for good; the process that will be reaped, or 0."""
+        if self.line is not None:
+            self.line.close()
+            os.kill(self.pid, signal.SIGTERM)
+        return self.pid
 
     def ended(self, status: int) -> float:
         """Note that it has been reaped; the seconds to wait before the next."""
@@ -101,7 +135,7 @@ class Helper:
     def _hidden(self) -> int:
         """A file in memory with the settings, and with the secrets that they name."""
         fd = os.memfd_create(f"mgpu-{self.name}", os.MFD_CLOEXEC)
-        os.write(fd, msgpack.packb(secretfiles.resolved(self._settings)))
+        os.write(fd, msgpack.packb(secretfiles.resolved(self.settings)))
         os.lseek(fd, 0, os.SEEK_SET)
         return fd
 
@@ -109,7 +143,7 @@ class Helper:
 class Helpers:
     """All of them: kept alive, and made known to each scheduler."""
 
-    __slots__ = ("_deadlines", "_helpers", "_scheduler", "stopping")
+    __slots__ = ("_deadlines", "_helpers", "_leaving", "_scheduler", "stopping")
 
     def __init__(
         self, helpers: Sequence[Helper], deadlines: Deadlines, scheduler: Scheduler
@@ -117,12 +151,36 @@ class Helpers:
         self._helpers = {helper.name: helper for helper in helpers}
         self._deadlines = deadlines
         self._scheduler = scheduler
+        self._leaving: set[int] = set()
         self.stopping = False
 
     def start(self) -> None:
         """Start all."""
         for name in self._helpers:
             self._start(name)
+
+    def renew(self, wanted: Sequence[Helper]) -> None:
+        """Those that go on know the settings of their counterparts in ``wanted`` from now on."""
+        for one in wanted:
+            if one.name in self._helpers:
+                self._helpers[one.name].renew(one.settings)
+
+    def change(self, wanted: Sequence[Helper]) -> None:
+        """Start those that are new, and end those that are not in ``wanted``."""
+        names = {one.name for one in wanted}
+        for name in self._helpers.keys() - names:
+            self._stop(name)
+        for one in wanted:
+            if one.name not in self._helpers and not self.stopping:
+                self._helpers[one.name] = one
+                self._start(one.name)
+
+    def _stop(self, name: str) -> None:
+        helper = self._helpers.pop(name)
+        self._deadlines.clear(("helper", name))
+        self._deadlines.clear(("stable", name))
+        self._leaving |= {helper.stop()} - {0}
+        log.info("Stopped a helper", "helper-stop", name=name, pid=helper.pid)
 
     def _start(self, name: str) -> None:
         try:
@@ -146,10 +204,13 @@ class Helpers:
 
     def pids(self) -> set[int]:
         """Those that run."""
-        return {helper.pid for helper in self._helpers.values()} - {0}
+        return self._leaving | {helper.pid for helper in self._helpers.values()} - {0}
 
     def ended(self, pid: int, status: int) -> None:
         """One has been reaped."""
+        if pid in self._leaving:
+            self._leaving.discard(pid)
+            return
         helper = next(one for one in self._helpers.values() if one.pid == pid)
         self._deadlines.clear(("stable", helper.name))
         self._deadlines.set(("helper", helper.name), helper.ended(status))

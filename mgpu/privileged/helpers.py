@@ -14,19 +14,27 @@ if TYPE_CHECKING:
 _USER = "access.notify_user"
 
 
-def helpers(settings: startup.Settings) -> list[Helper]:
-    """The helpers that are wanted; raises StartError where one cannot be had."""
+def helpers(settings: startup.Settings, account: tuple[int, int] | None = None) -> list[Helper]:
+    """The helpers that are wanted; raises StartError where one cannot be had.
+
+    ``account`` is the user that they run as, where somebody has looked it up.
+    """
     values: dict[str, Any] = msgpack.unpackb(settings.raw)
     wanted = {name: chosen for name, chosen in _WANTED.items() if chosen[0](values)}
     if not wanted:
         return []
-    account = startup.account(str(values.get(_USER) or ""), _USER)
-    if account[0] == startup.service_account(settings)[0]:
-        raise startup.StartError(f"{_USER}: must be another user than access.service_user")
+    account = account or _account(settings, str(values.get(_USER) or ""))
     return [
         Helper(name, module, account, _checked(values, section))
         for name, (_, module, section) in wanted.items()
     ]
+
+
+def _account(settings: startup.Settings, name: str) -> tuple[int, int]:
+    found = startup.account(name, _USER)
+    if found[0] == startup.service_account(settings)[0]:
+        raise startup.StartError(f"{_USER}: must be another user than access.service_user")
+    return found
 
 
 def _checked(values: dict[str, Any], section: str) -> dict[str, Any]:

@@ -191,7 +191,9 @@ class Launcher:
         self._refill()
         self.workers.rules = settings.rules
         log.info("The configuration is applied", "reloaded", changed=",".join(told["changed"]))
+        self.helpers.renew(settings.helpers)  # what is handed over next is what they know already
         self._say(told, settings.raw)
+        self.helpers.change(settings.helpers)
 
     def _account(self, uid: object) -> None:
         if type(uid) is not int or not 0 <= uid < 2**32 - 1:

@@ -9,6 +9,7 @@ import sys
 import msgpack
 
 from mgpu.privileged import log, startup, syscalls
+from mgpu.privileged.helpers import helpers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _judged(answer: dict[str, Any]) -> tuple[startup.Settings | None, dict[str, 
     settings = None
     if not problems:
         try:
-            settings = startup.Settings(msgpack.packb(answer["settings"]))
+            settings = _usable(answer)
         except startup.StartError as error:
             problems = [str(error)]
     for problem in problems:
@@ -113,6 +114,15 @@ def _judged(answer: dict[str, Any]) -> tuple[startup.Settings | None, dict[str, 
         return None, {"op": "reloaded", "problems": _bounded(problems)}
     changed, waiting = answer["changed"], answer["waiting"]
     return settings, {"op": "reloaded", "changed": changed, "waiting": waiting}
+
+
+def _usable(answer: dict[str, Any]) -> startup.Settings:
+    """The settings, with the helpers that they ask for; raises StartError."""
+    settings = startup.Settings(msgpack.packb(answer["settings"]))
+    account = answer.get("account")
+    if account is not None:
+        settings.helpers = helpers(settings, tuple(account))
+    return settings
 
 
 def _bounded(problems: list[str]) -> list[str]:

@@ -42,13 +42,14 @@ class Settings:
 
     __slots__ = (
         *("activate", "admin_group", "admin_groups", "cgroup", "config", "enforce"),
-        *("export_slurm", "group", "level", "log_format", "processes"),
+        *("export_slurm", "group", "helpers", "level", "log_format", "processes"),
         *("raw", "report", "rules", "runtime", "service", "state"),
     )
 
     def __init__(self, raw: bytes) -> None:
         values: dict[str, Any] = msgpack.unpackb(raw)
         self.raw = raw
+        self.helpers: list[Any] = []
         self.runtime = _folder(values, "paths.runtime_dir")
         self.state = _folder(values, "paths.state_dir")
         self.cgroup = _relative(values, "paths.cgroup")

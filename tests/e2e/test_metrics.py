@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.lib import processes
 from tests.lib.daemon import Daemon
-from tests.lib.users import NOTIFY_USER, User, find
+from tests.lib.users import NOTIFY_USER, ROOT, User, find
 from tests.lib.waiting import eventually
 
 MakeDaemon = Callable[..., Daemon]
@@ -122,3 +122,43 @@ def test_a_scheduler_that_hangs_is_shown_as_it_was(make_daemon: MakeDaemon, list
 def test_without_an_address_nothing_is_served(daemon: Daemon) -> None:
     helpers = [p for p in processes.running().values() if p.parent == daemon.pid]
     assert not [p for p in helpers if "mgpu.metrics" in p.command]
+
+
+def test_a_reload_serves_elsewhere_or_not_at_all(
+    make_daemon: MakeDaemon, alice: User, listen: str
+) -> None:
+    daemon = make_daemon()
+    daemon.wait_state(daemon.submit(alice, "--", "true"), "COMPLETED")
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        other = f"127.0.0.1:{one.getsockname()[1]}"
+    for place in (listen, other):
+        daemon.configure({"metrics": {"listen": place, "users": place == other}})
+        reload(daemon)
+        page = eventually(lambda place=place: read(place))
+        assert value(page, "mgpu_jobs_ended_total", **{"class": "normal"}, state="COMPLETED") == 1
+    with pytest.raises(AssertionError, match="refused"):
+        read(listen)
+    pid = exporter(daemon).pid
+    daemon.configure({})
+    reload(daemon)
+    eventually(lambda: not processes.alive(pid))
+    assert "ERROR" not in daemon.log()
+
+
+def test_a_place_that_is_taken_is_told_and_tried_again(
+    make_daemon: MakeDaemon, listen: str
+) -> None:
+    daemon = make_daemon({"metrics": {"listen": listen}})
+    eventually(lambda: read(listen))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        daemon.configure({"metrics": {"listen": place}})
+        reload(daemon)
+        eventually(lambda: "cannot serve metrics" in daemon.log())
+    assert value(eventually(lambda: read(place), timeout=15), "mgpu_up") == 1
+
+
+def reload(daemon: Daemon) -> None:
+    """Apply the configuration as it is written."""
+    done = daemon.command(ROOT, ["mgpu_ctl", "reload"])
+    assert done.returncode == 0, done.stderr

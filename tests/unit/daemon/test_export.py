@@ -159,5 +159,9 @@ def test_a_snapshot_does_not_grow_with_the_queue(make_rig: MakeRig) -> None:
     exporter.sock.close()
 
 
-def test_without_metrics_nothing_is_counted(make_rig: MakeRig) -> None:
-    assert make_rig().scheduler._export is None
+def test_what_was_before_somebody_asks_is_counted_too(make_rig: MakeRig) -> None:
+    rig = make_rig(metrics__listen="")
+    rig.submit()
+    exporter = Exporter(rig)
+    assert exporter.values()["mgpu_jobs_submitted_total", "normal"] == 1
+    exporter.sock.close()

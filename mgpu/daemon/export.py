@@ -137,3 +137,12 @@ def time_commits(store: Store, counts: Counts, clock: Callable[[], Now]) -> None
         counts.observe("mgpu_commit_seconds", clock().boot - began)
 
     store.commit = timed  # type: ignore[method-assign]
+
+
+def opened(
+    settings: dict[str, Any], loop: Loop, clock: Callable[[], Now], outbox: Outbox | None
+) -> Export:
+    """The part that counts, and tells of the outbox too."""
+    found = Export(loop, clock, users=settings["metrics.users"])
+    found.outbox = outbox
+    return found

@@ -86,8 +86,7 @@ class Scheduler:
         boot = bootid.boot_id()
         charges = ledger(settings)
         self._outbox = outbox.opened(settings, self._loop, opened.recovery)
-        self._export = export.Export(self._loop, clock.now, users=settings["metrics.users"])
-        self._export.outbox = self._outbox
+        self._export = export.opened(settings, self._loop, clock.now, self._outbox)
         self._engine = Engine(
             self._store,
             policy(settings),

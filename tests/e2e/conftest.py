@@ -14,6 +14,7 @@ import pytest
 from tests.lib import stubbox
 from tests.lib import users as accounts
 from tests.lib.daemon import Daemon
+from tests.lib.receivers import MailServer, WebServer
 from tests.lib.users import User
 
 HERE = Path(__file__).parent
@@ -110,3 +111,17 @@ def make_box(
     yield make
     for box in boxes:
         box.end()
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    """A server of webhooks on loopback."""
+    with WebServer() as server:
+        yield server
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    """A mail server on loopback."""
+    with MailServer() as server:
+        yield server

@@ -7,6 +7,7 @@ import signal
 import socket
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_a_reload_serves_elsewhere_or_not_at_all(
     for place in (listen, other):
         daemon.configure({"metrics": {"listen": place, "users": place == other}})
         reload(daemon)
-        page = eventually(lambda place=place: read(place))
+        page = eventually(partial(read, place))
         assert value(page, "mgpu_jobs_ended_total", **{"class": "normal"}, state="COMPLETED") == 1
     with pytest.raises(AssertionError, match="refused"):
         read(listen)

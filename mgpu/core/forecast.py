@@ -24,7 +24,7 @@ from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import Event, Finished, Preempted, Requeued, Started, Submitted
 from mgpu.model.gpu import DIRTY, Gpu, Inventory
-from mgpu.model.job import Job, Pending
+from mgpu.model.job import Job, Pending, Stopping
 from mgpu.model.time import Now
 
 #: So many waiting jobs are looked at, in order, and so many moments of the future.
@@ -156,7 +156,7 @@ class _Ahead:
             if job is None or job.attempt != attempt:
                 continue
             self._after = arrays.named(job)
-            if getattr(job.phase, "preempted", 0):
+            if isinstance(job.phase, Stopping) and job.phase.goes_on:
                 evolve(self.world, Requeued(self.now, number, attempt, states.PREEMPTED))
             else:
                 evolve(self.world, Finished(self.now, number, attempt, states.COMPLETED, 0))

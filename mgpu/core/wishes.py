@@ -256,7 +256,7 @@ def _joined(world: World, wish: Submit, now: Now) -> list[Event]:
 
 def _is_ending(job: Job) -> bool:
     phase = job.phase
-    return isinstance(phase, Ended) or (isinstance(phase, Stopping) and not phase.preempted)
+    return isinstance(phase, Ended) or (isinstance(phase, Stopping) and not phase.goes_on)
 
 
 def _cancel_outcome(job: Job) -> str:

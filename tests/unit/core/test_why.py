@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from mgpu.core.forecast import Expected, forecast
 from mgpu.core.policy import Policy
-from mgpu.core.requests import Hold, Repeat, Submit
+from mgpu.core.requests import Hold, Repeat, Requeue, Submit
 from mgpu.core.why import why
+from mgpu.model.dependency import AFTERANY, Condition, Dependency
 from mgpu.model.gpu import Inventory
 from mgpu.model.states import Reason
 from mgpu.model.tasks import parse_tasks
@@ -47,6 +48,16 @@ def test_recurring_jobs_do_not_stand_in_the_way_of_looking_ahead() -> None:
     desk.run()
     desk.submit(a_spec(limit=10))
     assert expected(desk) == {2: (600, (0,), "1")}
+
+
+def test_a_job_on_its_way_back_to_the_queue_runs_again_first() -> None:
+    desk = Desk(1000)
+    desk.submit(a_spec(limit=100))
+    desk.run()
+    desk.launched(1)
+    desk.ask(Requeue((1,), UID))
+    desk.ask(Submit(UID, "u", a_spec(limit=10), needs=Dependency((Condition(AFTERANY, 1),))))
+    assert expected(desk, 2) == {2: (101, (0,), "1")}
 
 
 def test_looking_ahead_changes_nothing() -> None:

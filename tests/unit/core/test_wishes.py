@@ -6,7 +6,7 @@ import pytest
 
 from mgpu.core.decide import Decision, decide
 from mgpu.core.policy import Policy
-from mgpu.core.requests import Cancel, SetPriority, Submit
+from mgpu.core.requests import Cancel, Requeue, SetPriority, Submit
 from mgpu.core.wishes import Accepted, Outcomes
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import CancelRequested, PriorityChanged, Submitted
@@ -146,6 +146,17 @@ def test_repeated_cancel_is_harmless() -> None:
     assert decide(desk.world, Cancel((5, 3), UID), desk.now) == Decision(
         [], Outcomes(((5, "ended"), (3, "cancelling")))
     )
+
+
+def test_a_job_on_its_way_back_to_the_queue_can_be_cancelled() -> None:
+    desk = Desk(1000)
+    desk.submit()
+    desk.run()
+    desk.launched(1)
+    desk.ask(Requeue((1,), UID))
+    assert desk.cancel(1) == Outcomes(((1, "cancelling"),))
+    desk.end(1, None, 15, "cancel")
+    assert desk.world.jobs == {}
 
 
 def test_a_stranger_cannot_tell_a_job_from_none() -> None:

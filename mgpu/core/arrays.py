@@ -46,16 +46,6 @@ def may_start(world: World, job: Job, starting: Mapping[int, int]) -> bool:
     return now < array.max_concurrent
 
 
-def running(world: World, array: int) -> int:
-    """How many tasks of an array have an attempt under way."""
-    return world.arrays.running(array)
-
-
-def find(world: World, array: int, task: int) -> Job | None:
-    """The active record that has this task."""
-    return world.arrays.find(array, task)
-
-
 def settle(world: World, now: Now) -> list[Event]:
     """Forget the arrays that are over."""
     over = sorted(world.arrays.empty)

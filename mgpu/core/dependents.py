@@ -247,10 +247,6 @@ class Dependents:
         else:
             self.conditions_of.pop(job.uid, None)
 
-    def parents(self) -> set[int]:
-        """The jobs and arrays that somebody waits for."""
-        return set(self._ends)
-
     # -- judging --------------------------------------------------------------------------------
 
     def due(self, now: Now) -> list[Job]:

@@ -71,7 +71,7 @@ def _bounded(world: World, job: Job) -> str:
         return f"{told}; new tasks start when fewer than {bound} do"
     array = world.records.get(Array, job.array)
     most = array.max_concurrent if array is not None else 0
-    return f"{arrays.running(world, job.array)} tasks of array {job.array} run, at most {most} may"
+    return f"{world.arrays.running(job.array)} tasks of array {job.array} run, at most {most} may"
 
 
 def _too_large(world: World, seen: Outlook, job: Job, now: Now) -> Explained | None:

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from mgpu.core import closing, quotas, share
 from mgpu.core.gates import GATES
+from mgpu.core.order import since
 from mgpu.core.queue import eligible_at
 from mgpu.core.serving import forget_orders
-from mgpu.core.setbacks import SHORT, crashes_after, failure, pause_after, started_wall, waits_since
+from mgpu.core.setbacks import SHORT, crashes_after, failure, pause_after, started_wall
 from mgpu.core.tally import weight
 from mgpu.core.world import World
 from mgpu.model import states
@@ -73,7 +74,7 @@ def forget_boot(world: World) -> None:
     """After a restart of the machine: deadlines on the old boot's clock mean nothing now."""
     for job in [job for job in world.jobs.values() if eligible_at(job) > 0]:
         world.dequeue(job)
-        job.phase = Pending(waits_since(job))
+        job.phase = Pending(since(job))
         _wait(world, job)
     forget_orders(world)
     world.move_on()

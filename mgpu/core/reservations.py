@@ -78,16 +78,6 @@ def rights_of(world: World, job: Job) -> Rights:
     return found
 
 
-def opens_at(
-    on_gpu: Sequence[Claim], rights: Rights, ready: float, length: float, *, requeue: bool
-) -> float:
-    """The first boot time from ``ready`` on at which a job of ``length`` seconds may start."""
-    at = ready
-    while claim := barrier(on_gpu, rights, at, at + length, requeue=requeue):
-        at = claim.end
-    return at
-
-
 def settle(world: World, now: Now) -> list[Event]:
     """What follows from a reservation that is over, or that has begun and switches jobs out."""
     world.derived["edge"] = derive(world, now).until

@@ -6,7 +6,7 @@ from typing import Final
 
 from mgpu.model import states
 from mgpu.model.events import Requeued, Retried
-from mgpu.model.job import Job, Pending, Running, Stopping
+from mgpu.model.job import Job, Running, Stopping
 
 #: Seconds after which a run is none that the machine went down under soon.
 LASTING: Final = 86400.0
@@ -50,8 +50,3 @@ def started_wall(job: Job) -> float | None:
     if isinstance(phase, Running | Stopping) and phase.started is not None:
         return phase.started.wall
     return None
-
-
-def waits_since(job: Job) -> float:
-    """Since when it waits (Unix time); for one that does not, its submission."""
-    return job.phase.since if isinstance(job.phase, Pending) else job.submitted

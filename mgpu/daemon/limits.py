@@ -37,7 +37,5 @@ JOBS_PER_TOKEN: Final = 250
 UNANSWERED: Final = 8 << 20
 #: The client has closed its side.
 RDHUP: Final = select.EPOLLRDHUP
-#: A request key is remembered that long (seconds).
-ANSWER_AGE: Final = 86400.0
 #: Seconds from the order to start a job to the first word of its supervisor.
 START_DEADLINE: Final = 30.0

@@ -209,7 +209,7 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class Evicted:
-    """The attempt is to end before its time: ``cause`` is one of ``states.EVICTIONS``."""
+    """The attempt is to end before its time: ``cause`` is as in Stopping."""
 
     at: Now
     job: int

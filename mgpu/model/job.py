@@ -123,8 +123,9 @@ class Running:
 class Stopping:
     """To be ended by order of ``by`` (a uid); ``started`` is None if it never was seen to run.
 
-    ``preempted`` is the job that takes its place, 0 when it is cancelled. ``cause`` is one of
-    ``states.EVICTIONS`` when it is to end before its time, of which ``detail`` tells.
+    ``preempted`` is the job that takes its place, 0 when it is cancelled. ``cause`` is
+    ``states.MEMORY``, ``IDLE`` or ``REQUEUE`` when it is to end before its time, of which
+    ``detail`` tells.
     """
 
     gpus: tuple[str, ...]

@@ -43,7 +43,6 @@ MEMORY: Final = "memory"
 IDLE: Final = "idle"
 #: Or because somebody wants it to wait for its turn again.
 REQUEUE: Final = "requeue"
-EVICTIONS: Final = frozenset({MEMORY, IDLE, REQUEUE})
 #: Those of them after which a job goes to the end of the queue.
 SENT_BACK: Final = frozenset({IDLE, REQUEUE})
 
@@ -70,4 +69,3 @@ class Reason:
     GPU_NOT_AVAILABLE: Final = "ReqGpuNotAvail"
     INVALID_ACCOUNT: Final = "InvalidAccount"
     DRAINED: Final = "PartitionDown"
-    SYSTEM_FAILURE: Final = "SystemFailure"

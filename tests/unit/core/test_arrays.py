@@ -176,11 +176,11 @@ def test_a_task_is_found_in_its_record() -> None:
     desk = Desk(1000)
     array = submit(desk, bound=2)
     desk.run()
-    found = [arrays.find(desk.world, array, task) for task in (0, 1, 9)]
+    found = [desk.world.arrays.find(array, task) for task in (0, 1, 9)]
     assert found == [desk.job(2), desk.job(3), desk.job(1)]
-    assert arrays.find(desk.world, array, 10) is None
-    assert arrays.find(desk.world, 99, 0) is None
-    assert arrays.running(desk.world, array) == 2
+    assert desk.world.arrays.find(array, 10) is None
+    assert desk.world.arrays.find(99, 0) is None
+    assert desk.world.arrays.running(array) == 2
 
 
 def test_an_array_waits_in_a_bounded_number_of_groups() -> None:

@@ -361,5 +361,5 @@ def test_what_nobody_waits_for_is_not_remembered() -> None:
     desk.end(one)
     desk.run()
     index = desk.world.dependents
-    assert (index.parents(), index.news, index.next_change()) == (set(), {}, None)
+    assert (index.watched(), index.news, index.next_change()) == (set(), {}, None)
     assert not any(vars(index)[name] for name in ("_starts", "_single", "_origins"))

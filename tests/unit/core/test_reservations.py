@@ -9,7 +9,7 @@ import pytest
 
 from mgpu.core import reservations
 from mgpu.core.orders import Reserve, Unreserve
-from mgpu.core.reservations import Claim, barrier, claims, entitled, opens_at
+from mgpu.core.reservations import Claim, barrier, claims, entitled
 from mgpu.core.settle import next_deadline, settle
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Preempted, Recorded, Started
@@ -105,16 +105,6 @@ def test_who_may_start_on_a_reserved_gpu(
 ) -> None:
     found = barrier((claim,), frozenset(rights), now, end, requeue=requeue)
     assert found == (None if may else claim)
-
-
-def test_the_first_time_that_is_long_enough() -> None:
-    row = (Claim(100, 200, 1, preempt=False), Claim(230, 300, 2, preempt=False))
-    assert opens_at(row, frozenset(), 0, 100, requeue=False) == 0
-    assert opens_at(row, frozenset(), 10, 100, requeue=False) == 300
-    assert opens_at(row, frozenset(), 10, 30, requeue=False) == 10
-    assert opens_at(row, frozenset(), 90, 30, requeue=False) == 200
-    assert opens_at(row, frozenset({2}), 10, math.inf, requeue=False) == 200
-    assert opens_at((), frozenset(), 10, math.inf, requeue=False) == 10
 
 
 # -- which GPUs a count means ----------------------------------------------------------------------

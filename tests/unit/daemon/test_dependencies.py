@@ -116,7 +116,7 @@ def test_after_a_restart_a_job_still_waits(rig: Rig) -> None:
     second = dependent(rig, f"afterok:{first}")
     rig.again(children=((first, 1),))
     assert isinstance(rig.job(second).phase, Pending)
-    assert rig.scheduler._engine.world.dependents.parents() == {first}
+    assert rig.scheduler._engine.world.dependents.watched() == {first}
 
 
 def test_an_end_that_was_stored_and_not_followed_is_followed_after_a_restart(

@@ -247,7 +247,7 @@ def _parts(world: World, job: Job, needs: Dependency, facts: Facts, child: int) 
     tasks, ends = job.tasks, facts.ends
     if tasks is None or len(tasks) == 1:
         return []
-    parents = _counterparts(world, job, needs, ends)
+    parents = _counterparts(world, needs, ends)
     if len(tasks) < len(ends):
         decided = {task for task in tasks for parent in parents if (parent, task) in ends}
     else:
@@ -260,8 +260,8 @@ def _parts(world: World, job: Job, needs: Dependency, facts: Facts, child: int) 
     return following.apart(job, groups, facts.now, child)
 
 
-def _counterparts(world: World, job: Job, needs: Dependency, ends: Ends) -> set[int]:
-    """The arrays whose tasks the tasks of ``job`` wait for one by one."""
+def _counterparts(world: World, needs: Dependency, ends: Ends) -> set[int]:
+    """The arrays whose tasks are waited for one by one."""
     return {
         one.job
         for one in needs.conditions
@@ -272,7 +272,7 @@ def _counterparts(world: World, job: Job, needs: Dependency, ends: Ends) -> set[
 def _missing(world: World, job: Job, needs: Dependency, ends: Ends, now: Now) -> dict[Parent, End]:
     """The tasks of ``job`` for which the arrays that it follows have none."""
     found: dict[Parent, End] = {}
-    for parent in _counterparts(world, job, needs, ends):
+    for parent in _counterparts(world, needs, ends):
         tasks = job.tasks or Tasks(())
         for part in world.arrays.each(parent):
             if part.tasks is not None and len(part.tasks) > 1:

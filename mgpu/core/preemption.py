@@ -27,7 +27,7 @@ def choose(world: World, now: Now, job: Job, ask: Ask, seen: Outlook) -> list[Pr
     leaving: dict[int, Job] = {}
     while (gpus := place(list(rooms.values()), ask.need)) is None:
         staying = {number: loss for number, loss in losses.items() if number not in leaving}
-        cheapest = _next(world, ask, rooms.values(), staying)
+        cheapest = _next(ask, rooms.values(), staying)
         if cheapest is None:
             return []
         for number in cheapest:
@@ -78,21 +78,19 @@ def _loss(job: Job, now: Now) -> float:
     return (now.boot - begun) * max(1, job.spec.gpus)
 
 
-def _next(
-    world: World, ask: Ask, rooms: Iterable[Room], losses: dict[int, float]
-) -> list[int] | None:
+def _next(ask: Ask, rooms: Iterable[Room], losses: dict[int, float]) -> list[int] | None:
     """The cheapest set of jobs whose going makes one more GPU fit."""
     sets = [
         cleared
         for room in rooms
         if would_fit(room, ask.need)
         and not fits(room, ask.need)
-        and (cleared := _to_clear(world, room, ask, losses))
+        and (cleared := _to_clear(room, ask, losses))
     ]
     return min(sets, key=lambda jobs: (sum(losses[n] for n in jobs), jobs), default=None)
 
 
-def _to_clear(world: World, room: Room, ask: Ask, losses: dict[int, float]) -> list[int]:
+def _to_clear(room: Room, ask: Ask, losses: dict[int, float]) -> list[int]:
     trial = room.copy()
     cleared: list[int] = []
     for number in sorted((n for n in room.jobs if n in losses), key=lambda n: (losses[n], n)):

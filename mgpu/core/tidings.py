@@ -128,7 +128,7 @@ def _bound(world: World, event: Recorded, array: Array) -> Iterator[Tiding]:
     """Somebody has changed how many tasks of an array run at once; not with its submission."""
     job = next(iter(world.arrays.of(array.id)), None)
     if job is not None and job.submitted < event.at.wall:
-        yield _told("job_updated", job, event.at, whole=True)
+        yield _told("job_updated", job, whole=True)
 
 
 def _reservation(event: str, one: Reservation) -> Tiding:
@@ -150,7 +150,7 @@ def _gpu(world: World, uuid: str) -> Facts:
 def _of_job(world: World, job: Job, event: Event, told: str) -> Iterator[Tiding]:
     """The tiding of a job or task, and that of the whole array where this makes one."""
     as_one = told in _OF_WAITING and len(job.tasks or ()) > 1
-    yield _told(told, job, event.at, whole=not job.array or as_one)
+    yield _told(told, job, whole=not job.array or as_one)
     if not job.array or isinstance(event, Submitted):
         return
     array = world.records.get(Array, job.array)
@@ -158,27 +158,27 @@ def _of_job(world: World, job: Job, event: Event, told: str) -> Iterator[Tiding]
         return
     if told == "job_started" and job.tasks is not None and job.attempt == 1:
         if job.tasks.first == array.first:
-            yield _told(told, job, event.at, whole=True)
+            yield _told(told, job, whole=True)
     elif isinstance(job.phase, Ended) and not world.arrays.has(job.array):
-        yield _array_over(job, array, event.at)
+        yield _array_over(job, array)
 
 
-def _array_over(last: Job, array: Array, at: Now) -> Tiding:
+def _array_over(last: Job, array: Array) -> Tiding:
     well = "job_failed" if array.failed else "job_completed"
     event = "job_cancelled" if last.state == states.CANCELLED and not array.done else well
-    told = _told(event, last, at, whole=True)
+    told = _told(event, last, whole=True)
     counts = {"total": array.total, "completed": array.done, "failed": array.failed}
     told.facts["job"]["tasks"] = counts
     return told
 
 
-def _told(event: str, job: Job, at: Now, *, whole: bool) -> Tiding:
+def _told(event: str, job: Job, *, whole: bool) -> Tiding:
     name = str(job.array) if job.array and whole else named(job)
     about = f"job {name}.{job.attempt}"
-    return Tiding(event, about, {"job": facts_of(job, name, at)}, job, name, whole)
+    return Tiding(event, about, {"job": facts_of(job, name)}, job, name, whole)
 
 
-def facts_of(job: Job, name: str, at: Now) -> Facts:
+def facts_of(job: Job, name: str) -> Facts:
     """What is told of a job; nothing of its environment, its folder or its command."""
     phase, facts = job.phase, {}
     started: Any = getattr(phase, "started", None)

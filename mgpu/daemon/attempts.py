@@ -195,7 +195,7 @@ class Attempts:
 
     # -- what the launcher says -----------------------------------------------------------------
 
-    def gone(self, key: Key, now: Now) -> None:
+    def gone(self, key: Key) -> None:
         """The attempt's supervisor has exited."""
         attempt = self._attempts.get(key)
         if attempt is None:
@@ -203,17 +203,17 @@ class Attempts:
             return
         attempt.child = False
         if attempt.sock is not None:
-            self._receive(attempt, now)
+            self._receive(attempt)
         if attempt.sock is not None:
             self._detach(attempt)
         if self._attempts.get(key) is attempt:
-            self._settle(attempt, now)
+            self._settle(attempt)
 
-    def refused(self, message: dict[str, Any], now: Now) -> None:
+    def refused(self, message: dict[str, Any]) -> None:
         """The launcher did not start the attempt at all."""
         attempt = self._attempts.get((message["job"], message["attempt"]))
         if attempt is not None:
-            self._over(attempt, message, now)
+            self._over(attempt, message)
 
     def killed(self, key: Key, now: Now) -> None:
         """Nothing of the attempt is left."""
@@ -228,7 +228,7 @@ class Attempts:
             return
         record = self._dirs.record(key)
         ready = attempt.ready or self._dirs.identity(key) is not None
-        self._over(attempt, record or lost(ready=ready), now)
+        self._over(attempt, record or lost(ready=ready))
 
     # -- finding --------------------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ class Attempts:
             if attempt.child:  # it is only just making its folder, or we will hear that it ended
                 self._retry(attempt, now)
             else:
-                self._settle(attempt, now)
+                self._settle(attempt)
             return
         if not self._understood(attempt, now):
             return
@@ -283,7 +283,7 @@ class Attempts:
         else:
             attempt.deadline = now.boot + RETRY
 
-    def _settle(self, attempt: Attempt, now: Now) -> None:
+    def _settle(self, attempt: Attempt) -> None:
         """Its supervisor is dead: its record tells the end, else nothing may be left of it."""
         attempt.deadline = None
         if attempt.stage == "over":
@@ -293,7 +293,7 @@ class Attempts:
             return
         record = self._dirs.record(attempt.key)
         if record is not None:
-            self._over(attempt, record, now)
+            self._over(attempt, record)
         else:
             self.kill(attempt.key)
 
@@ -320,7 +320,7 @@ class Attempts:
     def _attach(self, attempt: Attempt, sock: socket.socket) -> None:
         sock.setblocking(False)
         attempt.sock = sock
-        self._loop.watch(sock.fileno(), lambda _m, now: self._receive(attempt, now))
+        self._loop.watch(sock.fileno(), lambda _mask, _now: self._receive(attempt))
 
     def _detach(self, attempt: Attempt) -> None:
         if attempt.sock is not None:
@@ -342,7 +342,7 @@ class Attempts:
             warn = {"warn": True} if attempt.warned else {}
             self._send(attempt, {"op": "stop", "grace": attempt.grace, **warn})
 
-    def _receive(self, attempt: Attempt, now: Now) -> None:
+    def _receive(self, attempt: Attempt) -> None:
         while attempt.sock is not None:
             try:
                 received = link.recv(attempt.sock)
@@ -353,14 +353,14 @@ class Attempts:
                 received = None
             if received is None:
                 self._detach(attempt)
-                self._settle(attempt, now)
+                self._settle(attempt)
                 return
             message, fds = received
             for fd in fds:  # a supervisor sends none; keep none
                 os.close(fd)
-            self._said(attempt, message, now)
+            self._said(attempt, message)
 
-    def _said(self, attempt: Attempt, message: dict[str, Any], now: Now) -> None:
+    def _said(self, attempt: Attempt, message: dict[str, Any]) -> None:
         op = message["op"]
         if op == "ready":
             attempt.ready = True
@@ -376,11 +376,11 @@ class Attempts:
             pid, ticks = message["pid"], message["ticks"]
             self._report(requests.AttemptRunning(*attempt.key, pid, ticks, started))
         elif op in ("ended", "refused", "interrupted"):
-            self._over(attempt, message, now)
+            self._over(attempt, message)
         else:
             log.warning("unknown message", action="link-unknown", op=op, **_ids(attempt.key))
 
-    def _over(self, attempt: Attempt, message: dict[str, Any], now: Now) -> None:
+    def _over(self, attempt: Attempt, message: dict[str, Any]) -> None:
         """The attempt is over, as ``message`` tells; report it once."""
         if attempt.stage == "over":
             return

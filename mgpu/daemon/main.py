@@ -202,10 +202,10 @@ class Scheduler:
         elif op == "reloaded":
             self._control.reloaded(message, now)
         elif op == "refused":
-            self._attempts.refused(message, now)
+            self._attempts.refused(message)
         elif op == "gone":
             if self._recovered:  # in recovery mode the records of ends stay where they are
-                self._attempts.gone((message["job"], message["attempt"]), now)
+                self._attempts.gone((message["job"], message["attempt"]))
         elif op == "helper":
             self._helper(message["name"], message.get("fd"))
         elif op == "killed":

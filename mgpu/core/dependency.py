@@ -28,7 +28,7 @@ from mgpu.model.dependency import (
 )
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import DependencyChanged, Event, Refused, Split
-from mgpu.model.job import Job, Pending, Running, Stopping
+from mgpu.model.job import Job, Pending
 from mgpu.model.records import Array
 from mgpu.model.states import COMPLETED, FAILED, PENDING, RUNNING, Reason
 from mgpu.model.tasks import Tasks
@@ -233,10 +233,9 @@ def _began(world: World, number: int, task: int) -> float | None:
 
 
 def _began_at(job: Job) -> float | None:
-    phase = job.phase
-    if isinstance(phase, Running | Stopping) and phase.started is not None:
-        return phase.started.wall
-    return phase.since if isinstance(phase, Pending) and job.restarts else None
+    if job.begun is not None:
+        return job.begun.wall
+    return job.phase.since if isinstance(job.phase, Pending) and job.restarts else None
 
 
 # -- parts of arrays ----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from mgpu.core.tally import Load, Owner, Tally, memory_of, owner_of
 from mgpu.core.world import World
 from mgpu.model.events import Event
-from mgpu.model.job import Job, JobSpec, Running, Starting, Stopping
+from mgpu.model.job import Job, JobSpec
 from mgpu.model.records import Quota, Spending
 from mgpu.model.states import Reason
 from mgpu.model.time import Now
@@ -179,8 +179,7 @@ def used(world: World, now: Now, subject: str, quota: Quota) -> float:
 
 def charge(world: World, job: Job, wall: float) -> None:
     """Keep what an attempt that ends at ``wall`` used; only ``core.lifecycle`` may call this."""
-    phase = job.phase
-    started = phase.started if isinstance(phase, Running | Stopping) else None
+    started = job.begun
     if started is None or not job.spec.gpus:
         return
     for subject, quota in bounds(world, owner_of(job), world.groups_of(job.uid)):
@@ -222,8 +221,4 @@ def _over_hours(world: World, now: Now, subject: str, quota: Quota) -> Explained
 
 
 def _elapsed(job: Job, now: Now) -> float:
-    phase = job.phase
-    if isinstance(phase, Starting):
-        return 0.0
-    started = phase.started if isinstance(phase, Running | Stopping) else None
-    return max(0.0, now.boot - started.boot) if started is not None else 0.0
+    return max(0.0, now.boot - job.begun.boot) if job.begun is not None else 0.0

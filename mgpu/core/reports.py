@@ -62,7 +62,7 @@ def stale(world: World, report: Report) -> Stale:
 
 def running(_world: World, job: Job, report: AttemptRunning, _now: Now) -> list[Event]:
     """The program was executed. Said again after a restart of the scheduler: nothing new."""
-    if _seen_running(job):
+    if job.begun is not None:
         return []
     return [Launched(report.started, job.id, job.attempt, report.pid, report.ticks)]
 
@@ -71,9 +71,9 @@ def ended(world: World, job: Job, report: AttemptEnded, now: Now) -> list[Event]
     """The attempt's processes are all gone, and how it ended is known."""
     at = Now(report.wall, now.boot)
     events: list[Event] = []
-    if report.started is not None and not _seen_running(job):
+    if report.started is not None and job.begun is None:
         events.append(Launched(Now(report.started, now.boot), job.id, job.attempt, 0, 0))
-    if events or _seen_running(job):
+    if events or job.begun is not None:
         events += usage.last(world, job, at)
     state = _end_state(job, report)
     if state == states.PREEMPTED:
@@ -142,11 +142,6 @@ def rebooted(world: World, job: Job, _report: Rebooted, now: Now) -> list[Event]
         return [Requeued(now, job.id, job.attempt, states.NODE_FAIL)]
     detail = f"{REBOOTED}, {crashes} times in a row" if often else REBOOTED
     return [_finished(job, now, states.NODE_FAIL, detail)]
-
-
-def _seen_running(job: Job) -> bool:
-    phase = job.phase
-    return isinstance(phase, Running) or (isinstance(phase, Stopping) and phase.started is not None)
 
 
 def _end_state(job: Job, report: AttemptEnded) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from mgpu.model import states
 from mgpu.model.events import Requeued, Retried
-from mgpu.model.job import Job, Running, Stopping
+from mgpu.model.job import Job
 
 #: Seconds after which a run is none that the machine went down under soon.
 LASTING: Final = 86400.0
@@ -46,7 +46,4 @@ def failure(event: Retried) -> str:
 
 def started_wall(job: Job) -> float | None:
     """The Unix time at which the present attempt was seen to run; None before."""
-    phase = job.phase
-    if isinstance(phase, Running | Stopping) and phase.started is not None:
-        return phase.started.wall
-    return None
+    return job.begun.wall if job.begun is not None else None

@@ -62,7 +62,7 @@ def weight(policy: Policy, user: str, groups: tuple[str, ...], project: str) -> 
 
 def charge(world: World, job: Job, wall: float) -> None:
     """Keep what an attempt that ends at ``wall`` used; only ``core.lifecycle`` may call this."""
-    started = getattr(job.phase, "started", None)
+    started = job.begun
     if started is None or not job.spec.gpus:
         return
     key = account(job.uid)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from mgpu.core.arrays import named
 from mgpu.core.serving import label
+from mgpu.core.setbacks import started_wall
 from mgpu.core.world import World
 from mgpu.model import states
 from mgpu.model.events import (
@@ -33,7 +34,6 @@ from mgpu.model.events import (
 from mgpu.model.gpu import Gpu
 from mgpu.model.job import Ended, Job
 from mgpu.model.records import Array, Drain, Outsider, Reservation
-from mgpu.model.time import Now
 
 Facts = dict[str, Any]
 
@@ -181,8 +181,7 @@ def _told(event: str, job: Job, *, whole: bool) -> Tiding:
 def facts_of(job: Job, name: str) -> Facts:
     """What is told of a job; nothing of its environment, its folder or its command."""
     phase, facts = job.phase, {}
-    started: Any = getattr(phase, "started", None)
-    started = started.wall if isinstance(started, Now) else started
+    started = phase.started if isinstance(phase, Ended) else started_wall(job)
     if isinstance(phase, Ended):
         facts = {"exit_code": phase.code, "signal": phase.signal, "ended": phase.ended}
         if started is not None:

@@ -9,7 +9,6 @@ from mgpu.core.closing import run_of
 from mgpu.daemon.history import Parts
 from mgpu.model import states
 from mgpu.model.errors import MgpuError
-from mgpu.model.job import Job, Running, Stopping
 from mgpu.model.runs import Run
 from mgpu.model.time import Now
 from mgpu.protocol import history, messages, names
@@ -72,13 +71,7 @@ def _question(
 def _running(desk: Dispatcher, now: Now) -> list[Run]:
     """The attempts that are not over, up to now."""
     placed = desk.engine.world.placed.values()
-    return [
-        run_of(desk.engine.world, job, now, states.RUNNING) for job in placed if _has_started(job)
-    ]
-
-
-def _has_started(job: Job) -> bool:
-    return isinstance(job.phase, Running | Stopping) and job.phase.started is not None
+    return [run_of(desk.engine.world, job, now, states.RUNNING) for job in placed if job.begun]
 
 
 #: request -> the operation as the role table names it, and what answers it.

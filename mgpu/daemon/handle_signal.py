@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mgpu.core import arrays
-from mgpu.model.job import Job, Pending, Running, Stopping
+from mgpu.model.job import Job, Pending
 from mgpu.model.target import Name, on_wire
 from mgpu.model.time import Now
 from mgpu.protocol import jobs, names
@@ -37,11 +37,10 @@ def _to_all(desk: Dispatcher, name: Name, own: int | None, request: jobs.Signal)
 
 
 def _to_one(desk: Dispatcher, job: Job, request: jobs.Signal) -> str:
-    phase = job.phase
-    if isinstance(phase, Running) or (isinstance(phase, Stopping) and phase.started):
+    if job.begun is not None:
         sent = desk.signal((job.id, job.attempt), request.number, leader=request.leader)
         return names.SIGNALLED if sent else names.UNREACHED
-    return names.WAITING if isinstance(phase, Pending) else names.UNREACHED
+    return names.WAITING if isinstance(job.phase, Pending) else names.UNREACHED
 
 
 HANDLERS: dict[type, tuple[str, Callable[..., None]]] = {jobs.Signal: (names.SIGNAL, signal)}

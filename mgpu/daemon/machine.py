@@ -11,7 +11,7 @@ from mgpu.core.placement import Room
 from mgpu.core.schedule import outlook
 from mgpu.core.world import World
 from mgpu.model.gpu import Gpu, Link, Process
-from mgpu.model.job import Job, Pending, Running, Stopping
+from mgpu.model.job import Job, Pending
 from mgpu.model.records import Ignored
 from mgpu.model.time import Now
 from mgpu.model.units import format_capability
@@ -101,9 +101,8 @@ def _takes_more(room: Room) -> bool:
 
 def _holder(gpu: Gpu, job: Job, now: Now) -> list[Any]:
     """A job in the order of ``client.views.Holder``."""
-    phase, named = job.phase, _name(job)
-    started = phase.started if isinstance(phase, Running | Stopping) else None
-    elapsed = max(0.0, now.boot - started.boot) if started is not None else 0.0
+    named = _name(job)
+    elapsed = max(0.0, now.boot - job.begun.boot) if job.begun is not None else 0.0
     used = dict(gpu.measured).get(job.id)
     asked = job.spec.gpu_mem
     return [job.id, job.user, asked, elapsed, job.state, used, named["array"], named["tasks"]]

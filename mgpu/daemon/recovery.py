@@ -15,7 +15,7 @@ from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
 from mgpu.daemon.endings import report_of
 from mgpu.daemon.engine import Engine
-from mgpu.model.job import Job, Pending, Running, Starting, Stopping
+from mgpu.model.job import Job, Pending, Starting
 from mgpu.model.time import Now
 from mgpu.system.log import log
 
@@ -49,7 +49,7 @@ class Recovery:
         elif isinstance(job.phase, Starting) and self._dirs.claim(key):
             self._engine.report(requests.AttemptVanished(*key))
         else:
-            self._attempts.adopt(key, now, ran=_ran(job), child=child)
+            self._attempts.adopt(key, now, ran=job.begun is not None, child=child)
 
     def _unknown(self, key: Key, now: Now, *, child: bool) -> None:
         """A folder that no job needs: its end is stored already, or its start never was.
@@ -77,9 +77,3 @@ def _held(world: World) -> dict[Key, Job]:
         for job in world.jobs.values()
         if not isinstance(job.phase, Pending)
     }
-
-
-def _ran(job: Job) -> bool:
-    """Whether the program of the job's attempt is known to have been executed."""
-    phase = job.phase
-    return isinstance(phase, Running) or (isinstance(phase, Stopping) and phase.started is not None)

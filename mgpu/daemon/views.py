@@ -10,7 +10,7 @@ from mgpu.core.explain import reason_of
 from mgpu.core.policy import effective_limit
 from mgpu.core.redact import DETAIL, hidden_fields
 from mgpu.core.world import World
-from mgpu.model.job import Ended, Job, Pending, Starting
+from mgpu.model.job import Ended, Job, Pending
 from mgpu.model.records import Array
 from mgpu.model.sweep import expand
 from mgpu.model.time import Now
@@ -154,15 +154,12 @@ _NOT_STARTED = _Times(None, None, 0.0, None, None)
 
 def _times(job: Job, now: Now) -> _Times:
     phase = job.phase
-    if isinstance(phase, Pending | Starting):
-        return _NOT_STARTED
     if isinstance(phase, Ended):
         elapsed = max(0.0, phase.ended - phase.started) if phase.started else 0.0
         return _Times(phase.started, phase.ended, elapsed, phase.code, phase.signal)
-    if phase.started is None:
+    if job.begun is None:
         return _NOT_STARTED
-    elapsed = max(0.0, now.boot - phase.started.boot)
-    return _Times(phase.started.wall, None, elapsed, None, None)
+    return _Times(job.begun.wall, None, max(0.0, now.boot - job.begun.boot), None, None)
 
 
 def _why(world: World, job: Job, now: Now) -> tuple[str, str]:

@@ -217,3 +217,9 @@ class Job:
         """The UUIDs of the GPUs it holds now; empty unless it is starting, running or stopping."""
         phase = self.phase
         return phase.gpus if isinstance(phase, Starting | Running | Stopping) else ()
+
+    @property
+    def begun(self) -> Now | None:
+        """When the attempt under way was seen to run; None before, and for a job without one."""
+        phase = self.phase
+        return phase.started if isinstance(phase, Running | Stopping) else None

@@ -8,17 +8,16 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from mgpu.core.orders import Kept, RemoveQuota, Reserve, SetQuota, Unreserve
+from mgpu.core.machine import counted
+from mgpu.core.orders import Judged, Kept, RemoveQuota, Reserve, SetQuota, Unreserve
 from mgpu.core.projects import check_claim
 from mgpu.core.reservations import Chosen, assign
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Event, Recorded
-from mgpu.model.records import Counter, Quota, Reservation, Spending
+from mgpu.model.records import Quota, Reservation, Spending
 from mgpu.model.time import Now
 from mgpu.model.units import format_duration, quoted
-
-Judged = tuple[list[Event], Kept]
 
 #: How far ahead reservations are held against each other, in seconds and in occurrences of one.
 HORIZON: Final = 35 * 86400
@@ -43,12 +42,11 @@ def reserve(world: World, order: Reserve, now: Now) -> Judged:
             f"there are {len(kept)} reservations; no more are kept",
             hint="cancel some: mgpu_ctl reserve list",
         )
-    last = world.records.get(Counter, _NUMBERS)
-    number = last.last + 1 if last is not None else 1
-    made = _made(world, order, number, now)
+    number = world.records.number(_NUMBERS)
+    made = _made(world, order, number.last, now)
     _check_length(world, made)
     _check_room(world, kept, made, now)
-    events = [Recorded(now, order.uid, record) for record in (Counter(_NUMBERS, number), made)]
+    events = [Recorded(now, order.uid, record) for record in (number, made)]
     return [*events], Kept(made.key)
 
 
@@ -183,13 +181,9 @@ def _short(
     when = f", {later} after its first start" if run.start > one.start else ""
     others += [] if one is made else ["this one"]
     name = "" if one is made else f"reservation {one.id} "
-    text = f"{name}needs {_gpus(one.count)}; {have} are left{when}, beside {' and '.join(others)}"
+    text = f"{name}needs {counted(one.count)}; {have} are left{when}, beside {' and '.join(others)}"
     hint = "take fewer GPUs or another time; see mgpu_ctl reserve list --timeline"
     return MgpuError("Refused", text, path="count" if one is made else "", hint=hint)
-
-
-def _gpus(count: int) -> str:
-    return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
 def _overlap(one: Reservation, other: Reservation) -> bool:

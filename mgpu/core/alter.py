@@ -7,11 +7,20 @@ from dataclasses import replace
 from mgpu.core import arrays, deadline
 from mgpu.core.policy import shorter_limit
 from mgpu.core.requests import Alter
-from mgpu.core.wishes import CHANGED, ENDED, STARTED, Judged, check_class, outcomes, own_parts
+from mgpu.core.wishes import (
+    CHANGED,
+    ENDED,
+    STARTED,
+    Judged,
+    change_outcome,
+    check_class,
+    outcomes,
+    own_parts,
+)
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Altered, Event, Split
-from mgpu.model.job import Ended, Job, Pending, Running
+from mgpu.model.job import Job, Pending, Running
 from mgpu.model.time import Now
 from mgpu.model.units import format_duration
 
@@ -45,9 +54,7 @@ def _may_change(job: Job, wish: Alter) -> bool:
 
 
 def _outcome(job: Job, wish: Alter) -> str:
-    if _may_change(job, wish):
-        return CHANGED
-    return ENDED if isinstance(job.phase, Ended) else STARTED
+    return CHANGED if _may_change(job, wish) else change_outcome(job)
 
 
 def _check(world: World, job: Job, wish: Alter, now: Now) -> None:

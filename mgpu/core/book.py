@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from mgpu.model.records import Record
+from mgpu.model.records import Counter, Record
 
 R = TypeVar("R", bound=Record)
 Changes = dict[tuple[str, str], Record | None]
@@ -35,6 +35,11 @@ class Book:
         """The record with this key."""
         found = self._kept.get(kind.__name__, {}).get(str(key))
         return found if isinstance(found, kind) else None
+
+    def number(self, name: str) -> Counter:
+        """The counter called ``name``, one further than the one that is kept."""
+        known = self.get(Counter, name)
+        return Counter(name, 1 + (known.last if known is not None else 0))
 
     def all(self, kind: type[R]) -> list[R]:
         """All records of a kind, oldest first."""

@@ -11,9 +11,6 @@ Rights = frozenset[int]
 NO_CLAIMS: Final[Claims] = {}
 NO_RIGHTS: Final[Rights] = frozenset()
 
-#: While there are reservations the wall clock is looked at so often: it can be set.
-LOOK_AT_WALL: Final = 60.0
-
 
 #: Seconds for which a job is to run, where it is known that it will be switched out then.
 WORTHWHILE: Final = 300.0

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from mgpu.core.orders import CloseMachine, Kept, OpenMachine
+from mgpu.core.orders import CloseMachine, Judged, Kept, OpenMachine
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import CancelRequested, Erased, Event, Recorded
 from mgpu.model.job import Job, Stopping
 from mgpu.model.records import Closure
 from mgpu.model.time import Now
-
-Judged = tuple[list[Event], Kept]
 
 
 def of(world: World) -> Closure | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from mgpu.core.policy import effective_limit
-from mgpu.core.queue import LOOK_AT_WALL
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Event, Refused
 from mgpu.model.job import Job, JobSpec, Pending
 from mgpu.model.states import Reason
-from mgpu.model.time import Now
+from mgpu.model.time import LOOK_AT_WALL, Now
 from mgpu.model.units import format_duration
 
 _KEY = "deadlines"

@@ -16,14 +16,12 @@ from mgpu.core.progress import Place, Progress
 from mgpu.model.dependency import AFTER, AFTERCORR, SINGLETON, WHOLE, Condition, Dependency
 from mgpu.model.job import Ended, Job
 from mgpu.model.tasks import Tasks
-from mgpu.model.time import Now
+from mgpu.model.time import LOOK_AT_WALL, Now
 
 K = TypeVar("K")
 
 #: In the place of a task: every task of the array by itself.
 EACH: Final = -2
-#: While jobs wait for a Unix time the wall clock is looked at so often: it can be set.
-LOOK_AT_WALL: Final = 60.0
 
 #: A job or array and a task of it (or WHOLE).
 Parent = tuple[int, int]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mgpu.core.gates import left
-from mgpu.core.orders import DrainGpus, Kept, ResumeGpus
-from mgpu.core.serving import Judged, find, label
+from mgpu.core.orders import DrainGpus, Judged, Kept, ResumeGpus
+from mgpu.core.serving import find, label
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Event, Recorded

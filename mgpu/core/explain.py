@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from mgpu.core import arrays, bounds, closure, dependency
 from mgpu.core.claims import barrier
 from mgpu.core.foresight import waits_for_jobs
-from mgpu.core.machine import describe_unfit, described
+from mgpu.core.machine import counted, describe_unfit, described
 from mgpu.core.outlook import Ask, Outlook, Reservation
 from mgpu.core.placement import Host, Need, Room, choose, could_do, fits, need_of
 from mgpu.core.policy import effective_limit
@@ -94,8 +94,7 @@ def leaving_for(world: World, job: Job) -> list[int]:
 
 def needs(need: Need) -> str:
     """What a job needs, in words: ``2 GPUs with 20480 MiB each``."""
-    words = "1 GPU" if need.gpus == 1 else f"{need.gpus} GPUs"
-    words += described(need.wants)
+    words = counted(need.gpus) + described(need.wants)
     if need.mem is not None:
         words += f" with {need.mem} MiB" + " each" * (need.gpus > 1)
     return words if need.shares else words + " for itself"

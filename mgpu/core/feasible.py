@@ -6,7 +6,7 @@ from collections import Counter
 from difflib import get_close_matches
 from typing import NoReturn
 
-from mgpu.core.machine import ANY, Wants, described, suits
+from mgpu.core.machine import ANY, Wants, counted, described, suits
 from mgpu.core.placement import large_enough, need_of
 from mgpu.core.world import NO_GPUS, World
 from mgpu.model.errors import MgpuError
@@ -38,9 +38,9 @@ def _check_number(world: World, spec: JobSpec, wants: Wants) -> None:
     have = len(world.gpus)
     if spec.gpus > have:
         hint = f"ask for {have} or fewer; mgpu_info shows them"
-        _refuse("spec.gpus", f"asks for {_gpus(spec.gpus)}; this machine has {have}", hint)
+        _refuse("spec.gpus", f"asks for {counted(spec.gpus)}; this machine has {have}", hint)
     if wants.uuids and spec.gpus > len(wants.uuids):
-        what = f"asks for {_gpus(spec.gpus)} and names {len(wants.uuids)}"
+        what = f"asks for {counted(spec.gpus)} and names {len(wants.uuids)}"
         _refuse("spec.gpu_ids", what, "name as many as the job needs, or more")
     if wants is not ANY and spec.gpus == 0:
         _refuse("spec.gpus", f"asks for no GPU{described(wants)}", "ask for 1 GPU or more")
@@ -56,12 +56,12 @@ def _check_wants(world: World, spec: JobSpec, wants: Wants) -> None:
             _refuse_part(gpus, spec, part)
     found = _count(gpus, wants)
     if found < spec.gpus:
-        what = f"asks for {_gpus(spec.gpus)}{described(wants)}; this machine has {found} such"
+        what = f"asks for {counted(spec.gpus)}{described(wants)}; this machine has {found} such"
         _refuse("spec.gpus", what, _LOOK)
 
 
 def _refuse_part(gpus: list[Gpu], spec: JobSpec, part: Wants) -> NoReturn:
-    asks = f"asks for {_gpus(spec.gpus)}{described(part)}; this machine has {_count(gpus, part)}"
+    asks = f"asks for {counted(spec.gpus)}{described(part)}; this machine has {_count(gpus, part)}"
     if part.type:
         hint = _LOOK if _count(gpus, part) else _nearest(gpus, part.type)
         _refuse("spec.gpu_type", f"{asks} (there are: {_stock(gpus)})", hint)
@@ -80,7 +80,7 @@ def _check_memory(world: World, spec: JobSpec, wants: Wants) -> None:
     usable = sorted(gpu.total - world.policy.margin for gpu in gpus)
     enough = sum(large_enough(size, need) for size in usable)
     if enough < spec.gpus:
-        asks = f"asks for {_gpus(spec.gpus)}{described(wants)} with {spec.gpu_mem} MiB"
+        asks = f"asks for {counted(spec.gpus)}{described(wants)} with {spec.gpu_mem} MiB"
         has = f"this machine has {enough} that large (largest: {usable[-1]} MiB)"
         hint = f"ask for {usable[-spec.gpus]} MiB or less; {_LOOK}"
         _refuse("spec.gpu_mem", f"{asks}{' each' * (spec.gpus > 1)}; {has}", hint)
@@ -110,10 +110,6 @@ def _nearest(gpus: list[Gpu], wanted: str) -> str:
     words = {word.lower() for gpu in gpus for word in gpu.name.split()}
     close = get_close_matches(wanted.lower(), sorted(words), n=1)
     return f"did you mean {close[0]}? {_LOOK}" if close else _LOOK
-
-
-def _gpus(count: int) -> str:
-    return "1 GPU" if count == 1 else f"{count} GPUs"
 
 
 def _refuse(path: str, what: str, hint: str) -> NoReturn:

@@ -7,10 +7,18 @@ from typing import Final
 from mgpu.core import arrays
 from mgpu.core.requests import Hold, Release
 from mgpu.core.roster import Part
-from mgpu.core.wishes import CHANGED, ENDED, STARTED, Outcomes, outcomes, own_parts
+from mgpu.core.wishes import (
+    CHANGED,
+    ENDED,
+    STARTED,
+    Outcomes,
+    change_outcome,
+    outcomes,
+    own_parts,
+)
 from mgpu.core.world import World
 from mgpu.model.events import Event, Held, Released
-from mgpu.model.job import Ended, Job, Pending
+from mgpu.model.job import Job, Pending
 from mgpu.model.time import Now
 
 #: What became of a job that an administrator holds: only one can release it.
@@ -22,7 +30,7 @@ ADMIN: Final = "admin"
 def hold(world: World, wish: Hold, now: Now) -> tuple[list[Event], Outcomes]:
     """Keep jobs from starting. A hold of somebody else than the owner is an administrator's."""
     named = own_parts(world, wish)
-    told = outcomes(named, _outcome, (CHANGED, STARTED, ENDED))
+    told = outcomes(named, change_outcome, (CHANGED, STARTED, ENDED))
     waiting = [p for parts in named.values() for p in parts if _may_be_held(p, wish.uid)]
     events, numbers = arrays.cut(world, waiting, now)
     by = {job.id: _by(job, wish.uid) for job, _ in waiting}
@@ -36,7 +44,7 @@ def release(world: World, wish: Release, now: Now) -> tuple[list[Event], Outcome
     named = own_parts(world, wish)
     told = outcomes(
         named,
-        lambda job: HELD_BY_ADMIN if _is_kept(job, may_any=wish.may_any) else _outcome(job),
+        lambda job: HELD_BY_ADMIN if _is_kept(job, may_any=wish.may_any) else change_outcome(job),
         (HELD_BY_ADMIN, CHANGED, STARTED, ENDED),
     )
     free = [p for parts in named.values() for p in parts if _may_be_released(p[0], wish)]
@@ -64,9 +72,3 @@ def _is_kept(job: Job, *, may_any: bool) -> bool:
 
 def _by(job: Job, uid: int) -> str:
     return USER if job.uid == uid else ADMIN
-
-
-def _outcome(job: Job) -> str:
-    if isinstance(job.phase, Pending):
-        return CHANGED
-    return ENDED if isinstance(job.phase, Ended) else STARTED

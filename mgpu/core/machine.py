@@ -43,6 +43,11 @@ def describe_unfit(gpu: Gpu, wants: Wants) -> str:
     return f"has {gpu.total} in all" if gpu.total < wants.min_total else ""
 
 
+def counted(gpus: int) -> str:
+    """``1 GPU`` or ``4 GPUs``."""
+    return "1 GPU" if gpus == 1 else f"{gpus} GPUs"
+
+
 def described(wants: Wants) -> str:
     """What a job wants, to be put behind the number of its GPUs; nothing where it takes any."""
     words = " of those it names" if wants.uuids else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mgpu.model.events import Event
+
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
@@ -138,3 +140,7 @@ class Kept:
 
     key: str
     note: str = ""
+
+
+#: What follows from an order, and what is answered.
+Judged = tuple[list[Event], Kept]

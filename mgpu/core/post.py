@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from mgpu.core.tidings import Tiding
 from mgpu.core.world import World
 from mgpu.model.notice import MOST_WAITING
-from mgpu.model.records import Counter, Notice
+from mgpu.model.records import Notice
 from mgpu.model.time import Now
 
 #: Notices to one target of the configuration that may wait.
@@ -92,7 +92,9 @@ def take(
             waiting[lane] += 1
             text = text or body(tiding)
             about = (tiding.event, tiding.about, target, text)
-            world.records.put(Notice(_number(world), uid, lane, *about, now.wall, now.wall))
+            number = world.records.number(_COUNTER)
+            world.records.put(number)
+            world.records.put(Notice(number.last, uid, lane, *about, now.wall, now.wall))
     return list(dict.fromkeys(full))
 
 
@@ -117,13 +119,6 @@ def _is_known(world: World, rules: Rules, tiding: Tiding, target: str, now: Now)
         and abs(now.wall - one.at) < rules.window
         for one in world.records.all(Notice)
     )
-
-
-def _number(world: World) -> int:
-    known = world.records.get(Counter, _COUNTER)
-    number = (known.last if known is not None else 0) + 1
-    world.records.put(Counter(_COUNTER, number))
-    return number
 
 
 # -- deliveries -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mgpu.core.people import is_among
 from mgpu.core.policy import Policy
 from mgpu.model.errors import MgpuError
 from mgpu.model.units import quoted
@@ -32,9 +33,7 @@ def check(policy: Policy, project: str, user: str, groups: Sequence[str]) -> Non
 
 def is_member(policy: Policy, project: str, user: str, groups: Sequence[str]) -> bool:
     """Whether a user, or a group of theirs, is listed as a member."""
-    return not policy.members.get(project, frozenset()).isdisjoint(
-        (f"user:{user}", *(f"group:{name}" for name in groups))
-    )
+    return is_among(policy.members.get(project, frozenset()), user, groups)
 
 
 def check_claim(policy: Policy, project: str, path: str) -> None:

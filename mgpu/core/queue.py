@@ -16,12 +16,10 @@ from typing import Final, NamedTuple
 
 from mgpu.core.placement import Need, need_of
 from mgpu.model.job import Job, JobSpec, Pending, Shape
-from mgpu.model.time import Now
+from mgpu.model.time import LOOK_AT_WALL, Now
 
 #: Seconds for which a ranking holds (Slurm: PriorityCalcPeriod).
 RANKED_FOR: Final = 30.0
-#: While jobs wait for a Unix time the wall clock is looked at so often: it can be set.
-LOOK_AT_WALL: Final = 60.0
 
 Rank = tuple[int, int, int]
 #: (-priority, -score, seq, id, line): the smaller, the earlier.

@@ -21,14 +21,12 @@ from mgpu.model.events import Event
 from mgpu.model.job import Job, JobSpec
 from mgpu.model.records import Quota, Spending
 from mgpu.model.states import Reason
-from mgpu.model.time import Now
+from mgpu.model.time import LOOK_AT_WALL, Now
 from mgpu.model.units import format_wait
 
 Explained = tuple[str, str]
 Bound = tuple[str, Quota]
 
-#: While GPU-hours are bounded the wall clock is looked at so often: it can be set.
-LOOK_AT_WALL: Final = 60.0
 HOUR: Final = 3600.0
 DEFAULT_USER: Final = "default:user"
 DEFAULT_PROJECT: Final = "default:project"

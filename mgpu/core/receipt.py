@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from mgpu.core.machine import counted
 from mgpu.model import states
 from mgpu.model.runs import Run
 from mgpu.model.units import format_duration, format_memory
@@ -39,7 +40,7 @@ def _end(run: Run) -> str:
 def _gpus(run: Run) -> Iterator[str]:
     if not run.gpus:
         return
-    told = f"{len(run.gpus)} GPU{'s' * (len(run.gpus) > 1)}: {run.gpu_seconds / 3600:.2f} GPU-hours"
+    told = f"{counted(len(run.gpus))}: {run.gpu_seconds / 3600:.2f} GPU-hours"
     if run.utilization is None or run.idle is None:
         yield f"{told}; how busy is not known"
     else:

@@ -11,14 +11,13 @@ from typing import Final
 
 from mgpu.core import wishes
 from mgpu.core.holding import HELD_BY_ADMIN
-from mgpu.core.queue import LOOK_AT_WALL
 from mgpu.core.requests import ChangeRepeat, Repeat
 from mgpu.core.wishes import CHANGED, UNKNOWN, Outcomes
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Event, Recorded, Submitted
-from mgpu.model.records import Counter, Recurring
-from mgpu.model.time import Now
+from mgpu.model.records import Recurring
+from mgpu.model.time import LOOK_AT_WALL, Now
 
 #: Seconds after which a run counts as missed.
 LATE: Final = 120.0
@@ -50,8 +49,8 @@ def repeat(world: World, wish: Repeat, now: Now) -> tuple[list[Event], Outcomes]
             f"{len(mine)} recurring jobs are yours; {MOST} are allowed",
             hint="remove some: mgpu_job cron list shows them",
         )
-    last = world.records.get(Counter, _NUMBERS)
-    number = 1 + (last.last if last is not None else 0)
+    counter = world.records.number(_NUMBERS)
+    number = counter.last
     made = Recurring(
         number,
         submit.uid,
@@ -64,9 +63,7 @@ def repeat(world: World, wish: Repeat, now: Now) -> tuple[list[Event], Outcomes]
         overlap=wish.overlap,
         missed=wish.missed,
     )
-    events: list[Event] = [
-        Recorded(now, submit.uid, one) for one in (Counter(_NUMBERS, number), made)
-    ]
+    events: list[Event] = [Recorded(now, submit.uid, one) for one in (counter, made)]
     return events, Outcomes(((number, CHANGED),))
 
 

@@ -15,18 +15,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from mgpu.core.claims import LOOK_AT_WALL, NO_CLAIMS
-from mgpu.core.claims import NO_RIGHTS as NO_RIGHTS
-from mgpu.core.claims import Claim as Claim
-from mgpu.core.claims import Claims as Claims
-from mgpu.core.claims import Rights as Rights
-from mgpu.core.claims import barrier as barrier
-from mgpu.core.policy import Policy, effective_limit
+from mgpu.core.claims import NO_CLAIMS, NO_RIGHTS, Claim, Claims, Rights
+from mgpu.core.foresight import holding
+from mgpu.core.policy import Policy
 from mgpu.core.world import World
 from mgpu.model.events import Erased, Event, Preempted, Recorded
 from mgpu.model.job import Job, Running, Starting
 from mgpu.model.records import Reservation
-from mgpu.model.time import Now
+from mgpu.model.time import LOOK_AT_WALL, Now
 
 Chosen = dict[int, tuple[str, ...]]
 
@@ -224,9 +220,4 @@ class _Conflicts:
 
 def latest_end(job: Job, policy: Policy, now: Now) -> float:
     """The boot time at which a job that holds GPUs gives them back at the latest."""
-    phase = job.phase
-    if not isinstance(phase, Starting | Running):
-        return now.boot  # it is being ended
-    limit = effective_limit(job.spec, policy)
-    begun = phase.decided if isinstance(phase, Starting) else phase.started
-    return max(now.boot, begun.boot + limit + job.extension) if limit else math.inf
+    return holding(job, policy, now).end

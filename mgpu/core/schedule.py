@@ -16,6 +16,7 @@ import math
 from typing import NamedTuple
 
 from mgpu.core import arrays, closure, people, preemption, quotas, reservations, settle
+from mgpu.core.claims import NO_RIGHTS
 from mgpu.core.foresight import Holding, holdings, reserve, waits_for_jobs
 from mgpu.core.order import Scorer, since
 from mgpu.core.outlook import Ask, Outlook, Reservation
@@ -96,7 +97,7 @@ def latest_end(time_limit: int | None, policy: Policy, now: Now) -> float:
 def ask_of(world: World, job: Job, need: Need, now: Now) -> Ask:
     """What a waiting job asks for now."""
     spec = job.spec
-    rights = reservations.NO_RIGHTS
+    rights = NO_RIGHTS
     if reservations.claims(world, now):
         rights = reservations.rights_of(world, job)
     end = latest_end(spec.time_limit, world.policy, now)

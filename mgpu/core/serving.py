@@ -11,6 +11,7 @@ from mgpu.core.arrays import name_in
 from mgpu.core.orders import (
     HeedProcess,
     IgnoreProcess,
+    Judged,
     Kept,
     RestrictGpus,
 )
@@ -21,8 +22,6 @@ from mgpu.model.gpu import Gpu, Process
 from mgpu.model.records import Base, Drain, Excused, Ignored, Outsider, Record, Restriction
 from mgpu.model.time import Now
 from mgpu.model.units import quoted
-
-Judged = tuple[list[Event], Kept]
 
 #: What lifts a restriction.
 ALL: Final = "all"

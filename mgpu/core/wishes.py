@@ -110,7 +110,7 @@ def set_priority(world: World, wish: SetPriority, now: Now) -> Judged:
     moved = [part for parts in named.values() for part in parts if _must_move(part[0], wish)]
     events, numbers = arrays.cut(world, moved, now)
     events += [PriorityChanged(now, number, wish.uid, wish.priority) for number in numbers]
-    return events, outcomes(named, _priority_outcome, (CHANGED, STARTED, ENDED))
+    return events, outcomes(named, change_outcome, (CHANGED, STARTED, ENDED))
 
 
 def update(world: World, wish: Update, now: Now) -> Judged:
@@ -141,7 +141,7 @@ def set_dependency(world: World, wish: SetDependency, now: Now) -> Judged:
         left, parts = dependency.take_on(world, job, ends, now, child)
         child += sum(isinstance(part, Split) for part in parts)
         events += [DependencyChanged(now, job.id, left), *parts]
-    return events, outcomes(named, _priority_outcome, (CHANGED, STARTED, ENDED))
+    return events, outcomes(named, change_outcome, (CHANGED, STARTED, ENDED))
 
 
 def _check_conditions(world: World, wish: SetDependency, jobs: list[Job]) -> None:
@@ -265,7 +265,8 @@ def _cancel_outcome(job: Job) -> str:
     return ENDED if isinstance(job.phase, Ended) else CANCELLING
 
 
-def _priority_outcome(job: Job) -> str:
+def change_outcome(job: Job) -> str:
+    """What becomes of a job of which only the waiting ones can be changed."""
     if isinstance(job.phase, Pending):
         return CHANGED
     return ENDED if isinstance(job.phase, Ended) else STARTED

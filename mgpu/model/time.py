@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+#: While something waits for a Unix time the wall clock is looked at so often: it can be set.
+LOOK_AT_WALL: Final = 60.0
 
 
 class Now(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mgpu.core.queue import LOOK_AT_WALL, RANKED_FOR, Line, Queue, rank
+from mgpu.core.queue import RANKED_FOR, Line, Queue, rank
 from mgpu.model.dependency import Condition, Dependency
 from mgpu.model.job import Job, Pending
-from mgpu.model.time import Now
+from mgpu.model.time import LOOK_AT_WALL, Now
 from mgpu.testing.builders import a_job, a_spec
 
 NARROW, WIDE = a_spec(1), a_spec(2)

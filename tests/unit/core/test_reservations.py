@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from mgpu.core import reservations
+from mgpu.core.claims import Claim, barrier
 from mgpu.core.orders import Reserve, Unreserve
-from mgpu.core.reservations import Claim, barrier, claims, entitled
+from mgpu.core.reservations import claims, entitled
 from mgpu.core.settle import next_deadline, settle
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Erased, Preempted, Recorded, Started

@@ -10,8 +10,6 @@ from tests.lib.docs import ROOT
 
 PAGE = ROOT / "docs/security.md"
 _ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
-#: What does not exist yet has no test yet.
-LATER = {68}
 
 
 def rows() -> dict[int, str]:
@@ -38,9 +36,6 @@ def functions_of(path: Path) -> dict[str, str]:
 
 def test_every_check_names_a_test_that_exists() -> None:
     for number, held in rows().items():
-        if number in LATER:
-            assert held.startswith("comes with")
-            continue
         assert named(held), f"check {number} names no test"
         for file, name in named(held):
             assert name in functions_of(ROOT / file), f"check {number}: {file}::{name}"

@@ -18,8 +18,6 @@ from mgpu.client.address import find
 from mgpu.model.errors import MgpuError
 from mgpu.model.units import visible
 
-_CONFIG = "/etc/mgpu/config.toml"
-
 
 @click.command("doctor", context_settings=CONTEXT)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -54,10 +52,25 @@ def _daemon(socket: str | None, config: str | None) -> Iterator[Finding]:
 def _machine(socket: str | None, config: str | None) -> Iterator[Finding]:
     yield from checks.of_nodes()
     yield checks.of_logind()
+    yield checks.of_accounts()
     yield from _helpers(config)
-    runtime = os.path.dirname(find(socket, config).path)
     package = os.path.dirname(os.path.abspath(mgpu.__file__))
-    yield from checks.of_paths(sys.executable, package, runtime, config or _CONFIG)
+    yield from checks.of_paths(sys.executable, package, *_runtime(socket, config), _file(config))
+
+
+def _runtime(socket: str | None, config: str | None) -> list[str]:
+    """The folder of the sockets; nothing where the configuration that tells it cannot be read."""
+    try:
+        return [os.path.dirname(find(socket, config).path)]
+    except MgpuError:
+        return []
+
+
+def _file(config: str | None) -> str:
+    """The configuration that mgpud would read, were it told as little as this command."""
+    from mgpu.config.load import DEFAULT_PATH, config_file
+
+    return str(config_file(config, os.environ) or DEFAULT_PATH)
 
 
 def _helpers(config: str | None) -> Iterator[Finding]:
@@ -66,8 +79,8 @@ def _helpers(config: str | None) -> Iterator[Finding]:
     try:
         settings = load_settings(config, os.environ)
     except ConfigError:
-        file = config or os.environ.get("MGPU_CONFIG") or _CONFIG
-        yield Finding(WARN, "configuration", "it cannot be used", f"mgpud check {file} says why")
+        remedy = f"mgpud check {_file(config)} says why"
+        yield Finding(WARN, "configuration", "it cannot be used", remedy)
     else:
         yield from checks.of_helpers(settings)
 

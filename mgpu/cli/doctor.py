@@ -150,6 +150,24 @@ def of_logind(root: Path = Path("/")) -> Finding:
     return Finding(WARN, "RemoveIPC", text, "set RemoveIPC=no in /etc/systemd/logind.conf")
 
 
+def of_accounts(root: Path = Path("/")) -> Finding:
+    """What decides whether an account may run jobs, and which limits these have."""
+    text = "PAM is not asked: expiry, shell and [access] decide; limits are the submitting shell's"
+    file = root / "etc/security/access.conf"
+    rules = re.findall(r"(?m)^\s*[+-]\s*:", _text(file))
+    if not rules:
+        return Finding(OK, "accounts", text)
+    remedy = "keep out by access.deny or access.submit whom it keeps out"
+    return Finding(WARN, "accounts", f"{text}; {file} has rules, which do not hold here", remedy)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 def of_paths(*paths: str) -> Iterator[Finding]:
     """Whether somebody else than root could change what root runs or believes."""
     for path in filter(os.path.exists, paths):

@@ -18,7 +18,7 @@ import msgpack
 import mgpu
 from mgpu.cli.mgpud_init import init
 from mgpu.config import DEFAULT_PATH, ConfigError, machine
-from mgpu.config.load import Resolved, resolve, resolve_good
+from mgpu.config.load import Resolved, config_file, resolve, resolve_good
 from mgpu.config.reload import packed
 
 #: flag -> the setting that it overrides.
@@ -67,16 +67,18 @@ def main(context: click.Context, /, config: Path | None, **flags: str | None) ->
 
 
 @main.command()
-@click.argument("file", type=_FILE, default=DEFAULT_PATH)
-def check(file: Path) -> None:
+@click.argument("file", type=_FILE, required=False)
+def check(file: Path | None) -> None:
     """Judge a configuration file: every problem with its line and what to do about it.
 
-    Users and groups that it names and this machine does not have are noted, and are no problem of
-    the file.
+    Without FILE it is the one that MGPU_CONFIG names, else /etc/mgpu/config.toml. What it names and
+    this machine does not have (users, groups) is noted, and is no problem of the file; so are
+    webhooks that lead to addresses which are not public. For these, names are looked up.
     """
+    file = file or config_file(None, os.environ) or DEFAULT_PATH
     resolved = _load(file, {}, env={})
     click.echo(f"{file}: good")
-    for remark in machine.remarks(*resolved):
+    for remark in (*machine.remarks(*resolved), *machine.webhooks(*resolved)):
         click.echo(f"mgpud: note: {remark}", err=True)
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,9 @@ import click
 
 from mgpu.config import DEFAULT_PATH, ConfigError, machine
 from mgpu.config.load import Resolved, resolve, resolve_text
+from mgpu.config.problems import Problem
 from mgpu.config.settings import BY_KEY
+from mgpu.config.trust import read_trusted
 from mgpu.config.written import written
 
 Answers = dict[str, Any]
@@ -54,26 +57,30 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("init")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--yes", is_flag=True, help="Ask nothing: options, then the file, then proposals.")
-@click.option("--force", is_flag=True, help="Write the file anew; the old one is kept as FILE.old.")
+@click.option(
+    "--force", is_flag=True, help="Write anew; the old file is kept: FILE.old, FILE.old.2 ..."
+)
 @_options
 def init(file: Path | None, *, yes: bool, force: bool, **given: str | None) -> None:
     """Write a configuration that fits this machine, or change the one there is.
 
     Looks for GPUs, groups and a daemon that runs, and asks about what it proposes. An existing FILE
-    keeps its comments and all that is not asked about. Nothing is written that mgpud would refuse.
+    keeps its comments and all that is not asked about; where it is a link, the file that it leads
+    to is changed. Nothing is written that mgpud would refuse.
     """
     path = (file or Path(os.environ.get("MGPU_CONFIG") or DEFAULT_PATH)).absolute()
     if not (yes or _is_terminal()):
         raise click.UsageError("nobody is there to answer; give --yes, and answers as options")
     try:
+        place = _place(path)
         known = _known(path, force=force)
         new = force or not path.exists()
         answers = _answers(known, given, ask=not yes, new=new)
         text = _text(path, known, answers, new=new)
         resolve_text(text, str(path))  # nothing is written that mgpud would refuse
         if force and path.exists():
-            _keep(path)
-        _write(path, text)
+            _keep(place)
+        _write(place, text)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"mgpud: {problem}", err=True)
@@ -81,14 +88,33 @@ def init(file: Path | None, *, yes: bool, force: bool, **given: str | None) -> N
     _tell(path)
 
 
-def _keep(path: Path) -> None:
-    """Keep the old file too; there is one under its own name at every moment."""
-    old = path.with_name(f"{path.name}.old")
+def _place(path: Path) -> Path:
+    """The file itself, behind links that root alone can change. Raises ConfigError."""
+    if not path.is_symlink():
+        return path
     try:
-        old.unlink(missing_ok=True)
-        os.link(path, old)
+        place = path.resolve(strict=True)
+        _, problems = read_trusted(path)
     except OSError as error:
-        raise SystemExit(f"mgpud: {old} cannot be written: {error.strerror}") from error
+        text = f"this link leads to no file that can be read: {error.strerror}"
+        raise ConfigError([Problem(str(path), 0, "", text, "mend or remove it")]) from error
+    if problems:
+        raise ConfigError(problems)
+    return place
+
+
+def _keep(path: Path) -> None:
+    """Keep the old file, and earlier ones; there is one under its own name at every moment."""
+    for number in count(1):
+        old = path.with_name(f"{path.name}.old" + f".{number}" * (number > 1))
+        try:
+            os.link(path, old)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise SystemExit(f"mgpud: {old} cannot be written: {error.strerror}") from error
+        click.echo(f"The file of before is kept as {old}")
+        return
 
 
 def _is_terminal() -> bool:

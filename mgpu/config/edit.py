@@ -76,12 +76,14 @@ def _replace(table: Any, name: str, item: Item | AoT) -> None:
 def write(path: Path, text: str) -> None:
     """Put ``text`` in the place of the file: wholly, or not at all. Raises OSError."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o755 if path.exists() else 0o644
+    old = path.stat() if path.exists() else None
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(fd, "w") as file:
             file.write(text)
-            os.fchmod(file.fileno(), mode)
+            if old is not None:
+                os.fchown(file.fileno(), old.st_uid, old.st_gid)
+            os.fchmod(file.fileno(), old.st_mode & 0o755 if old is not None else 0o644)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-from collections.abc import Callable, Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mgpu.config.problems import Problem
+from mgpu.model.address import split_url
+from mgpu.model.hosts import is_public, problem_of
+from mgpu.model.units import quoted
 
 #: Settings that list users, and groups behind ``@``.
 PEOPLE = (
@@ -77,6 +81,35 @@ def helper_account(
         hint = "name another system user, which does nothing else"
         return _remark("access.notify_user", origins, f"{name} runs other parts of mgpu", hint)
     return found.pw_uid, found.pw_gid
+
+
+def webhooks(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[Problem]:
+    """Webhooks whose notices would be refused, and those of which that is not known."""
+    for hook in settings["notices.webhooks"]:
+        if (found := _of_webhook(hook["url"], settings["notices.allow_hosts"])) is not None:
+            text, hint = found
+            yield _remark("notices.webhooks", origins, f"{quoted(hook['name'])}: {text}", hint)
+
+
+def _of_webhook(url: str, allowed: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with where it leads, or what was not looked at, and what to do."""
+    if url.startswith("@"):
+        return "its URL is in a file, which was not looked at", "mind notices.allow_hosts"
+    host = split_url(url).host
+    if host in allowed:
+        return None
+    allow = f'add "{host}" to notices.allow_hosts'
+    if problem_of(host, allowed):
+        return f"{host} is no host of the open Internet: its notices will be refused", allow
+    try:
+        found = {str(one[4][0]) for one in socket.getaddrinfo(host, None)}
+    except OSError:
+        text = f"whether {host} has a public address was not checked: its name is not known here"
+        return text, f"if it has none, {allow}"
+    if any(map(is_public, found)):
+        return None
+    text = f"{host} has no public address ({', '.join(sorted(found))})"
+    return f"{text}: its notices will be refused", allow
 
 
 def _of_member(key: str, origins: Mapping[str, str], name: str) -> Iterator[Problem]:

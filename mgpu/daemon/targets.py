@@ -9,9 +9,9 @@ from mgpu.core import post
 from mgpu.core.world import World
 from mgpu.model.address import MAILTO, check_mail, domain_of, split_url
 from mgpu.model.errors import MgpuError
+from mgpu.model.hosts import problem_of
 from mgpu.model.notice import ARRAY_TASKS, MOST_TARGETS, MOST_WAITING, Notify, events_of
 from mgpu.model.units import quoted
-from mgpu.notify.reach import problem_of
 from mgpu.protocol.extras import Extras
 
 

@@ -198,3 +198,28 @@ def test_what_people_see(run: Run, server: FakeServer, capsys: Capture, golden: 
 def test_no_daemon_is_a_finding(tmp_path: Path, capsys: Capture) -> None:
     assert base.status_of(ctl_doctor.doctor, ["--socket", f"{tmp_path}/none"]) == 1
     assert capsys.readouterr().out.startswith("FAIL  daemon  ")
+
+
+def test_rules_of_pam_that_do_not_hold_are_named(tmp_path: Path) -> None:
+    assert doctor.of_accounts(tmp_path).level == OK
+    file = tmp_path / "etc/security/access.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text("# - : ALL : ALL\n")
+    assert doctor.of_accounts(tmp_path).level == OK
+    file.write_text("- : students : ALL\n")
+    found = doctor.of_accounts(tmp_path)
+    assert found.level == WARN
+    assert "access.deny" in found.remedy
+
+
+def test_the_configuration_is_the_one_that_mgpud_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "other.toml"
+    config.write_text("nonsense")
+    config.chmod(0o666)
+    monkeypatch.setenv("MGPU_CONFIG", str(config))
+    monkeypatch.setenv("MGPU_RUNTIME_DIR", str(tmp_path))
+    found = {finding.what: finding for finding in ctl_doctor._machine("/run/x.sock", None)}
+    assert found[str(config)].level == FAIL, "its mode is judged"
+    assert found["configuration"].remedy == f"mgpud check {config} says why"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,53 @@ def test_jobs_are_held_and_ended_whatever_is_wrong_with_the_configuration(
     assert isinstance(result.exception, Executed)
     assert str(config) in result.output
     assert executed[2]["paths.state_dir"] == ("/var/lib/a" if "[" in wrong else "/var/lib/mgpu")
+
+
+HOOKS = """
+[notices]
+allow_hosts = ["10.0.0.2"]
+[[notices.webhooks]]
+name = "near"
+url = "http://10.0.0.1/x?key"
+[[notices.webhooks]]
+name = "allowed"
+url = "http://10.0.0.2/"
+[[notices.webhooks]]
+name = "hidden"
+url = "@/etc/mgpu/url"
+[[notices.webhooks]]
+name = "inside"
+url = "https://wiki.example.org/x"
+[[notices.webhooks]]
+name = "unknown"
+url = "https://nowhere.example.org/x"
+[[notices.webhooks]]
+name = "public"
+url = "https://hooks.example.org/x"
+"""
+ADDRESSES = {"wiki.example.org": "192.168.7.7", "hooks.example.org": "9.9.9.9"}
+
+
+def test_webhooks_that_would_be_refused_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolved(host: str, _port: None) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        if host not in ADDRESSES:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return [(2, 1, 6, "", (ADDRESSES[host], 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    path = tmp_path / "config.toml"
+    path.write_text(HOOKS)
+    path.chmod(0o600)
+    result = CliRunner().invoke(mgpud.main, ["check"], env={"MGPU_CONFIG": str(path)})
+    assert result.exit_code == 0, result.output
+    notes = [line for line in result.output.splitlines() if "notices.webhooks" in line]
+    assert len(notes) == 4
+    near, hidden, inside, unknown = notes
+    assert '"near": 10.0.0.1 is no host of the open Internet' in near
+    assert 'add "10.0.0.1" to notices.allow_hosts' in near
+    assert '"hidden": its URL is in a file, which was not looked at' in hidden
+    assert '"inside": wiki.example.org has no public address (192.168.7.7)' in inside
+    assert '"unknown": whether nowhere.example.org has a public address was not checked' in unknown
+    assert "key" not in result.output, "what follows the host can be a secret"

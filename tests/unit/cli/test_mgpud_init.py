@@ -191,3 +191,44 @@ def test_the_machine_is_looked_at_by_its_files(
     assert machine.smallest_uid(tmp_path) == 2000
     assert machine.cards(tmp_path / "x") == []
     assert machine.smallest_uid(tmp_path / "x") == 1000
+
+
+def test_force_keeps_all_earlier_files(path: Path) -> None:
+    path.parent.mkdir()
+    for text in ("one", "two", "three"):
+        path.write_text(f"# {text}\n")
+        path.chmod(0o644)
+        assert run("--yes", "--force", path).exit_code == 0
+    kept = [path.with_name(f"config.toml.old{end}").read_text() for end in ("", ".2", ".3")]
+    assert kept == ["# one\n", "# two\n", "# three\n"]
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_behind_a_link_the_file_itself_is_changed(path: Path, force: list[str]) -> None:
+    path.parent.mkdir()
+    real = path.parent / "site.toml"
+    real.write_text("# ours\n")
+    real.chmod(0o640)
+    path.symlink_to("site.toml")
+    assert run("--yes", "--max-job-time", "2h", *force, path).exit_code == 0
+    assert path.is_symlink()
+    assert load_settings(path)["scheduling.max_job_time"] == 7200
+    assert real.stat().st_mode & 0o777 == 0o640
+    kept = real.with_name("site.toml.old")
+    assert kept.exists() == bool(force)
+
+
+def test_a_link_that_cannot_be_trusted_or_leads_nowhere_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    real = path.parent / "site.toml"
+    path.symlink_to(real)
+    result = run("--yes", path)
+    assert result.exit_code == 1
+    assert "this link leads to no file" in result.output
+    assert not real.exists()
+    real.write_text("# ours\n")
+    real.chmod(0o666)
+    result = run("--yes", "--force", path)
+    assert result.exit_code == 1
+    assert "others than root can write it" in result.output
+    assert real.read_text() == "# ours\n"

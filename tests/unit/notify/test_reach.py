@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mgpu.notify.reach import Refused, connect, is_public, problem_of
+from mgpu.model.hosts import is_public, problem_of
+from mgpu.notify.reach import Refused, connect
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+#: Characters of a cell; JSON has all.
+_WIDEST = 64
+
 
 @click.command("audit", context_settings=CONTEXT)
 @click.option("--since", metavar="WHEN", help="2026-12-24T18:00, today, or a span back, as 2d.")
@@ -36,6 +39,7 @@ def audit(*, socket: str | None, config: str | None, as_json: bool, **options: A
     """Show who asked for a change, when, and what came of it; the newest last.
 
     Everything that changes jobs, GPUs, reservations, quotas or the daemon is kept, allowed or not.
+    Long lists of jobs are cut here, with "..." at the end; --json has them.
     """
     from mgpu.cli import zone
     from mgpu.system import clock
@@ -108,4 +112,8 @@ def _person(uid: int) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     texts = (row["user"], row["op"].replace("_", "-"), row["about"] or "-", row["result"])
-    return (written(row["at"], None), *map(visible, texts))
+    return (written(row["at"], None), *map(_short, map(visible, texts)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."

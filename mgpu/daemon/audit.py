@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from mgpu.model.errors import MgpuError
 from mgpu.model.events import Audited, Submitted
+from mgpu.model.target import compact, of_wire
 from mgpu.model.time import Now
 from mgpu.protocol import names
 from mgpu.system.log import log
 
-#: Jobs of one request that its line names, and characters of a name: those of tasks may be long.
+#: Jobs of one request that its line names, as does its event where nothing was done to them;
+#: characters of a name: those of tasks may be long.
 MOST_NAMED: Final = 20
 NAME: Final = 64
 #: Requests of one user that changed nothing and are stored, in an hour; the log has all.
@@ -44,7 +47,7 @@ class Trail:
             return None
         if isinstance(result, dict) and "first" in result:
             return None  # the submission is an event itself
-        about, told = _told(result, jobs)
+        about, told = _kept(result, jobs)
         return Audited(now, uid, op, about, told)
 
     def _has_room(self, uid: int, now: Now) -> bool:
@@ -81,9 +84,14 @@ def shown(event: Audited | Submitted) -> dict[str, Any]:
     return {"at": event.at.wall, "uid": event.uid, "op": op, "about": about, "result": result}
 
 
+def cut(text: str) -> str:
+    """The beginning of a long text of an entry."""
+    return text if len(text) <= NAME else f"{text[:NAME]}..."
+
+
 def did_all(result: str) -> bool:
     """Whether an entry of the trail says that all was done that was asked for."""
-    return _FULL.issuperset(result.split(","))
+    return _FULL.issuperset(re.sub(r"\([^)]*\)", "", result).split(","))
 
 
 def _told(result: Any, jobs: Sequence[object]) -> tuple[str, str]:
@@ -97,6 +105,23 @@ def _told(result: Any, jobs: Sequence[object]) -> tuple[str, str]:
     return _shortened([job for job, _ in body["jobs"]]), _shortened(
         [how for _, how in body["jobs"]]
     )
+
+
+def _kept(result: Any, jobs: Sequence[object]) -> tuple[str, str]:
+    """What is stored: every job that something was done to, and what."""
+    if isinstance(result, MgpuError) or "jobs" not in result:
+        return _told(result, jobs)
+    by_outcome: dict[str, list[Any]] = {}
+    for job, how in result["jobs"]:
+        by_outcome.setdefault(how, []).append(job)
+    texts = {how: _listed(how, names) for how, names in by_outcome.items()}
+    if len(texts) == 1:
+        return next(iter(texts.values())), next(iter(texts))
+    return ",".join(texts.values()), ",".join(f"{how}({text})" for how, text in texts.items())
+
+
+def _listed(how: str, listed: Sequence[Any]) -> str:
+    return compact(map(of_wire, listed)) if how in _DONE else _shortened(listed)
 
 
 def _body(result: Any) -> dict[str, Any]:

@@ -105,7 +105,17 @@ def trail(desk: Dispatcher, conn: Connection, request: control.Audit, now: Now) 
     if rows and rows[-1]["at"] < request.since:
         after = 0
     chosen = [row for row in rows if _is_wanted(row, request)]
-    desk.ok(conn, {"now": now.wall, "rows": chosen, "next": after}, now)
+    desk.ok(conn, {"now": now.wall, "rows": _bounded(chosen), "next": after}, now)
+
+
+def _bounded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries; of those that do not fit into one answer, less of which jobs they are about."""
+    room = names.MAX_REPLY // 2
+    for row in rows:
+        room -= len(row["about"]) + len(row["result"])
+        if room < 0:
+            row |= {name: audit.cut(row[name]) for name in ("about", "result")}
+    return rows
 
 
 def _is_wanted(row: dict[str, Any], request: control.Audit) -> bool:

@@ -69,6 +69,19 @@ def name_of(job: int, tasks: Tasks, bound: int = 0) -> str:
     return f"{job}_[{tasks}{f'%{bound}' if bound else ''}]"
 
 
+def compact(names: Iterable[Name]) -> str:
+    """All of them, sorted, each once, as :func:`parse_targets` reads them: ``3-7,9,42_[0-99]``."""
+    known = Names(names)
+    runs: list[list[int]] = []
+    for number in sorted(known.numbers):
+        if runs and runs[-1][1] + 1 == number:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return ",".join([*words, *(name_of(job, its) for job, its in sorted(known.tasks.items()))])
+
+
 def parse_target(text: str) -> Name:
     """The one name ``42``, ``42_7`` or ``42_[1-5,9]``; raises MgpuError.
 

@@ -194,3 +194,16 @@ def test_filters_of_the_trail(run: Run, server: FakeServer) -> None:
         }
     ]
     assert run(audit, "--since", "yesterday-ish") == 2
+
+
+@pytest.mark.usefixtures("people")
+def test_long_lists_of_jobs_are_cut_in_the_table_alone(
+    run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    long = ",".join(map(str, range(1, 99, 2)))
+    rows = [{**ROWS[1], "about": long}]
+    server.answer = lambda _: [{"ok": {"now": MOMENT, "rows": rows, "next": 0}}]
+    assert run(audit) == 0
+    assert f"  {long[:61]}...  ok" in capsys.readouterr().out
+    assert run(audit, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["entries"][0]["about"] == long

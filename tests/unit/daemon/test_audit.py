@@ -41,10 +41,10 @@ def test_changes_are_kept_with_the_real_uid_and_what_came_of_them(rig: Rig, admi
         (ALICE, "submit", "1-2", "ok"),
         (ALICE, "hold", "2", "changed"),
         (ALICE, "submit", "", "Refused"),
-        (BOB, "cancel", "1,2", "unknown,unknown"),
+        (BOB, "cancel", "1,2", "unknown"),
         (BOB, "gpu_set", "", "Denied"),
         (0, "gpu_set", "gpu0", "ok"),
-        (0, "priority", "2,9", "changed,unknown"),
+        (0, "priority", "2,9", "changed(2),unknown(9)"),
     ]
 
 
@@ -78,7 +78,31 @@ def test_some_of_it_can_be_chosen(rig: Rig, filters: Map, ops: list[str]) -> Non
 def test_what_was_done_in_full_was_not_refused(rig: Rig, admin: Client) -> None:
     rig.client(ALICE).ask(a_submit("a", 3, gpus=1), {"op": "cancel", "jobs": [1, 2]})
     admin.ask({"op": "hold", "jobs": [3]}, {"op": "cancel", "jobs": [3, 99]})
-    assert trail(rig, refused=True) == [(0, "cancel", "3,99", "cancelled,unknown")]
+    assert trail(rig, refused=True) == [(0, "cancel", "3,99", "cancelled(3),unknown(99)")]
+
+
+def test_every_job_that_something_was_done_to_is_named(rig: Rig, admin: Client) -> None:
+    alice = rig.client(ALICE)
+    alice.ask(a_submit("a", 60, gpus=2), a_submit("b", array="0-99", gpus=2))
+    jobs = [*range(2, 60, 2), *range(31, 60, 2), "61_[3-9]", "61_[20-30]", *range(500, 530)]
+    admin.ask({"op": "hold", "jobs": jobs})
+    ((_, _, about, result),) = trail(rig, ops=["hold"])
+    done = ",".join(map(str, range(2, 30, 2))) + ",30-59,61_[3-9,20-30]"
+    unknown = ",".join(map(str, range(500, 520))) + ",..."
+    assert about == f"{done},{unknown}"
+    assert result == f"changed({done}),unknown({unknown})"
+    assert [op for _, op, _, _ in trail(rig, job=45)] == ["submit", "hold"]
+
+
+def test_an_answer_that_would_be_too_long_names_fewer_jobs(
+    rig: Rig, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.client(ALICE).ask(a_submit("a", 200, gpus=2))
+    admin.ask({"op": "hold", "jobs": [*range(3, 200, 2)]})
+    monkeypatch.setattr(names, "MAX_REPLY", 300)
+    ((_, _, about, result),) = trail(rig, ops=["hold"])
+    assert about.endswith("...")
+    assert (len(about), result) == (67, "changed")
 
 
 def test_a_reload_of_a_bad_file_was_refused(rig: Rig, admin: Client) -> None:

@@ -18,6 +18,7 @@ from mgpu.daemon import limits
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.endings import lost, report_of
 from mgpu.daemon.launcherlink import LauncherLink
+from mgpu.daemon.line import Line
 from mgpu.daemon.loop import Loop
 from mgpu.model.time import Now
 from mgpu.protocol import link
@@ -45,7 +46,7 @@ class Attempt:
 
     key: Key
     stage: str
-    sock: socket.socket | None = None
+    line: Line | None = None
     ready: bool = False
     killing: bool = False
     child: bool = False
@@ -123,7 +124,7 @@ class Attempts:
     def signal(self, key: Key, number: int, *, leader: bool) -> bool:
         """Send a signal to the attempt, or to its first process alone; False if nobody hears it."""
         attempt = self._attempts.get(key)
-        if attempt is None or attempt.sock is None or attempt.stage == "over":
+        if attempt is None or attempt.line is None or attempt.stage == "over":
             return False
         self._send(attempt, {"op": "signal", "number": number, "leader": leader})
         return True
@@ -137,7 +138,7 @@ class Attempts:
         attempt = self._attempts.get(key)
         if attempt is not None and attempt.foreign:
             self._launcher.send({"op": "clear", "job": key[0], "attempt": key[1]})
-        if attempt is None or attempt.sock is None:
+        if attempt is None or attempt.line is None:
             self._attempts.pop(key, None)
             self._dirs.remove(key)
         else:
@@ -180,13 +181,13 @@ class Attempts:
     def attach(self, key: Key, read_only: bool) -> socket.socket | None:  # noqa: FBT001
         """A line to the attempt's terminal; None while its supervisor cannot be reached."""
         attempt = self._attempts.get(key)
-        if attempt is None or attempt.sock is None or attempt.stage == "over":
+        if attempt is None or attempt.line is None or attempt.stage == "over":
             return None
         message = {"op": "attach", "read_only": read_only}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
-                link.send(attempt.sock, message, [theirs.fileno()])
+                attempt.line.send(message, [theirs.fileno()])
             except OSError as error:  # asked again at the end of the next turn
                 log.warning("cannot attach", action="attach-failed", error=error, **_ids(key))
                 ours.close()
@@ -202,10 +203,8 @@ class Attempts:
             self._dirs.remove(key)
             return
         attempt.child = False
-        if attempt.sock is not None:
-            self._receive(attempt)
-        if attempt.sock is not None:
-            self._detach(attempt)
+        self._receive(attempt)
+        self._detach(attempt)
         if self._attempts.get(key) is attempt:
             self._settle(attempt)
 
@@ -223,7 +222,7 @@ class Attempts:
         attempt.killing = False
         if attempt.stage == "over":
             return
-        if attempt.sock is not None:  # its supervisor lives and tells the end itself
+        if attempt.line is not None:  # its supervisor lives and tells the end itself
             attempt.deadline = now.boot + limits.START_DEADLINE
             return
         record = self._dirs.record(key)
@@ -307,7 +306,7 @@ class Attempts:
             if attempt.deadline is None or now.boot < attempt.deadline:
                 continue
             attempt.deadline = None
-            if attempt.sock is None:
+            if attempt.line is None:
                 self._find(attempt, now)
             else:
                 log.warning(
@@ -318,47 +317,35 @@ class Attempts:
     # -- what a supervisor says -----------------------------------------------------------------
 
     def _attach(self, attempt: Attempt, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        attempt.sock = sock
-        self._loop.watch(sock.fileno(), lambda _mask, _now: self._receive(attempt))
+        ids = _ids(attempt.key)
+        attempt.line = Line(self._loop, sock, lambda _now: self._receive(attempt), **ids)
 
     def _detach(self, attempt: Attempt) -> None:
-        if attempt.sock is not None:
-            self._loop.forget(attempt.sock.fileno())
-            attempt.sock.close()
-            attempt.sock = None
+        if attempt.line is not None:
+            attempt.line.close()
+            attempt.line = None
             attempt.supervisor = 0
 
     def _send(self, attempt: Attempt, message: dict[str, Any]) -> None:
-        if attempt.sock is None:
+        if attempt.line is None:
             return
         try:
-            link.send(attempt.sock, message)
+            attempt.line.send(message)
         except OSError:  # it is going away: its end is read from the socket or the record
             log.info("supervisor does not listen", action="supervisor-away", **_ids(attempt.key))
 
     def _deliver_stop(self, attempt: Attempt) -> None:
-        if attempt.grace is not None and attempt.sock is not None:
+        if attempt.grace is not None and attempt.line is not None:
             warn = {"warn": True} if attempt.warned else {}
             self._send(attempt, {"op": "stop", "grace": attempt.grace, **warn})
 
     def _receive(self, attempt: Attempt) -> None:
-        while attempt.sock is not None:
-            try:
-                received = link.recv(attempt.sock)
-            except BlockingIOError:
-                return
-            except (OSError, link.LinkError) as error:
-                log.warning("broken link", action="link-broken", error=error, **_ids(attempt.key))
-                received = None
-            if received is None:
+        if attempt.line is not None:
+            for message in attempt.line.messages():
+                self._said(attempt, message)
+            if attempt.line.closed:
                 self._detach(attempt)
                 self._settle(attempt)
-                return
-            message, fds = received
-            for fd in fds:  # a supervisor sends none; keep none
-                os.close(fd)
-            self._said(attempt, message)
 
     def _said(self, attempt: Attempt, message: dict[str, Any]) -> None:
         op = message["op"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -11,13 +10,13 @@ from mgpu.core.world import World
 from mgpu.daemon import outbox
 from mgpu.daemon.counts import Counts
 from mgpu.daemon.engine import Engine
+from mgpu.daemon.line import Line
 from mgpu.daemon.loop import Loop
 from mgpu.daemon.measures import Sample, samples
 from mgpu.daemon.outbox import Outbox
 from mgpu.model.events import Event
 from mgpu.model.job import Job
 from mgpu.model.time import Now
-from mgpu.protocol import link
 from mgpu.store.base import Batch, Store
 
 #: Seconds between two snapshots, however often somebody asks.
@@ -40,7 +39,7 @@ class Export:
         self._clock = clock
         self._started = clock()
         self._world: Callable[[], World] | None = None
-        self._exporter: socket.socket | None = None
+        self._exporter: Line | None = None
         self._last = float("-inf")
 
     def observe(self, world: Callable[[], World]) -> None:
@@ -50,14 +49,11 @@ class Export:
     def attach(self, fd: int) -> None:
         """Answer the exporter at the other end of ``fd`` from now on."""
         self.detach()
-        self._exporter = socket.socket(fileno=fd)
-        self._exporter.setblocking(False)
-        self._loop.watch(fd, lambda _mask, now: self._hear(now))
+        self._exporter = Line(self._loop, socket.socket(fileno=fd), self._hear, helper="exporter")
 
     def detach(self) -> None:
         """The line is over."""
         if self._exporter is not None:
-            self._loop.forget(self._exporter.fileno())
             self._exporter.close()
         self._exporter = None
 
@@ -77,25 +73,15 @@ class Export:
             self.counts.observe("mgpu_turn_seconds", self._clock().boot - began)
 
     def _hear(self, now: Now) -> None:
-        asked = False
-        while self._exporter is not None:
-            try:
-                received = link.recv(self._exporter)
-            except BlockingIOError:
-                break
-            except (OSError, link.LinkError):
-                received = None
-            if received is None:
-                self.detach()
-                return
-            for fd in received[1]:
-                os.close(fd)
-            asked = True
-        if asked and now.boot - self._last >= PAUSE:
+        line = self._exporter
+        asked = line is not None and bool(list(line.messages()))
+        if line is None or line.closed:
+            self.detach()
+        elif asked and now.boot - self._last >= PAUSE:
             self._last = now.boot
-            self._answer(now)
+            self._answer(line, now)
 
-    def _answer(self, now: Now) -> None:
+    def _answer(self, line: Line, now: Now) -> None:
         if self._world is None:
             return
         world = self._world()
@@ -104,17 +90,13 @@ class Export:
         found += self._notices(world)
         self.counts.observe("mgpu_snapshot_seconds", self._clock().boot - began)
         try:
-            self._send({"op": "begin"})
+            line.send({"op": "begin"})
             for start in range(0, len(found), _IN_A_MESSAGE):
                 part = [list(one) for one in found[start : start + _IN_A_MESSAGE]]
-                self._send({"op": "part", "samples": part})
-            self._send({"op": "end"})
+                line.send({"op": "part", "samples": part})
+            line.send({"op": "end"})
         except OSError:
             return  # it is gone or does not read: what it has got is without an end
-
-    def _send(self, message: dict[str, Any]) -> None:
-        if self._exporter is not None:
-            link.send(self._exporter, message)
 
     def _notices(self, world: World) -> list[Sample]:
         if self.outbox is None:

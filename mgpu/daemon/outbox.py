@@ -19,12 +19,12 @@ from mgpu.core import post, tidings
 from mgpu.core.post import Outcome, Rules
 from mgpu.core.tidings import Tiding
 from mgpu.core.world import World
+from mgpu.daemon.line import Line
 from mgpu.daemon.loop import Loop
 from mgpu.model.events import Event
 from mgpu.model.gpu import Gpu
 from mgpu.model.records import Notice
 from mgpu.model.time import Now
-from mgpu.protocol import link
 from mgpu.system.log import log
 
 _TIMES = ("submitted", "started", "ended", "start")
@@ -46,7 +46,7 @@ class Outbox:
         self._scan_at: float | None = 0.0
         self._gpus: dict[str, Gpu] = {}
         self._seen: dict[str, Gpu] = {}
-        self._notifier: socket.socket | None = None
+        self._notifier: Line | None = None
         self._held: dict[int, tuple[int, str]] = {}
         self._known = False
         self._full: set[str] = set()
@@ -63,34 +63,24 @@ class Outbox:
     def attach(self, fd: int) -> None:
         """Hand over to the notifier at the other end of ``fd`` from now on."""
         self.detach()
-        self._notifier = socket.socket(fileno=fd)
-        self._notifier.setblocking(False)
-        self._loop.watch(fd, lambda _mask, now: self._hear(now))
+        sock = socket.socket(fileno=fd)
+        self._notifier = Line(self._loop, sock, self._hear, helper="notifier")
         self._send({"op": "hello"})
 
     def detach(self) -> None:
         """The line is over; what was handed over and not heard of is not known any more."""
         if self._notifier is not None:
-            self._loop.forget(self._notifier.fileno())
             self._notifier.close()
         self._notifier = None
         self._held.clear()
         self._known = False
 
     def _hear(self, now: Now) -> None:
-        while self._notifier is not None:
-            try:
-                received = link.recv(self._notifier)
-            except BlockingIOError:
-                return
-            except (OSError, link.LinkError):
-                received = None
-            if received is None:
+        if self._notifier is not None:
+            for message in self._notifier.messages():
+                self._told(message, now)
+            if self._notifier.closed:
                 self.detach()
-                return
-            for fd in received[1]:
-                os.close(fd)
-            self._told(received[0], now)
 
     def _told(self, message: dict[str, Any], now: Now) -> None:
         if message["op"] == "outcome":
@@ -103,7 +93,7 @@ class Outbox:
     def _send(self, message: dict[str, Any]) -> bool:
         try:
             if self._notifier is not None:
-                link.send(self._notifier, message)
+                self._notifier.send(message)
                 return True
         except OSError:
             pass  # it is gone, or has no room, which a healthy one has: its death is seen

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 
 import pytest
 
@@ -361,9 +360,9 @@ def record(**fields: object) -> dict[str, object]:
 
 def test_the_link_to_a_supervisor_is_closed_on_exec(rig: Rig) -> None:
     job = rig.submit()
-    sock = rig.scheduler._attempts._attempts[job, 1].sock
-    assert isinstance(sock, socket.socket)
-    assert not sock.get_inheritable()
+    line = rig.scheduler._attempts._attempts[job, 1].line
+    assert line is not None
+    assert not line.sock.get_inheritable()
 
 
 def test_a_payload_that_cannot_be_read_ends_its_job_alone(

@@ -211,19 +211,7 @@ class Rebooted:
     attempt: int
 
 
+#: What somebody wants of jobs that are named, one by one.
+JobWish = Cancel | SetPriority | Alter | Hold | Release | Requeue | SetDependency
 Report = AttemptRunning | AttemptEnded | AttemptRefused | AttemptLost | AttemptVanished | Rebooted
-Request = (
-    Submit
-    | Cancel
-    | SetPriority
-    | Alter
-    | Hold
-    | Release
-    | Requeue
-    | Repeat
-    | ChangeRepeat
-    | SetDependency
-    | Update
-    | Order
-    | Report
-)
+Request = Submit | JobWish | Repeat | ChangeRepeat | Update | Order | Report

@@ -10,11 +10,8 @@ from typing import Final
 from mgpu.core import arrays, bounds, circles, deadline, dependency, people, projects, quotas
 from mgpu.core.feasible import check_feasible
 from mgpu.core.requests import (
-    Alter,
     Cancel,
-    Hold,
-    Release,
-    Requeue,
+    JobWish,
     SetDependency,
     SetPriority,
     Submit,
@@ -166,9 +163,7 @@ def _part_of(world: World, number: int, split: Mapping[int, Split]) -> Job:
     return replace(world.jobs[event.job], id=number, tasks=event.tasks)
 
 
-def own_parts(
-    world: World, wish: Alter | Cancel | SetPriority | SetDependency | Hold | Release | Requeue
-) -> dict[Name, list[Part]]:
+def own_parts(world: World, wish: JobWish) -> dict[Name, list[Part]]:
     """The parts that a wish names, as far as they are the caller's to change."""
     return {
         name: [

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from mgpu import __version__
 from mgpu.core import requests as core
 from mgpu.core.access import allowed, may_any
+from mgpu.core.orders import Order
 from mgpu.daemon import (
     audit,
     handle_admin,
@@ -181,6 +182,15 @@ class Dispatcher:
         ask.then = answered
         self.engine.ask(ask)
 
+    def change_jobs(self, conn: Connection, op: str, wish: core.JobWish | core.Update) -> None:
+        """As :meth:`change`, for what is answered with a word for each job."""
+        answer = self.outcomes(conn, may_any=wish.may_any)
+        self.change(conn, op, Ask(wish, answer, conn.uid))
+
+    def order(self, conn: Connection, op: str, order: Order | core.ChangeRepeat) -> None:
+        """As :meth:`change`, for what is answered as the core says."""
+        self.change(conn, op, Ask(order, self.answer(conn), conn.uid))
+
     def done(
         self, conn: Connection, op: str, key: str, now: Now, body: dict[str, Any] | None = None
     ) -> None:
@@ -259,20 +269,19 @@ class Dispatcher:
         if request.dry:
             handle_queue.foretell_submission(self, conn, submit, now)
             return
-        ask = Ask(submit, self._answer(conn), conn.uid, request.key, request.payload)
-        self.change(conn, "submit", ask)
+        ask = Ask(submit, self.answer(conn), conn.uid, request.key, request.payload)
+        self.change(conn, names.SUBMIT, ask)
 
-    def cancel(self, conn: Connection, request: messages.Cancel, now: Now) -> None:
+    def cancel(self, conn: Connection, request: messages.Cancel, _now: Now) -> None:
         """End jobs."""
-        may_any = self.may_any(conn, "cancel")
-        cancel = core.Cancel(request.jobs, conn.uid, may_any)
-        self.change(conn, "cancel", Ask(cancel, self.outcomes(conn, may_any=may_any), conn.uid))
+        wish = core.Cancel(request.jobs, conn.uid, self.may_any(conn, names.CANCEL))
+        self.change_jobs(conn, names.CANCEL, wish)
 
-    def priority(self, conn: Connection, request: messages.SetPriority, now: Now) -> None:
+    def priority(self, conn: Connection, request: messages.SetPriority, _now: Now) -> None:
         """Change the priority of waiting jobs."""
-        may_any = self.may_any(conn, "priority")
-        change = core.SetPriority(request.jobs, request.priority, conn.uid, may_any)
-        self.change(conn, "priority", Ask(change, self.outcomes(conn, may_any=may_any), conn.uid))
+        may_any = self.may_any(conn, names.PRIORITY)
+        wish = core.SetPriority(request.jobs, request.priority, conn.uid, may_any)
+        self.change_jobs(conn, names.PRIORITY, wish)
 
     def info(self, conn: Connection, _request: messages.Info, now: Now) -> None:
         """The GPUs and who holds them."""
@@ -280,17 +289,18 @@ class Dispatcher:
 
     def jobs(self, conn: Connection, request: messages.ListJobs, now: Now) -> None:
         """List jobs."""
-        viewer = views.Viewer(conn.uid, self.may_any(conn, "jobs"), self.rules.open_queue)
+        viewer = views.Viewer(conn.uid, self.may_any(conn, names.JOBS), self.rules.open_queue)
         chosen = self._choose(conn, request)
         self.stream(conn, views.listing(self.engine.world, chosen, viewer, now), now)
 
     # -- helpers --------------------------------------------------------------------------------
 
-    def _answer(self, conn: Connection) -> Callable[[Any, Now], None]:
+    def answer(self, conn: Connection) -> Callable[[Any, Now], None]:
+        """What ends the reply with the body that it is given."""
         return lambda reply, now: self.ok(conn, reply, now)
 
     def outcomes(self, conn: Connection, *, may_any: bool) -> Callable[[Any, Now], None]:
-        """As :meth:`_answer`; the core knows active jobs alone, so ended ones are looked up."""
+        """As :meth:`answer`; the core knows active jobs alone, so ended ones are looked up."""
 
         def answer(reply: dict[str, Any], now: Now) -> None:
             told = dict(reply["jobs"])

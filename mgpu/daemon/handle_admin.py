@@ -30,13 +30,13 @@ def reserve(desk: Dispatcher, conn: Connection, request: orders.Reserve, now: No
         hint = "leave --preempt away, or ask an administrator"
         raise MgpuError("Denied", "this is for administrators", path="preempt", hint=hint)
     order = _order(desk.engine.world, request, conn.uid, request.zone or desk.rules.zone, now)
-    desk.change(conn, names.RESERVE, Ask(order, _answer(desk, conn), conn.uid, request.key))
+    desk.change(conn, names.RESERVE, Ask(order, desk.answer(conn), conn.uid, request.key))
 
 
 def unreserve(desk: Dispatcher, conn: Connection, request: orders.Unreserve, now: Now) -> None:
     """Take a reservation back."""
     order = core.Unreserve(conn.uid, request.id, conn.admin)
-    desk.change(conn, names.UNRESERVE, Ask(order, _answer(desk, conn), conn.uid))
+    desk.order(conn, names.UNRESERVE, order)
 
 
 def list_reservations(
@@ -68,13 +68,13 @@ def set_quota(desk: Dispatcher, conn: Connection, request: orders.QuotaSet, now:
     if request.period is not None:
         bounds["period"] = request.period
     order = core.SetQuota(conn.uid, request.subject, bounds)
-    desk.change(conn, names.QUOTA_SET, Ask(order, _answer(desk, conn), conn.uid))
+    desk.order(conn, names.QUOTA_SET, order)
 
 
 def remove_quota(desk: Dispatcher, conn: Connection, request: orders.QuotaRemove, now: Now) -> None:
     """Take a quota back."""
     order = core.RemoveQuota(conn.uid, request.subject)
-    desk.change(conn, names.QUOTA_REMOVE, Ask(order, _answer(desk, conn), conn.uid))
+    desk.order(conn, names.QUOTA_REMOVE, order)
 
 
 def list_quotas(desk: Dispatcher, conn: Connection, _request: orders.QuotaList, now: Now) -> None:
@@ -91,10 +91,6 @@ def list_quotas(desk: Dispatcher, conn: Connection, _request: orders.QuotaList, 
 
 
 # -- helpers --------------------------------------------------------------------------------------
-
-
-def _answer(desk: Dispatcher, conn: Connection) -> Callable[[Any, Now], None]:
-    return lambda reply, now: desk.ok(conn, reply, now)
 
 
 def _with_account(

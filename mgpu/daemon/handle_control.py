@@ -12,7 +12,6 @@ from mgpu.core import requests as wishes
 from mgpu.core.world import World
 from mgpu.daemon import audit
 from mgpu.daemon.control import Control
-from mgpu.daemon.engine import Ask
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Pending
 from mgpu.model.time import Now
@@ -163,12 +162,12 @@ def log_level(desk: Dispatcher, conn: Connection, request: control.LogLevel, now
 
 def drain(desk: Dispatcher, conn: Connection, request: control.DrainMachine, _now: Now) -> None:
     """Start no job any more."""
-    _order(desk, conn, names.MACHINE_DRAIN, core.CloseMachine(conn.uid, request.reason))
+    desk.order(conn, names.MACHINE_DRAIN, core.CloseMachine(conn.uid, request.reason))
 
 
 def resume(desk: Dispatcher, conn: Connection, _request: control.ResumeMachine, _now: Now) -> None:
     """Start jobs again."""
-    _order(desk, conn, names.MACHINE_RESUME, core.OpenMachine(conn.uid))
+    desk.order(conn, names.MACHINE_RESUME, core.OpenMachine(conn.uid))
 
 
 def shutdown(desk: Dispatcher, conn: Connection, request: control.Shutdown, now: Now) -> None:
@@ -180,14 +179,14 @@ def shutdown(desk: Dispatcher, conn: Connection, request: control.Shutdown, now:
         return
     cancel = request.how == control.CANCEL
     order = core.CloseMachine(conn.uid, request.reason, stop=True, cancel=cancel)
-    _order(desk, conn, names.SHUTDOWN, order)
+    desk.order(conn, names.SHUTDOWN, order)
 
 
 def requeue(desk: Dispatcher, conn: Connection, request: control.Requeue, _now: Now) -> None:
     """Let running jobs wait for their turn again."""
     may_any = desk.may_any(conn, names.REQUEUE)
     wish = wishes.Requeue(request.jobs, conn.uid, may_any)
-    desk.change(conn, names.REQUEUE, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+    desk.change_jobs(conn, names.REQUEUE, wish)
 
 
 def backup(desk: Dispatcher, conn: Connection, request: control.Backup, now: Now) -> None:
@@ -203,10 +202,6 @@ def backup(desk: Dispatcher, conn: Connection, request: control.Backup, now: Now
             desk.done(conn, names.BACKUP, str(told.get("path", "checked")), at, told)
 
     desk.copies.make("backup" if request.keep else "check", copied, now)
-
-
-def _order(desk: Dispatcher, conn: Connection, op: str, order: core.Order) -> None:
-    desk.change(conn, op, Ask(order, lambda reply, now: desk.ok(conn, reply, now), conn.uid))
 
 
 def _control(desk: Dispatcher) -> Control:

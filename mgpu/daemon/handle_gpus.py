@@ -52,7 +52,7 @@ def list_processes(
 def drain(desk: Dispatcher, conn: Connection, request: gpus.Drain, _now: Now) -> None:
     """Start nothing new on GPUs."""
     order = core.DrainGpus(conn.uid, request.gpus, request.reason)
-    _order(desk, conn, names.GPU_DRAIN, order)
+    desk.order(conn, names.GPU_DRAIN, order)
 
 
 def resume(desk: Dispatcher, conn: Connection, request: gpus.Resume, _now: Now) -> None:
@@ -73,17 +73,17 @@ def resume(desk: Dispatcher, conn: Connection, request: gpus.Resume, _now: Now) 
 
 def restrict(desk: Dispatcher, conn: Connection, request: gpus.Restrict, _now: Now) -> None:
     """Start new jobs on some GPUs alone."""
-    _order(desk, conn, names.GPU_SET, core.RestrictGpus(conn.uid, request.gpus))
+    desk.order(conn, names.GPU_SET, core.RestrictGpus(conn.uid, request.gpus))
 
 
 def ignore(desk: Dispatcher, conn: Connection, request: gpus.Ignore, _now: Now) -> None:
     """Let a process not count."""
-    _order(desk, conn, names.GPU_IGNORE, core.IgnoreProcess(conn.uid, request.pid))
+    desk.order(conn, names.GPU_IGNORE, core.IgnoreProcess(conn.uid, request.pid))
 
 
 def unignore(desk: Dispatcher, conn: Connection, request: gpus.Unignore, _now: Now) -> None:
     """Let a process count again."""
-    _order(desk, conn, names.GPU_UNIGNORE, core.HeedProcess(conn.uid, request.pid))
+    desk.order(conn, names.GPU_UNIGNORE, core.HeedProcess(conn.uid, request.pid))
 
 
 def simulate(desk: Dispatcher, conn: Connection, request: gpus.Simulate, now: Now) -> None:
@@ -97,10 +97,6 @@ def simulate(desk: Dispatcher, conn: Connection, request: gpus.Simulate, now: No
     for uuid in uuids:
         desk.simulate(world.gpus[uuid].index, now, **request.facts())
     desk.done(conn, names.GPU_SIMULATE, ",".join(serving.label(world, u) for u in uuids), now)
-
-
-def _order(desk: Dispatcher, conn: Connection, op: str, order: core.Order) -> None:
-    desk.change(conn, op, Ask(order, lambda reply, now: desk.ok(conn, reply, now), conn.uid))
 
 
 def _gpu(world: World, gpu: Gpu) -> dict[str, Any]:

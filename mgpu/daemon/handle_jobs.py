@@ -9,7 +9,6 @@ from mgpu.core import arrays
 from mgpu.core import requests as core
 from mgpu.core.roster import Part
 from mgpu.daemon import dependencies, views
-from mgpu.daemon.engine import Ask
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Ended, Job
 from mgpu.model.target import Name, Names, Target, name_of, on_wire
@@ -50,14 +49,14 @@ def update(desk: Dispatcher, conn: Connection, request: messages.Update, now: No
     """Change how many tasks of an array may run at once."""
     may_any = desk.may_any(conn, names.UPDATE)
     wish = core.Update(request.job, request.max_concurrent, conn.uid, may_any)
-    desk.change(conn, names.UPDATE, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+    desk.change_jobs(conn, names.UPDATE, wish)
 
 
 def alter(desk: Dispatcher, conn: Connection, request: jobs.Alter, now: Now) -> None:
     """Give jobs another time limit or class."""
     may_any = desk.may_any(conn, names.ALTER)
     wish = core.Alter(request.jobs, request.time_limit, request.qos, conn.uid, may_any)
-    desk.change(conn, names.ALTER, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+    desk.change_jobs(conn, names.ALTER, wish)
 
 
 def depend(desk: Dispatcher, conn: Connection, request: messages.Depend, now: Now) -> None:
@@ -65,7 +64,7 @@ def depend(desk: Dispatcher, conn: Connection, request: messages.Depend, now: No
     may_any = desk.may_any(conn, names.DEPEND)
     needs, known = dependencies.read(desk.engine.world, desk.store, request.dependency, conn.uid)
     wish = core.SetDependency(request.jobs, needs, known, conn.uid, may_any)
-    desk.change(conn, names.DEPEND, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+    desk.change_jobs(conn, names.DEPEND, wish)
 
 
 def logs(desk: Dispatcher, conn: Connection, request: questions.Logs, now: Now) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mgpu.core import requests as core
-from mgpu.daemon.engine import Ask
 from mgpu.model.records import Recurring
 from mgpu.model.time import Now
 from mgpu.protocol import keeping, names
@@ -20,14 +19,14 @@ def hold(desk: Dispatcher, conn: Connection, request: keeping.Hold, now: Now) ->
     """Keep jobs from starting."""
     may_any = desk.may_any(conn, names.HOLD)
     wish = core.Hold(request.jobs, conn.uid, may_any)
-    desk.change(conn, names.HOLD, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+    desk.change_jobs(conn, names.HOLD, wish)
 
 
 def release(desk: Dispatcher, conn: Connection, request: keeping.Release, now: Now) -> None:
     """Let jobs go on."""
     may_any = desk.may_any(conn, names.RELEASE)
     wish = core.Release(request.jobs, conn.uid, may_any, request.begin)
-    desk.change(conn, names.RELEASE, Ask(wish, desk.outcomes(conn, may_any=may_any), conn.uid))
+    desk.change_jobs(conn, names.RELEASE, wish)
 
 
 def crons(desk: Dispatcher, conn: Connection, _request: keeping.Crons, now: Now) -> None:
@@ -42,11 +41,7 @@ def change(desk: Dispatcher, conn: Connection, request: keeping.CronChange, now:
     """Pause, resume or remove recurring jobs."""
     may_any = desk.may_any(conn, names.CRON_CHANGE)
     wish = core.ChangeRepeat(request.numbers, request.how, conn.uid, may_any)
-
-    def answer(reply: dict[str, Any], at: Now) -> None:
-        desk.ok(conn, reply, at)
-
-    desk.change(conn, names.CRON_CHANGE, Ask(wish, answer, conn.uid))
+    desk.order(conn, names.CRON_CHANGE, wish)
 
 
 def _row(one: Recurring) -> dict[str, Any]:

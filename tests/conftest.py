@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -47,6 +51,14 @@ def _other_tests_log_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     """Orders and configurations that a test sends change what the whole process logs."""
     for name in ("level", "format", "journal", "last_error"):
         monkeypatch.setattr(log, name, getattr(log, name))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets."""
+    path = Path(tempfile.mkdtemp(prefix="mgpu-"))
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -5,9 +5,6 @@ Between the requests jobs start, end and fail, time passes, and the scheduler is
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,14 +26,6 @@ OPERATIONS = [*names.OPERATIONS, *[names.SUBMIT] * 12, *[names.CANCEL, names.WAI
 
 #: These may be answered later: by a job, by news, by the process that reads the history.
 _LATER = {names.WAIT, names.NEWS, names.STATS, names.RELOAD, names.BACKUP}
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="mgpu-"))
-    yield path
-    shutil.rmtree(path)
 
 
 class Play:

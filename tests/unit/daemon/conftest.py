@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,21 +12,13 @@ from tests.unit.daemon.rig import Rig
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="mgpu-"))
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
 def make_rig(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Rig]]:
     """Makes the scheduler with settings: ``make_rig(limits__request_burst=2)``."""
     made: list[Rig] = []
 
     def make(**changes: Any) -> Rig:
         made.append(Rig(folder, monkeypatch, **changes))
-        return made[0]
+        return made[-1]
 
     yield make
     for one in made:

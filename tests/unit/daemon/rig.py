@@ -263,6 +263,7 @@ class Rig:
         for client in self._clients:
             client.close()
         self.kill()
+        self.store.close()
 
 
 def _listening(path: Path) -> socket.socket:

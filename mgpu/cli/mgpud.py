@@ -86,20 +86,22 @@ main.add_command(init)
 
 
 @main.command("end-jobs")
+@click.option("--stop", is_flag=True, help="Stop the daemon first, if it runs.")
 @click.option(
     "--timeout", type=click.IntRange(0), default=240, show_default=True, metavar="SECONDS",
     help="How long to wait until they have ended.",
 )  # fmt: skip
 @click.pass_context
-def end_jobs(context: click.Context, timeout: int) -> None:
+def end_jobs(context: click.Context, /, *, stop: bool, timeout: int) -> None:
     """End all running jobs, so that they go on, from the queue, when mgpu is back.
 
     Jobs are told with SIGTERM and have scheduling.kill_grace to save their state. This is for a
-    machine that goes down, after the daemon has been stopped: mgpu-jobs.service calls it.
+    machine or a container that goes down. A daemon that still runs would start the next ones:
+    mgpu-jobs.service calls this after it has ended; elsewhere say --stop.
     """
     if not _is_root():
         raise SystemExit("mgpud: end-jobs must be started by root; your own: mgpu_cancel --me")
-    _exec("ending", _settings(context), timeout)
+    _exec("ending", _settings(context), int(stop), timeout)
 
 
 @main.command("hold-jobs", hidden=True)

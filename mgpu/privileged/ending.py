@@ -1,11 +1,12 @@
 """``mgpud end-jobs``: what ends running jobs when the machine goes down or mgpu is removed.
 
 Each supervisor is told; it gives its job the time that it may have, and records that the job is to
-go on another time. The service should be stopped before, or it starts the next ones at once.
+go on another time. The daemon should be stopped before, or it starts the next ones at once.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 
 #: What a supervisor may do, as /proc/PID/status has it: signal processes, and nothing else.
 _CAPABILITIES = b"0000000000000020"
+#: How the daemon is ended, and the seconds it has to do so: as mgpu.service does it.
+_STEPS = ((signal.SIGTERM, 20), (signal.SIGKILL, 5))
 
 
-def main(settings_fd: int, seconds: int) -> NoReturn:
+def main(settings_fd: int, stop: int, seconds: int) -> NoReturn:
     """Tell all supervisors to end their jobs; wait up to ``seconds`` until they have."""
     settings = startup.read_settings(settings_fd)
     log.configure(settings.level, settings.log_format)
+    if stop:
+        stop_daemon(settings.runtime)
     attempts = os.path.join(settings.state, "attempts")
     told = [fd for pid in supervisors(attempts) if (fd := tell(pid, attempts)) >= 0]
     log.info("Ending the jobs; they go on another time", "end-jobs", supervisors=len(told))
@@ -32,6 +37,35 @@ def main(settings_fd: int, seconds: int) -> NoReturn:
     if left:
         log.warning("Jobs are still running", "end-jobs-late", supervisors=left)
     sys.exit(1 if left else 0)
+
+
+def stop_daemon(runtime: str) -> None:
+    """End the daemon whose runtime directory it is, if it runs, even one that is stopped."""
+    pid = holder(os.path.join(runtime, "lock"))
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:  # there is none, or it has just ended
+        return
+    for number, seconds in _STEPS:
+        log.info("Ending the daemon", "end-daemon", pid=pid, signal=number.name)
+        if not _send(fd, number) or not wait([fd], seconds):
+            break
+    os.close(fd)
+
+
+def holder(path: str) -> int:
+    """The process that holds a lock and has written its pid there; 0 where nobody holds it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.pread(fd, 32, 0) or 0)
+    finally:
+        os.close(fd)
+    return 0
 
 
 def supervisors(attempts: str) -> list[int]:
@@ -45,12 +79,8 @@ def tell(pid: int, attempts: str) -> int:
         fd = os.pidfd_open(pid)
     except OSError:
         return -1
-    try:
-        if _is(str(pid), attempts):  # it is still the one that was found
-            signal.pidfd_send_signal(fd, signal.SIGTERM)
-            return fd
-    except OSError:
-        pass  # it has just ended
+    if _is(str(pid), attempts) and _send(fd, signal.SIGTERM):  # still the one that was found
+        return fd
     os.close(fd)
     return -1
 
@@ -67,6 +97,15 @@ def wait(fds: list[int], seconds: float) -> int:
             poll.unregister(fd)
             left -= 1
     return left
+
+
+def _send(pidfd: int, number: int) -> bool:
+    """Send a signal; whether there was still a process to get it."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except OSError:
+        return False
+    return True
 
 
 def _is(pid: str, attempts: str) -> bool:

@@ -1,12 +1,13 @@
 """``mgpud hold-jobs``: the process that keeps the control group of ``mgpu-jobs.service`` in being.
 
 systemd removes the group of a unit in which no process is left. This one stays in a group of its
-own beside those of the jobs, does nothing, and needs next to no memory.
+own beside those of the jobs and does nothing.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from mgpu.privileged import cgroup, log, startup
@@ -17,17 +18,21 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _GROUP = "keeper"
-_SLEEP = "/bin/sleep"
+#: What ps and killall call it: not the name of a program that somebody ends by its name.
+_NAME = "mgpu-jobs"
 
 
 def main(settings_fd: int) -> NoReturn:
-    """Make way for the groups of jobs, say so, and sleep for ever."""
+    """Make way for the groups of jobs, say so, and wait for a signal that ends it."""
     settings = startup.read_settings(settings_fd)
     manager = Manager(os.environ)
     try:
         cgroup.open_groups(settings.cgroup).beside(_GROUP).enter()
     except OSError as error:  # the launcher says what follows from that
         log.warning("There is no control group to hold", "hold-jobs", reason=error)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with open("/proc/self/comm", "w", encoding="ascii") as file:
+        file.write(_NAME)
     manager.tell("READY=1")
-    sys.stdout.flush()
-    os.execv(_SLEEP, ["mgpu-jobs", "infinity"])
+    signal.pause()
+    sys.exit(0)

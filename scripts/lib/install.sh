@@ -102,9 +102,6 @@ start_service() {
   systemctl restart mgpu.service || die "the service does not start; see: systemctl status mgpu"
 }
 
-# serves PID: not so of a launcher that has ended and that nobody has waited for.
-serves() { grep -qs mgpu.privileged.launcher "/proc/$1/cmdline"; }
-
 # erase FOLDER: a volume is emptied, and stays.
 erase() { rm -rf "$1" || mountpoint -q "$1"; }
 
@@ -115,11 +112,5 @@ stop_service() {
     systemctl stop mgpu-jobs.service 2>/dev/null || true
     return
   fi
-  local pid
-  pid=$(cat /run/mgpu/lock 2>/dev/null) || pid=
-  if [ -n "$pid" ] && serves "$pid"; then
-    kill "$pid" 2>/dev/null || true
-    while serves "$pid"; do sleep 0.1; done
-  fi
-  [ ! -x "$prefix/bin/mgpud" ] || "$prefix/bin/mgpud" end-jobs || true
+  [ ! -x "$prefix/bin/mgpud" ] || "$prefix/bin/mgpud" end-jobs --stop || true
 }

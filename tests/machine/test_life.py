@@ -167,6 +167,24 @@ def test_removal_leaves_no_process_and_purge_no_file(
     assert "mgpu" not in machine.run("systemctl", "list-units", "--all", "--no-legend").stdout
 
 
+def test_a_policy_against_services_keeps_it_from_starting_and_not_from_going(
+    boot: Callable[[str], Machine], deb: Path
+) -> None:
+    machine = boot("policy")
+    machine.shell("printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d")
+    machine.shell("chmod 755 /usr/sbin/policy-rc.d")
+    machine.install(deb)
+    assert machine.show("mgpu", "ActiveState") == "inactive"
+    assert machine.show("mgpu.socket", "ActiveState") == "inactive"
+    machine.make_users()
+    machine.configure()
+    job = machine.submit("alice", ENDLESS)
+    machine.wait(job, "RUNNING")
+    machine.ok("dpkg", "-P", "mgpu")
+    left = machine.run("ps", "-eo", "user,args").stdout
+    assert not re.search(r"mgpu|sleep 600", left), left
+
+
 def test_a_volume_is_emptied_by_a_purge(boot: Callable[[str], Machine], deb: Path) -> None:
     machine = boot("volume")
     machine.shell("mkdir -m 700 /var/lib/mgpu && mount -t tmpfs volume /var/lib/mgpu")

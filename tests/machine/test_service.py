@@ -132,6 +132,25 @@ def test_kill_9_of_everything_but_the_jobs(machine: Machine, running: tuple[int,
     is_untouched(machine, *running)
 
 
+def test_kill_9_of_the_process_that_holds_the_jobs_unit(
+    machine: Machine, running: tuple[int, int]
+) -> None:
+    holder = machine.pid("mgpu-jobs")
+    assert machine.ok("cat", f"/proc/{holder}/comm") == "mgpu-jobs\n"
+    machine.ok("kill", "-9", str(holder))
+    eventually(lambda: machine.show("mgpu-jobs", "Result"), until=lambda seen: seen == "signal")
+    is_untouched(machine, *running)
+    machine.ok("systemctl", "restart", "mgpu")
+    is_untouched(machine, *running)
+    told = machine.submit("bob", f"--gpus 1 --output told {STUBBORN}")
+    machine.wait(told, "RUNNING")
+    machine.ok("systemctl", "stop", "mgpu-jobs")
+    assert "told" in machine.as_user("bob", "cat told")
+    machine.ok("systemctl", "start", "mgpu")
+    assert machine.wait(told, "RUNNING")["attempt"] == 2
+    machine.as_user("bob", f"mgpu_cancel {told}")
+
+
 @pytest.fixture
 def impatient(machine: Machine) -> Iterator[None]:
     """A watchdog that waits two seconds."""

@@ -51,6 +51,10 @@ def test_both_services_name_one_control_group_for_jobs() -> None:
     assert options("mgpu-jobs.service")["Delegate"] == "yes"
 
 
+def test_jobs_outlive_the_process_that_holds_their_unit() -> None:
+    assert options("mgpu-jobs.service")["ExitType"] == "cgroup"
+
+
 def test_what_cannot_get_better_by_itself_is_not_tried_again() -> None:
     assert options("mgpu.service")["RestartPreventExitStatus"].split() == ["77", "78"]
 

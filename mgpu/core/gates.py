@@ -10,7 +10,17 @@ from mgpu.core.book import Book
 from mgpu.core.ledger import Ledger
 from mgpu.core.policy import Policy
 from mgpu.core.traces import Trace, Traces
-from mgpu.model.gpu import AVAILABLE, CLEANING, DIRTY, DRAINED, FAULTY, RESTRICTED, UNKNOWN, Gpu
+from mgpu.model.gpu import (
+    AVAILABLE,
+    CLEANING,
+    DIRTY,
+    DRAINED,
+    FAULTY,
+    RESTRICTED,
+    UNKNOWN,
+    Gpu,
+    Process,
+)
 from mgpu.model.job import Job
 from mgpu.model.records import Base, Drain, Ignored, Restriction
 
@@ -92,8 +102,12 @@ class Gates:
     def _foreign(self, gpu: Gpu, outside: int) -> int:
         if self._policy.outsiders == "ignore":
             return 0
-        ignored = (p for p in gpu.processes if not p.job and (p.pid, p.ticks) in self._ignored)
+        strangers = [process for process in gpu.processes if not process.job]
+        ignored = [one for one in strangers if (one.pid, one.ticks) in self._ignored]
         nobodys = min(self._bases.get(gpu.uuid, 0), max(0, outside - gpu.outside))
+        if _explains_the_rest(ignored, strangers):
+            strayed = sum(n for job, n in gpu.measured if self._strays(job, gpu))
+            nobodys = max(0, outside - gpu.outside - strayed)
         foreign = max(0, outside - nobodys - sum(max(0, one.memory) for one in ignored))
         if any(self._strays(job, gpu) for job in gpu.untold):
             return max(foreign, self._policy.unmanaged_ignore + 1)  # it may be as much as it likes
@@ -103,6 +117,12 @@ class Gates:
         """Whether a job was given other GPUs."""
         job = self._placed.get(number)
         return job is not None and gpu.uuid not in job.gpus
+
+
+def _explains_the_rest(ignored: list[Process], strangers: list[Process]) -> bool:
+    """Whether what nobody is known to use can be that of ignored processes alone."""
+    untold = [one for one in strangers if one.memory < 0]
+    return bool(untold) and all(one in ignored for one in untold)
 
 
 def left(gpu: Gpu, trace: Trace, taken: float) -> str:

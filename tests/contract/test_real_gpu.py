@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from mgpu.gpus.base import Monitor
 from mgpu.model.gpu import Gpu
+from tests.lib import cuda
 from tests.lib.monitors import Open, ask
 from tests.lib.waiting import eventually
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 MIB = 512
-#: Allocates on the first GPU with the driver's own library, says so, and waits for its input's end.
-PROGRAM = f"""
-import ctypes, sys
-cuda = ctypes.CDLL("libcuda.so.1")
-def call(name, *args):
-    code = getattr(cuda, name)(*args)
-    assert code == 0, (name, code)
-device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
-call("cuInit", 0)
-call("cuDeviceGet", ctypes.byref(device), 0)
-call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
-call("cuCtxSetCurrent", context)
-call("cuMemAlloc_v2", ctypes.byref(memory), ctypes.c_size_t({MIB} << 20))
-print("done", flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -44,10 +28,10 @@ def user(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
     """A program that uses the first GPU."""
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    command = [sys.executable, "-c", PROGRAM]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(cuda.command(MIB, "the end"), stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"done\n"
+        assert "gpus" in cuda.said(process.stdout.readline().decode())
         yield process
 
 

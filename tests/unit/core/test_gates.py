@@ -89,6 +89,23 @@ def test_memory_that_is_always_in_use_by_order_does_not_take_the_gpu() -> None:
         assert not desk.world.rooms()[0].quiet
 
 
+@pytest.mark.parametrize(
+    ("others", "foreign"),
+    [([], 0), ([Process(45, 900, 1002, 0, 8)], 900), ([Process(45, -1, 1002, 0, 8)], 6000)],
+    ids=["nobody else", "one of whom it is told", "one more of whom it is not told"],
+)
+def test_what_nobody_is_known_to_use_is_that_of_an_ignored_process_of_whom_it_is_not_told(
+    others: list[Process], foreign: int
+) -> None:
+    desk = Desk(20000)
+    told = sum(max(0, one.memory) for one in others)
+    gpu = replace(a_gpu(0, 20000, outside=told), used=6000, untold=(0,))
+    look(desk, replace(gpu, processes=(Process(44, -1, 1001, 0, 9), *others)))
+    assert shown(desk).foreign == 6000
+    desk.apply(Recorded(desk.now, 0, Ignored(44, 9, 0)))
+    assert (shown(desk).outside, shown(desk).foreign) == (6000, foreign)
+
+
 def test_all_outsiders_can_be_ignored() -> None:
     desk = Desk(20000, policy=Policy(outsiders="ignore"))
     look(desk, a_gpu(0, 20000, outside=700))

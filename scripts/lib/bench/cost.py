@@ -10,7 +10,7 @@ from pathlib import Path
 from mgpu import Client
 from scripts.lib.bench import rig
 from scripts.lib.bench.measure import Row, Scale, percentile, timed, wait_for
-from scripts.lib.bench.speed import MANY, command
+from scripts.lib.bench.speed import command
 from tests.lib import processes, users
 from tests.lib.daemon import Daemon
 from tests.lib.users import User
@@ -36,18 +36,18 @@ def _cpu_and_wakeups(pids: list[int]) -> tuple[float, int]:
 
 def idle(user: User, scale: Scale) -> list[Row]:
     """CPU and wake-ups of all of mgpu's processes while nothing happens."""
-    seconds = 3.0 if scale.quick else 30.0
     rows: list[Row] = []
     with rig.daemon() as running:
-        rows += _idle(running, seconds, "nothing waiting")
+        rows += _idle(running, scale, "nothing waiting")
         rig.as_user(user, running, rig.block)
-        rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=MANY))
-        rows += _idle(running, seconds, "10,000 waiting")
+        rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=scale.many))
+        rows += _idle(running, scale, f"{scale.many:,} waiting")
     return rows
 
 
-def _idle(running: Daemon, seconds: float, when: str) -> list[Row]:
-    time.sleep(2.0)  # the last request's connection and the spare supervisor settle
+def _idle(running: Daemon, scale: Scale, when: str) -> list[Row]:
+    settling, seconds = (0.5, 1.0) if scale.quick else (2.0, 30.0)
+    time.sleep(settling)  # the last request's connection and the spare supervisor go
     pids = _family(running)
     cpu, woken = _cpu_and_wakeups(pids)
     time.sleep(seconds)
@@ -73,8 +73,8 @@ def memory(user: User, scale: Scale) -> list[Row]:
         for count in (1, 8, 32):
             rows.append(_supervisors(user, running, count))
         rig.as_user(user, running, rig.block)
-        rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=MANY))
-        rows += [_scheduler(running, "10,000 waiting", 90)]
+        rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=scale.many))
+        rows += [_scheduler(running, f"{scale.many:,} waiting", 90)]
     return rows
 
 

@@ -58,9 +58,8 @@ def _looks(monitor: MonitorLink, leaders: dict[int, int], scale: Scale) -> list[
 
 
 def _rest(monitor: MonitorLink, scale: Scale) -> list[Row]:
-    rounds = 1 if scale.quick else 6
     before, begin = _cpu(monitor), time.monotonic()
-    time.sleep(rounds * INTERVAL)
+    time.sleep(1 if scale.quick else 6 * INTERVAL)
     share = (_cpu(monitor) - before) / (time.monotonic() - begin) * 100
     return [Row("gpus", f"the same every {INTERVAL} s, CPU", share, "% of a core", 0.5)]
 

@@ -1,4 +1,4 @@
-"""mgpu_queue of ten thousand waiting jobs: its first line, and its memory."""
+"""mgpu_queue of a long queue: its first line, and its memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from scripts.lib.bench import rig
 from scripts.lib.bench.measure import Row, Scale, percentile
 from tests.lib.users import User
 
-JOBS: Final = 10_000
 #: Kinds of output whose memory is looked at.
 FORMS: Final = ("", "--json", "--csv", "--tree")
 
@@ -23,15 +22,15 @@ def listing(user: User, scale: Scale) -> list[Row]:
     count = 3 if scale.quick else 21
     with rig.daemon() as running:
         empty = rig.as_user(user, running, partial(_first_lines, count))
-        rig.as_user(user, running, partial(_fill, 200 if scale.quick else JOBS))
+        rig.as_user(user, running, partial(_fill, scale.many))
         full = rig.as_user(user, running, partial(_first_lines, count))
         memory = {form: rig.as_user(user, running, partial(_peak, form)) for form in FORMS}
     ratio, spread = median(full) / median(empty), percentile(full, 0.95) / median(empty)
-    first = f"first line of mgpu_queue, {JOBS:,} waiting, to empty"
+    first = f"first line of mgpu_queue, {scale.many:,} waiting, to empty"
     rows = [Row("listing", first, ratio, "x", 3, spread=spread)]
     for form, mib in memory.items():
         name = f"mgpu_queue {form}".strip()
-        rows.append(Row("listing", f"{name} of {JOBS:,}: most memory", mib, "MiB", 100))
+        rows.append(Row("listing", f"{name} of {scale.many:,}: most memory", mib, "MiB", 100))
     return rows
 
 

@@ -18,6 +18,21 @@ class Scale:
 
     quick: bool
 
+    @property
+    def many(self) -> int:
+        """Jobs of a long queue."""
+        return 500 if self.quick else 10_000
+
+    @property
+    def most(self) -> int:
+        """Jobs of the longest queue."""
+        return 5_000 if self.quick else 100_000
+
+    @property
+    def past(self) -> int:
+        """Jobs that have ended, of a long history."""
+        return 2_000 if self.quick else 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Yardsticks:

@@ -1,4 +1,4 @@
-"""A million jobs that have ended: what reports over them cost, and what they cost others."""
+"""A long history: what reports over it cost, and what they cost others."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ from scripts.lib.bench.speed import ping
 from tests.lib.daemon import Daemon
 from tests.lib.users import SERVICE_USER, User
 
-JOBS: Final = 1_000_000
-_QUICK: Final = 20_000
 _REPORT: Final = [str(rig.BIN / "mgpu_stats")]
 
 
 def past(user: User, scale: Scale) -> list[Row]:
     """Start-up, reports, and how fast others are answered meanwhile, with a long history."""
-    count = _QUICK if scale.quick else JOBS
+    count, rounds = scale.past, 40 if scale.quick else 400
     with rig.daemon() as running:
         running.allow_crash = True
         empty = [_start(user, running) for _ in range(3)]
@@ -37,8 +35,8 @@ def past(user: User, scale: Scale) -> list[Row]:
         loops = [loop() for _ in range(15)]
         month = rig.as_user(user, running, partial(_reports, ["--since", "30d"], 5))
         year = rig.as_user(user, running, partial(_reports, ["--since", "366d"], 3))
-        alone = rig.as_user(user, running, partial(_pings, 400))
-        busy = rig.as_user(user, running, partial(_beside_reports, 400))
+        alone = rig.as_user(user, running, partial(_pings, rounds))
+        busy = rig.as_user(user, running, partial(_beside_reports, rounds))
     yard = ("L", median(loops))
     return [
         Row("past", f"start, {count:,} ended, to an empty state", *_ratio(full, empty), "x", 1.3),

@@ -16,8 +16,6 @@ from tests.lib import cgroups
 from tests.lib.daemon import Daemon
 from tests.lib.users import User
 
-MANY = 10_000
-
 
 def command(name: str, *words: str) -> list[str]:
     """One of our programs."""
@@ -54,24 +52,24 @@ def commands(user: User, scale: Scale) -> list[Row]:
 
 
 def full(user: User, scale: Scale) -> list[Row]:
-    """The same with 10,000 jobs waiting."""
+    """The same with a long queue."""
     count = 3 if scale.quick else 21
     with rig.daemon() as running:
         rig.as_user(user, running, rig.block)
         short = rig.as_user(user, running, lambda: _each_command(count))
-        rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=MANY))
+        rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=scale.many))
         yard = Yardsticks.take()
         took = rig.as_user(user, running, lambda: _each_command(count))
     rows = [
-        _growth(name, median(took[name]), median(short[name]))
+        _growth(f"{name}, {scale.many:,} waiting, to short", took[name], short[name])
         for name in ("mgpu_srun", "mgpu_cancel")
     ]
-    listing = beside("full", "mgpu_queue lists 10,000", took["mgpu_queue"], ("P", yard.python), 15)
-    return [*rows, listing]
+    what, unit = f"mgpu_queue lists {scale.many:,}", ("P", yard.python)
+    return [*rows, beside("full", what, took["mgpu_queue"], unit, 15)]
 
 
-def _growth(name: str, now: float, before: float) -> Row:
-    return Row("full", f"{name}, 10,000 waiting, to short", now / before, "x", 1.2)
+def _growth(what: str, now: list[float], before: list[float]) -> Row:
+    return Row("full", what, median(now) / median(before), "x", 1.2)
 
 
 def start(user: User, scale: Scale) -> list[Row]:
@@ -141,35 +139,37 @@ def slots(user: User, scale: Scale) -> list[Row]:
 
 
 def bulk(user: User, scale: Scale) -> list[Row]:
-    """10,000 jobs in one request, durable when it returns."""
+    """Many jobs in one request, durable when it returns."""
     with rig.daemon() as running:
         rig.as_user(user, running, rig.block)
         yard = Yardsticks.take()
-        took = [rig.as_user(user, running, _bulk) for _ in range(1 if scale.quick else 5)]
-    return [beside("bulk", "10,000 jobs in one request", took, ("P", yard.python), 20)]
+        rounds = range(1 if scale.quick else 5)
+        took = [rig.as_user(user, running, partial(_bulk, scale.many)) for _ in rounds]
+    return [beside("bulk", f"{scale.many:,} jobs in one request", took, ("P", yard.python), 20)]
 
 
-def _bulk() -> float:
+def _bulk(count: int) -> float:
     begin = time.perf_counter()
-    rig.submit(["true"], gpus=2, count=MANY)
+    rig.submit(["true"], gpus=2, count=count)
     return (time.perf_counter() - begin) * 1e3
 
 
 def restart(user: User, scale: Scale) -> list[Row]:
-    """With 10,000 waiting: from kill -9 of the scheduler, and of all, to the first answer."""
+    """With a long queue: from kill -9 of the scheduler, and of all, to the first answer."""
     count = 1 if scale.quick else 7
     with rig.daemon() as running:
         running.allow_crash = True
         rig.as_user(user, running, rig.block)
-        rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=MANY))
+        rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=scale.many))
         yard = Yardsticks.take()
         all_, one = [], []
         for _ in range(count):  # in turn: a scheduler that dies again and again is held back
             all_.append(_after(user, running, lambda: _all_anew(running)))
             one.append(_after(user, running, running.kill9_scheduler))
     unit = ("P", yard.python)
+    killed = f"scheduler killed, {scale.many:,} waiting, until it answers"
     return [
-        beside("restart", "scheduler killed, 10,000 waiting, until it answers", one, unit, 60),
+        beside("restart", killed, one, unit, 60),
         beside("restart", "daemon killed and started, until it answers", all_, unit, 90),
     ]
 

@@ -50,6 +50,19 @@ def moment(text: str, zone: ZoneInfo | None, now: float) -> int:
     return at if day or at > now else _at(today + timedelta(days=1), clock, zone)
 
 
+def midnights(since: float, until: float, most: int) -> list[int]:
+    """When the days from ``since`` to ``until`` begin, on the clocks of this process.
+
+    No more than ``most``; the first one is not after ``since``.
+    """
+    day = datetime.fromtimestamp(since).astimezone().date()
+    found: list[int] = []
+    while len(found) < most and (begin := _at(day, time(0), None)) < until:
+        found.append(begin)
+        day += timedelta(days=1)
+    return found
+
+
 def written(wall: float, zone: ZoneInfo | None) -> str:
     """``2026-12-24 18:00``."""
     return datetime.fromtimestamp(wall, zone).strftime("%Y-%m-%d %H:%M")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: What --by can be, and the table of the scheduler's answer.
 VIEWS = {
     "job": "runs", "user": "user", "project": "project", "gpu": "gpu", "state": "state",
-    "hour": "hours", "top": "top",
+    "day": "day", "hour": "hours", "top": "top",
 }  # fmt: skip
 REPORT = ("total", "user", "project", "gpu", "top", "hours")
 _DAYS = 30
@@ -84,7 +84,7 @@ def _ids(text: str) -> list[int]:
 @click.option(
     "--by",
     type=click.Choice(list(VIEWS)),
-    help="One table: each attempt (job), sums by user, project, GPU or state, the week "
+    help="One table: each attempt (job), sums by user, project, GPU, state or day, the week "
     "by hour, or the largest jobs (top). [default: a report of all]",
 )
 @click.option(
@@ -120,9 +120,10 @@ def stats(socket: str | None, config: str | None, **options: Any) -> None:
 
     What ended in the time counts whole; what still runs counts so far. SUCCESS is the part of the
     jobs that completed, cancelled ones left out. WAIT is the mean time from when a job could start
-    to its start. UTIL is how busy the GPUs of jobs were, MEM how much of the memory that jobs
-    asked for they used, IDLE the GPU time in which all GPUs of a job did nothing: as far as they
-    were looked at while the job ran. Names and projects of others are hidden ("-" and "*").
+    to its start; half of the jobs waited no longer than MEDIAN, 95 of 100 no longer than 95%. UTIL
+    is how busy the GPUs of jobs were, MEM how much of the memory that jobs asked for they used,
+    IDLE the GPU time in which all GPUs of a job did nothing: as far as they were looked at while
+    the job ran. Names and projects of others are hidden ("-" and "*").
     """
     _check(options)
     tables, told = _ask(socket, config, options)
@@ -159,12 +160,17 @@ def _ask(
 def _request(options: dict[str, Any]) -> dict[str, object]:
     from mgpu.system import clock
 
+    now = clock.now().wall
     since, until = options["since"], options["until"]
     if since is None:
-        since = 0 if options["jobs"] else (until or clock.now().wall) - _DAYS * 86400
+        since = 0 if options["jobs"] else (until or now) - _DAYS * 86400
     if until is not None and until <= since:
         raise click.UsageError("--until is not after --since")
+    days = _days(since, until or now) if options["by"] == "day" else []
+    if days and options["since"] is None:
+        since = days[0]
     return {
+        **({"days": days} if days else {}),
         "tables": [VIEWS[options["by"]]] if options["by"] else list(REPORT),
         "since": int(max(0, since)),
         "until": int(until or 0),
@@ -176,6 +182,19 @@ def _request(options: dict[str, Any]) -> dict[str, object]:
         "limit": options["limit"],
         "top": options["top"],
     }
+
+
+def _days(since: float, until: float) -> list[int]:
+    """When the days begin, on the clocks that times are shown on."""
+    from mgpu.cli import zone
+    from mgpu.cli.moments import midnights
+    from mgpu.protocol.history import MOST_DAYS
+
+    zone.settle()
+    days = midnights(since, until, MOST_DAYS + 1)
+    if len(days) > MOST_DAYS:
+        raise click.UsageError(f"--by day tells of {MOST_DAYS} days at most: give --since")
+    return days
 
 
 def _lines(tables: dict[str, Table], told: dict[str, Any], options: dict[str, Any]) -> list[str]:

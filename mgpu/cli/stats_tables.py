@@ -54,6 +54,10 @@ def _at(wall: float) -> str:
     return datetime.fromtimestamp(wall).astimezone().strftime("%m-%d %H:%M")
 
 
+def _day(row: Row) -> str:
+    return datetime.fromtimestamp(row["day"]).astimezone().strftime("%Y-%m-%d")
+
+
 def _job(row: Row) -> str:
     """``42``; of an array what it is of, and how many tasks where several ended together."""
     array = f" of array {row['array']}" if row["array"] else ""
@@ -86,6 +90,8 @@ _SUMS: Final[tuple[tuple[str, Cell], ...]] = (
     ("SUCCESS", _percent("success")),
     ("GPU-HOURS", _hours("gpu_seconds")),
     ("WAIT", _span("wait_mean")),
+    ("MEDIAN", _span("wait_median")),
+    ("95%", _span("wait_p95")),
     ("UTIL", _percent("utilization")),
     ("MEM", _percent("memory")),
     ("IDLE", _hours("idle_gpu_seconds")),
@@ -118,7 +124,20 @@ _TOP: Final[tuple[tuple[str, Cell], ...]] = (
     ("GPU-HOURS", _hours("gpu_seconds")),
 )
 _LEFT: Final = frozenset(
-    {"", "USER", "PROJECT", "GPU", "STATE", "JOBID", "NAME", "ST", "STARTED", "ENDED", "GPUS"}
+    {
+        "",
+        "USER",
+        "PROJECT",
+        "GPU",
+        "STATE",
+        "DAY",
+        "JOBID",
+        "NAME",
+        "ST",
+        "STARTED",
+        "ENDED",
+        "GPUS",
+    }
 )
 _TITLES: Final = {
     "user": "By user", "project": "By project", "gpu": "By GPU", "state": "By state",
@@ -129,6 +148,8 @@ _TITLES: Final = {
 def _columns(name: str) -> tuple[tuple[str, Cell], ...]:
     if name in ("runs", "top"):
         return _RUNS if name == "runs" else _TOP
+    if name == "day":
+        return (("DAY", _day), *_SUMS)
     return (("" if name == "total" else name.upper(), _text(name)), *_SUMS)
 
 

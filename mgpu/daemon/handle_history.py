@@ -64,6 +64,7 @@ def _question(
         limit=request.limit,
         top=request.top,
         running=[] if request.until else _running(desk, now),
+        days=list(request.days),
         indices={uuid: gpu.index for uuid, gpu in world.gpus.items()},
     )
 

@@ -11,10 +11,12 @@ from mgpu.protocol import names
 from mgpu.protocol.fields import INT64_MAX, LATEST, Fields, as_integer, as_text, refuse, shown
 
 #: The tables that can be asked for.
-TABLES: Final = ("total", "user", "project", "state", "gpu", "hours", "top", "runs")
+TABLES: Final = ("total", "user", "project", "state", "gpu", "day", "hours", "top", "runs")
 #: Rows of the table of attempts, and of that of the largest jobs, at the most.
 MOST: Final = 10_000
 MOST_TOP: Final = 1000
+#: Days that one question can be about.
+MOST_DAYS: Final = 400
 _NAMES: Final = 100
 _LENGTH: Final = 256
 
@@ -23,7 +25,8 @@ _LENGTH: Final = 256
 class Stats:
     """What ended from ``since`` to ``until`` (Unix times; 0: to now, with what runs).
 
-    Empty filters match all; ``mine`` is the caller's alone.
+    Empty filters match all; ``mine`` is the caller's alone. ``days`` are when days begin, for the
+    table of them.
     """
 
     tables: tuple[str, ...]
@@ -36,6 +39,7 @@ class Stats:
     mine: bool
     limit: int
     top: int
+    days: tuple[int, ...] = ()
 
 
 def parse_stats(fields: Fields) -> Stats:
@@ -58,7 +62,17 @@ def parse_stats(fields: Fields) -> Stats:
         fields.boolean("mine", default=False),
         fields.integer("limit", 1, MOST, default=1000),
         fields.integer("top", 1, MOST_TOP, default=10),
+        _days(fields, tables),
     )
+
+
+def _days(fields: Fields, tables: tuple[str, ...]) -> tuple[int, ...]:
+    days = fields.items("days", MOST_DAYS, lambda day, path: as_integer(day, path, 0, LATEST))
+    if list(days) != sorted(set(days)):
+        refuse("days", "they are not in order")
+    if "day" in tables and not days:
+        refuse("days", 'there are none, and the table "day" is asked for')
+    return days
 
 
 def _table(value: object, path: str) -> str:

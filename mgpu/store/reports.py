@@ -11,7 +11,8 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +42,12 @@ _SUMS: Final = f"""
         FROM (SELECT * {_FITTING}) AS g CROSS JOIN runs ON grp = g.id
         WHERE ended >= :since AND ended < :until GROUP BY g.id)
     GROUP BY uid, user, project, state, final, gpus"""  # noqa: S608 - constants of ours
+_SUMS_OF_DAY: Final = f"""
+    SELECT state, final, width, {SUMS} FROM runs INDEXED BY runs_ended CROSS JOIN (
+        SELECT id, state, final,
+            (gpus <> '') + length(gpus) - length(replace(gpus, ',', '')) AS width
+        {_FITTING}) AS g ON g.id = grp
+    WHERE ended >= :since AND ended < :until GROUP BY state, final, width"""  # noqa: S608
 _TOP: Final = f"""
     SELECT job FROM (SELECT id {_FITTING} AND final) AS g CROSS JOIN runs ON grp = g.id
     WHERE ended >= :since AND ended < :until ORDER BY gpu_seconds DESC LIMIT :most"""  # noqa: S608
@@ -92,7 +99,8 @@ class Question:
     ``tables`` are names of :data:`TABLES`. Only what ended from ``since`` to ``until`` counts, and
     ``running``: attempts that are not over. Empty filters match all. ``uid`` is who asks:
     projects, and unless ``names`` is True names, are told of their own jobs alone, unless ``all``;
-    with ``own`` so is everything. ``indices`` are the GPUs' numbers by UUID.
+    with ``own`` so is everything. ``indices`` are the GPUs' numbers by UUID, ``days`` when days
+    begin.
     """
 
     tables: list[str]
@@ -110,6 +118,7 @@ class Question:
     top: int = 10
     running: list[Run] = field(default_factory=list)
     indices: dict[str, int] = field(default_factory=dict)
+    days: list[int] = field(default_factory=list)
 
 
 def connect(folder: Path | str) -> sqlite3.Connection:
@@ -169,6 +178,19 @@ class _Report:
                 self._sums = [(_group_in(row), row[len(Group._fields) :]) for row in rows]
             self._sums += [(_group_of(run), sums_of(run)) for run in runs]
         return self._sums
+
+    def of_day(self) -> Tally:
+        """What all of it comes to, where it is about a short time: attempt by attempt."""
+        tally = Tally()
+        if self.asked.jobs:
+            for group, sums in self.sums():
+                tally.add(group.state, sums, len(group.gpus), final=group.final)
+            return tally
+        for state, final, width, *found in self.query(_SUMS_OF_DAY):
+            tally.add(state, found, width, final=bool(final))
+        for run in self.running:
+            tally.add(run.state, sums_of(run), len(run.gpus), final=run.final)
+        return tally
 
     def listed(self, limit: int | None) -> list[Run]:
         """The attempts themselves, the newest first."""
@@ -252,6 +274,17 @@ def _gpus(report: _Report) -> Table:
     rows = _sorted(tallies)
     rows.sort(key=lambda row: (len(row[0]), row[0]))
     return _table("gpu", ("gpu", *FIELDS), rows)
+
+
+def _days(report: _Report) -> Table:
+    """Each day, by when it begins: what ended in it; what runs counts for the last one."""
+    asked, rows = report.asked, []
+    for begin, end in pairwise([*asked.days, max(asked.until, asked.days[-1] + 1)]):
+        running = asked.running if end >= asked.until else []
+        since, until = max(asked.since, begin), min(asked.until, end)
+        day = replace(asked, since=since, until=until, running=running)
+        rows.append([begin, *_Report(report.db, day).of_day().row("")[1:]])
+    return _table("day", ("day", *FIELDS), rows)
 
 
 def _hours(report: _Report) -> Table:
@@ -349,6 +382,7 @@ TABLES: Final[dict[str, Callable[[_Report], Table]]] = {
     ),
     "state": _by("state", lambda _report, group: group.state),
     "gpu": _gpus,
+    "day": _days,
     "hours": _hours,
     "top": _top,
     "runs": _runs,

@@ -220,7 +220,7 @@ SHAPES: dict[str, Shape] = {
         leader=lambda odd: odd.one_in(2),
     ),
     "stats": Shape(
-        {"tables": lambda odd: [odd.pick("total", "user", "gpu", "hours", "top", "runs")]},
+        {"tables": lambda odd: [odd.pick("total", "user", "gpu", "day", "hours", "top", "runs")]},
         since=lambda odd: odd.pick(0, 1, 1_700_000_000, odd.number()),
         until=lambda odd: odd.pick(0, 2, 1_800_000_000, odd.number()),
         users=lambda odd: [odd.text(256)],
@@ -228,6 +228,7 @@ SHAPES: dict[str, Shape] = {
         projects=lambda odd: [odd.text(64)],
         jobs=lambda odd: [odd.pick(1, 2, odd.number())],
         mine=lambda odd: odd.one_in(2),
+        days=lambda odd: [odd.pick(0, 1, 1_700_000_000, odd.number()), odd.pick(5, odd.number())],
         limit=lambda odd: odd.pick(1, 10_000, odd.number()),
         top=lambda odd: odd.pick(1, 1000, odd.number()),
     ),

@@ -21,6 +21,7 @@ from tests.unit.cli.conftest import MOMENT, Run
 Capture = pytest.CaptureFixture[str]
 HOUR = 3600.0
 DAY = 24 * HOUR
+TODAY = int(MOMENT // DAY * DAY)
 
 
 def sums(name: str, gpu_hours: float, **known: Any) -> list[Any]:
@@ -28,11 +29,13 @@ def sums(name: str, gpu_hours: float, **known: Any) -> list[Any]:
     row: dict[str, Any] = dict.fromkeys(FIELDS, 0)
     row |= {"jobs": 12, "attempts": 14, "completed": 9, "failed": 2, "timeout": 1, "success": 75.0}
     row |= {"gpu_seconds": gpu_hours * HOUR, "waits": 12, "wait_mean": 90.4, "wait_max": 4000.0}
+    row |= {"wait_median": 30.0, "wait_p95": 3600.0}
     row |= {"utilization": 61.2, "idle_gpu_seconds": 5400.0, "memory": 48.0, "peak": 7000}
     return [name, *(row | known).values()]
 
 
-NOTHING = {"success": None, "wait_mean": None, "utilization": None, "memory": None}
+NOTHING = {"success": None, "wait_mean": None, "wait_median": None, "wait_p95": None}
+NOTHING |= {"utilization": None, "memory": None}
 
 
 def attempt(**known: Any) -> list[Any]:
@@ -58,6 +61,7 @@ TABLES: dict[str, tuple[list[str], list[list[Any]]]] = {
     "project": (["project", *FIELDS], [sums("vision", 90.25), sums("*", 10.25)]),
     "gpu": (["gpu", *FIELDS], [sums("gpu0", 60), sums("gpu1", 40.5)]),
     "state": (["state", *FIELDS], [sums("COMPLETED", 60)]),
+    "day": (["day", *FIELDS], [[MOMENT // DAY * DAY + n * DAY, *sums("", 9)[1:]] for n in (-1, 0)]),
     "top": (
         list(TOP_FIELDS),
         [
@@ -107,6 +111,7 @@ def answering(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--by", "user"], "users"),
         (["--by", "user", "--no-header"], "users_bare"),
         (["--by", "state"], "states"),
+        (["--by", "day"], "days"),
         (["--by", "top"], "top"),
         (["--by", "hour"], "week"),
         (["--json", "--by", "job"], "jobs_json"),
@@ -150,6 +155,11 @@ def test_names_make_no_lines_of_their_own_in_csv_and_move_no_cursor() -> None:
         (["-j", "3-5,9"], {"jobs": [3, 4, 5, 9], "tables": ["runs"], "since": 0}),
         (["--by", "gpu", "--top", "3", "--limit", "5"], {"tables": ["gpu"], "top": 3, "limit": 5}),
         (["--csv"], {"tables": ["runs"]}),
+        (["--by", "day", "--since", "2h"], {"since": int(MOMENT - 7200), "days": [TODAY]}),
+        (["--by", "day"], {"since": TODAY - 30 * 86400, "tables": ["day"],
+                           "days": [TODAY - n * 86400 for n in range(30, -1, -1)]}),
+        (["--by", "day", "--since", "3d", "--until", "1d"],
+         {"days": [TODAY - n * 86400 for n in (3, 2, 1)]}),
     ],
 )  # fmt: skip
 def test_what_is_asked(run: Run, server: FakeServer, args: list[str], asked: Message) -> None:
@@ -168,6 +178,7 @@ def test_what_is_asked(run: Run, server: FakeServer, args: list[str], asked: Mes
         ["--state", "LOST"],
         ["-j", "x"],
         ["--limit", "0"],
+        ["--by", "day", "--since", "2020-01-01"],
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(

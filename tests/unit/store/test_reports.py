@@ -77,6 +77,42 @@ def test_everything_adds_up(db: sqlite3.Connection) -> None:
     assert (total["waits"], total["wait_mean"], total["wait_max"]) == (3, 60, 60)
 
 
+def test_half_and_nearly_all_waited_no_longer(store: SqliteStore, db: sqlite3.Connection) -> None:
+    waits = [0.26, *(n + 0.5 for n in range(1, 96)), 5000.9, 20_000.0, 20_000.0, 90_000.0]
+    runs = [
+        a_run(10 + n, 20 * HOUR + n, wait=wait, uid=2000 + n % 3, user=f"u{n % 3}")
+        for n, wait in enumerate(waits)
+    ]
+    store.commit(Batch(2.0, runs=runs))
+    question = asked("total", since=15 * HOUR)
+    (total,) = told(db, question)
+    assert (total["waits"], total["wait_median"], total["wait_p95"]) == (100, 49.5, 94.5)
+    (one,) = told(db, replace(question, users=["u0"], running=[replace(runs[3], wait=0.0)]))
+    found = (one["waits"], one["wait_median"], one["wait_p95"], one["wait_max"])
+    assert found == (35, 48.5, 5000.0, 90_000.0)
+    (listed,) = told(db, replace(question, jobs=[10, 108]))
+    assert (listed["wait_median"], listed["wait_p95"]) == (0.2, 19_980.0)
+    (none,) = told(db, replace(question, users=["nobody"], tables=["user"])) or [{}]
+    assert none == {}
+
+
+def test_days_have_what_ended_in_them_and_the_last_what_runs(db: sqlite3.Connection) -> None:
+    days = [int(HOUR * n) for n in (0, 10, 12, 14, 16)]
+    running = Run(9, 1, ALICE, "alice", "", "RUNNING", False, 0.0, 17 * HOUR, started=16 * HOUR,
+                  gpus=("GPU-1",))  # fmt: skip
+    rows = told(db, asked("day", days=days, since=5 * HOUR, until=17 * HOUR, running=[running]))
+    found = [(row["day"], row["jobs"], row["attempts"], row["gpu_seconds"]) for row in rows]
+    assert found == [
+        (0, 0, 0, 0),
+        (10 * HOUR, 1, 2, 3 * HOUR),
+        (12 * HOUR, 2, 2, 3 * HOUR),
+        (14 * HOUR, 3, 0, 0),
+        (16 * HOUR, 0, 1, HOUR),
+    ]
+    rows = told(db, asked("day", days=days, since=13.5 * HOUR, until=17 * HOUR, users=["bob"]))
+    assert [row["jobs"] for row in rows] == [0, 0, 0, 3, 0]
+
+
 def test_use_is_that_of_what_was_seen(db: sqlite3.Connection) -> None:
     (total,) = told(db, asked("total"))
     assert (total["utilization"], total["idle_gpu_seconds"]) == (80, 0)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
 
 from mgpu.config.problems import Problem
-
-#: Names that the way to a file may have, those of the links on it included.
-_MOST_STEPS: Final = 1000
+from mgpu.system.way import way
 
 
 def read_trusted(path: Path) -> tuple[str, list[Problem]]:
@@ -20,7 +16,7 @@ def read_trusted(path: Path) -> tuple[str, list[Problem]]:
     with path.open("rb") as file:
         problems = list(_file_problems(path, os.fstat(file.fileno())))
         data = file.read()
-    for step in sorted(set(_way(path))):
+    for step in sorted(set(way(str(path)))):
         problems += _step_problems(Path(step), _owners())
     try:
         return data.decode(), problems
@@ -31,7 +27,7 @@ def read_trusted(path: Path) -> tuple[str, list[Problem]]:
 
 def changeable(path: str) -> list[str]:
     """The file and what is on the way to it, but for what root alone can change. Raises OSError."""
-    steps = [os.path.realpath(path), *reversed(list(_way(Path(path))))]
+    steps = [os.path.realpath(path), *reversed(list(way(path)))]
     return [step for step in dict.fromkeys(steps) if any(_step_problems(Path(step), (0,)))]
 
 
@@ -52,28 +48,6 @@ def _step_problems(step: Path, owners: Collection[int]) -> Iterator[Problem]:
     sticky = bool(status.st_mode & stat.S_ISVTX)
     free = sticky or stat.S_ISLNK(status.st_mode)
     yield from _weak(step, status, 0 if free else 0o022, owners)
-
-
-def _way(path: Path) -> Iterator[str]:
-    """Each folder and each link on the way to the file. Raises OSError where it has no end."""
-    at, names = "/", os.path.abspath(path).split("/")[::-1]
-    for _ in range(_MOST_STEPS):
-        if not names:
-            return
-        name = names.pop()
-        if name in ("", ".", ".."):
-            at = os.path.dirname(at) if name == ".." else at
-            continue
-        yield at
-        step = os.path.join(at, name)
-        if not os.path.islink(step):
-            at = step
-            continue
-        yield step
-        target = os.readlink(step)
-        names += target.split("/")[::-1]
-        at = "/" if target.startswith("/") else at
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def _weak(

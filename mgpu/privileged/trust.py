@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import stat
 
+from mgpu.system.way import way
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-#: Names that the way to a path may have, those of the links on it included.
-_MOST_STEPS = 1000
 
 
 class Untrusted(Exception):
@@ -27,7 +27,11 @@ def check(path: str, *, owners: Iterable[int] = (0,)) -> None:
 
     The path itself belongs to one of ``owners``, what is above it to root.
     """
-    for step in dict.fromkeys(_way(path)):
+    try:
+        steps = dict.fromkeys(way(path))
+    except OSError as error:
+        raise Untrusted(f"{path} is reached by too many links") from error
+    for step in steps:
         _judge(step, (0,), shared=True)
     _judge(os.path.realpath(path), owners)
 
@@ -38,29 +42,6 @@ def check_tree(folder: str) -> None:
     for parent, folders, files in os.walk(os.path.realpath(folder)):
         for name in (*folders, *files):
             _judge(os.path.join(parent, name), (0,))
-
-
-def _way(path: str) -> Iterator[str]:
-    """Each folder and each link that the kernel goes through to ``path``, one after the other."""
-    at, names = "/", os.path.abspath(path).split("/")[::-1]
-    for _ in range(_MOST_STEPS):
-        if not names:
-            return
-        name = names.pop()
-        if name in ("", ".", ".."):
-            at = os.path.dirname(at) if name == ".." else at
-            continue
-        yield at
-        step = os.path.join(at, name)
-        try:
-            target = os.readlink(step)
-        except OSError:  # no link
-            at = step
-            continue
-        yield step
-        names += target.split("/")[::-1]
-        at = "/" if target.startswith("/") else at
-    raise Untrusted(f"{path} is reached by too many links")
 
 
 def _judge(path: str, owners: Iterable[int], *, shared: bool = False) -> None:

@@ -123,21 +123,22 @@ def answer(uid: int, rules: Rules, today: int) -> dict[str, object]:
     """The launcher's answer to the scheduler's question who ``uid`` is."""
     account = lookup(uid)
     if account is None:
-        empty = {"user": "", "home": "", "shell": "", "groups": []}
-        return {"op": "account", "uid": uid, **empty, "problem": f"uid {uid} has no account"}
+        return unknown(uid, f"uid {uid} has no account")
     return {
         "op": "account",
         "uid": uid,
         "user": account.name,
-        "home": account.home,
-        "shell": account.shell,
-        "groups": account.groups,
-        "group_names": group_names(account.groups),
+        "group_names": _group_names(account.groups),
         "problem": problem(account, rules, today),
     }
 
 
-def group_names(gids: list[int]) -> list[str]:
+def unknown(uid: int, problem: str) -> dict[str, object]:
+    """As :func:`answer`, where nobody is known to have the uid."""
+    return {"op": "account", "uid": uid, "user": "", "problem": problem}
+
+
+def _group_names(gids: list[int]) -> list[str]:
     """The names of these groups; one without a name is left out."""
     names = []
     for gid in gids[:_MAX_NAMED]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 
 import msgpack
 
 from mgpu.privileged import identity, log, secretfiles, syscalls
-from mgpu.privileged.scheduler import environment, needed, unreachable
+from mgpu.privileged.program import command, environment, in_memory, needed, unreachable
 from mgpu.privileged.trust import Untrusted
 from mgpu.protocol import link
 
@@ -121,11 +120,7 @@ class Helper:
             syscalls.keep_only([line, settings])
             for fd in (line, settings):
                 os.set_inheritable(fd, True)
-            program = (
-                f"import sys; sys.path[:] = {sys.path!r}; "
-                f"from {self._module} import main; main({line}, {settings})"
-            )
-            argv = [sys.executable, "-I", "-S", "-c", program]
+            argv = command(self._module, f"main({line}, {settings})")
             os.execve(argv[0], argv, environment())
         except (OSError, Untrusted) as error:
             log.error(f"Cannot run the {self.name}: {error}", "helper-failed")
@@ -134,10 +129,7 @@ class Helper:
 
     def _hidden(self) -> int:
         """A file in memory with the settings, and with the secrets that they name."""
-        fd = os.memfd_create(f"mgpu-{self.name}", os.MFD_CLOEXEC)
-        os.write(fd, msgpack.packb(secretfiles.resolved(self.settings)))
-        os.lseek(fd, 0, os.SEEK_SET)
-        return fd
+        return in_memory(self.name, msgpack.packb(secretfiles.resolved(self.settings)))
 
 
 class Helpers:

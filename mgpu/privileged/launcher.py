@@ -20,7 +20,7 @@ from mgpu.privileged.loop import Deadlines, Loop
 from mgpu.privileged.refusal import Refusal
 from mgpu.privileged.reload import Reload
 from mgpu.privileged.remains import Remains
-from mgpu.privileged.scheduler import Scheduler, command
+from mgpu.privileged.scheduler import Scheduler
 from mgpu.privileged.systemd import Manager
 from mgpu.privileged.workers import Workers
 from mgpu.protocol import link
@@ -376,7 +376,7 @@ def prepare(settings_fd: int, argv: Sequence[str] | None) -> Launcher:
     startup.tell_limits(site.groups)
     syscalls.set_subreaper()
     accounts.warm_up()
-    scheduler = Scheduler(site, settings.raw, sockets, argv or command())
+    scheduler = Scheduler(site, settings.raw, sockets, argv)
     return Launcher(site, scheduler, manager, helpers(settings))
 
 

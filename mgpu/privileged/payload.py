@@ -26,14 +26,13 @@ class Payload:
     __slots__ = (
         *("activate", "activate_path", "argv", "cpus", "cwd", "env", "error", "export_slurm"),
         *("name", "output"),
-        *("rlimits", "script", "script_name", "template", "truncate", "tty", "umask", "values"),
+        *("rlimits", "script", "template", "truncate", "tty", "umask", "values"),
     )
 
     def __init__(self, data: dict[str, Any], task: int | None = None) -> None:
         self.name: str = _typed(data, "name", str)
         self.argv: list[bytes] = _list_of(data, "argv", bytes)
         self.script: bytes | None = _maybe(data, "script")
-        self.script_name: str = data.get("script_name") or ""
         self.env: list[bytes] = _list_of(data, "env", bytes)
         self.cwd: bytes = _typed(data, "cwd", bytes)
         self.output: bytes | None = _maybe(data, "output")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 import msgpack
 
 from mgpu.privileged import log, startup, syscalls
 from mgpu.privileged.helpers import helpers
+from mgpu.privileged.program import command, in_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ class Reload:
         if self.pid:
             self._again = True
             return
-        current = os.memfd_create("mgpu-settings", os.MFD_CLOEXEC)
-        self._out = os.memfd_create("mgpu-answer", os.MFD_CLOEXEC)
-        os.write(current, self._raw())
+        current = in_memory("settings", self._raw())
+        self._out = in_memory("answer")
         self.pid = os.fork()
         if self.pid == 0:
             _become(current, self._out)
@@ -80,12 +79,9 @@ def _become(current: int, out: int) -> NoReturn:
         syscalls.keep_only([current, out])
         for fd in (current, out):
             os.set_inheritable(fd, True)
-        program = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from mgpu.config.reload import main; main({current}, {out})"
-        )
+        argv = command("mgpu.config.reload", f"main({current}, {out})")
         given = {name: text for name, text in os.environ.items() if name.startswith("MGPU_")}
-        os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", program], given)
+        os.execve(argv[0], argv, given)
     finally:
         os._exit(71)
 

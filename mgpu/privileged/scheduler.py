@@ -5,54 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 
 from mgpu.privileged import identity, syscalls
+from mgpu.privileged.program import command, environment, in_memory, needed, unreachable
 from mgpu.protocol import link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
     from mgpu.privileged.site import Site
 
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
-_ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LANG": "C.UTF-8",
-}
-
-
-def environment() -> dict[str, str]:
-    """Constants, and what tells the scheduler that its standard error is the journal."""
-    journal = os.environ.get("JOURNAL_STREAM")
-    return _ENVIRONMENT if journal is None else {**_ENVIRONMENT, "JOURNAL_STREAM": journal}
-
-
-def command() -> list[str]:
-    """The interpreter and the program of the scheduler, with this process's module path."""
-    program = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
-        "from mgpu.daemon.main import main; sys.exit(main(sys.argv[1:]))"
-    )
-    return [sys.executable, "-I", "-S", "-c", program]
-
-
-def needed() -> list[str]:
-    """The interpreter and the folders that the scheduler is loaded from, links followed."""
-    found = [sys.executable, *filter(os.path.isdir, sys.path)]
-    return [os.path.realpath(path) for path in found]
-
-
-def unreachable(paths: Iterable[str]) -> str:
-    """The first of these that this process may not pass or execute, or nothing."""
-    return next((path for path in paths if not os.access(path, os.X_OK)), "")
+_PROGRAM = ("mgpu.daemon.main", "sys.exit(main(sys.argv[1:]))")
 
 
 class Scheduler:
-    """One life of the scheduler after the other."""
+    """One life of the scheduler after the other; ``argv`` is another program in its place."""
 
     __slots__ = (
         *("_command", "_delay", "_inherited", "_site"),
@@ -64,12 +35,12 @@ class Scheduler:
         site: Site,
         settings: bytes,
         sockets: tuple[socket.socket, socket.socket],
-        argv: Sequence[str],
+        argv: Sequence[str] | None,
     ) -> None:
         self._site = site
         self.settings = settings
         self._inherited = sockets
-        self._command = list(argv)
+        self._command = list(argv or command(*_PROGRAM))
         self._delay = 0.0
         self.pid = 0
         self.ready = False
@@ -80,7 +51,7 @@ class Scheduler:
     def start(self) -> None:
         """Fork and execute a new one, with a new link."""
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        settings = _memory(self.settings)
+        settings = in_memory("settings", self.settings)
         user, admin = self._inherited
         fds = {"settings": settings, "user": user.fileno(), "admin": admin.fileno()}
         self.ready = self.asked = False
@@ -119,7 +90,7 @@ class Scheduler:
         """
         if self.link is None:
             return False
-        fds = [_memory(data)] if data else []
+        fds = [in_memory("settings", data)] if data else []
         try:
             link.send(self.link, message, fds)
         except OSError:
@@ -154,10 +125,3 @@ class Scheduler:
     def stable(self) -> None:
         """It has been ready for a while: the next end is not one in a row."""
         self._delay = 0.0
-
-
-def _memory(data: bytes) -> int:
-    """A file in memory that holds ``data``."""
-    fd = os.memfd_create("mgpu-settings", os.MFD_CLOEXEC)
-    os.write(fd, data)
-    return fd

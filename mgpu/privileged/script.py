@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
+
+from mgpu.privileged import acl
 
 _MAX_LINE = 255
 _SHELL = b"/bin/sh"
-
-#: The tags of an access control list in the kernel's form (linux/posix_acl.h), and no uid or gid.
-_ACL, _ACL_VERSION = "system.posix_acl_access", 2
-_OWNER, _USER, _GROUP, _MASK, _OTHERS = 1, 2, 4, 16, 32
-_NOBODY = 2**32 - 1
-_READ, _WRITE = 4, 2
 
 
 def interpreter(script: bytes) -> list[bytes]:
@@ -46,14 +41,8 @@ def create(folder: int, name: str, uid: int) -> int:
 
 
 def _let_read(fd: int, uid: int) -> None:
-    """Let ``uid`` read root's file, and nobody else, whatever groups they share: acl(5)."""
-    rows = (
-        *((_OWNER, _READ | _WRITE, _NOBODY), (_USER, _READ, uid)),
-        *((_GROUP, 0, _NOBODY), (_MASK, _READ, _NOBODY), (_OTHERS, 0, _NOBODY)),
-    )
-    acl = struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *row) for row in rows)
     try:
-        os.setxattr(fd, _ACL, acl)
+        acl.let_read(fd, uid)
     except OSError as error:
         if error.errno != errno.ENOTSUP:
             raise

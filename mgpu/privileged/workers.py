@@ -47,7 +47,7 @@ class Workers:
         if uid in self._busy:
             return
         if len(self._busy) >= _MAX_WORKERS:
-            self._answer(_unknown(uid, "too many questions about accounts at once"))
+            self._answer(accounts.unknown(uid, "too many questions about accounts at once"))
             return
         near, far = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         pid = os.fork()
@@ -76,7 +76,7 @@ class Workers:
         try:
             answer = msgpack.unpackb(os.read(pipe, _MAX_ANSWER), unicode_errors="replace")
         except Exception:  # a worker that died has said nothing, or half of it
-            answer = _unknown(uid, "the account could not be looked up")
+            answer = accounts.unknown(uid, "the account could not be looked up")
             if self._once_more(uid):
                 return
         self._again.discard(uid)
@@ -100,15 +100,10 @@ class Workers:
             self._again.discard(uid)
             self._forget(uid)
             seconds = f"{ANSWER_SECONDS:.0f}"
-            self._answer(_unknown(uid, f"the name service did not answer in {seconds} s"))
+            self._answer(accounts.unknown(uid, f"the name service did not answer in {seconds} s"))
 
     def _forget(self, uid: int) -> None:
         _, pipe = self._busy.pop(uid)
         self._loop.off(pipe)
         os.close(pipe)
         self._deadlines.clear(("account", uid))
-
-
-def _unknown(uid: int, problem: str) -> dict[str, Any]:
-    empty = {"user": "", "home": "", "shell": "", "groups": []}
-    return {"op": "account", "uid": uid, **empty, "problem": problem}

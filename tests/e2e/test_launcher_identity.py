@@ -331,9 +331,6 @@ def test_who_is_that(scheduler: FakeScheduler, alice: User) -> None:
         "op": "account",
         "uid": alice.uid,
         "user": alice.name,
-        "home": str(alice.home),
-        "shell": "/bin/bash",
-        "groups": os.getgrouplist(alice.name, alice.gid),
         "group_names": sorted(
             grp.getgrgid(gid).gr_name for gid in os.getgrouplist(alice.name, alice.gid)
         ),

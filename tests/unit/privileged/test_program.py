@@ -1,4 +1,4 @@
-"""What keeps the service user from running the scheduler."""
+"""What keeps an account from running a program of mgpu."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from mgpu.privileged.scheduler import needed, unreachable
+from mgpu.privileged.program import needed, unreachable
 
 NOBODY = 65534
 

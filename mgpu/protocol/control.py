@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mgpu.model.target import Name
 from mgpu.protocol import names
-from mgpu.protocol.fields import INT64_MAX, LATEST, Fields, as_integer, as_text, refuse, shown
+from mgpu.protocol.fields import INT64_MAX, LATEST, Fields, as_integer, as_text, refuse
 
 LEVELS = ("debug", "info", "warning", "error")
 #: How the daemon may be ended: at once, when no job runs any more, when those that run are ended.
@@ -15,8 +15,6 @@ NOW, DRAIN, CANCEL = "now", "drain", "cancel"
 _ENDS = (NOW, DRAIN, CANCEL)
 _REASON = 200
 _LISTED = 100
-#: Entries of the audit trail in one answer.
-MOST_ENTRIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,6 @@ class Audit:
     ops: tuple[str, ...]
     job: int
     refused: bool
-    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +112,7 @@ def _audit(fields: Fields) -> Audit:
         ops=fields.items("ops", _LISTED, lambda item, path: as_text(item, path, names.MAX_KEY)),
         job=fields.integer("job", 0, INT64_MAX, default=0),
         refused=fields.boolean("refused", default=False),
-        limit=fields.integer("limit", 1, MOST_ENTRIES, default=100),
     )
-
-
-def _choice(fields: Fields, name: str, known: tuple[str, ...]) -> str:
-    word = fields.text(name, names.MAX_KEY)
-    if word not in known:
-        refuse(name, f"{shown(word)} is none of {', '.join(known)}")
-    return word
 
 
 def _reason(fields: Fields) -> str:
@@ -137,22 +126,15 @@ def _drain(fields: Fields) -> DrainMachine:
     return DrainMachine(reason)
 
 
-def _requeue(fields: Fields) -> Requeue:
-    jobs = fields.names("jobs", names.MAX_IDS)
-    if not jobs:
-        refuse("jobs", "names no job")
-    return Requeue(jobs)
-
-
 PARSERS: dict[str, Callable[[Fields], Control]] = {
     names.CONFIG: lambda _: ShowConfig(),
     names.RELOAD: lambda _: Reload(),
     names.STATUS: lambda _: Status(),
     names.AUDIT: _audit,
-    names.LOG_LEVEL: lambda fields: LogLevel(_choice(fields, "level", LEVELS)),
+    names.LOG_LEVEL: lambda fields: LogLevel(fields.choice("level", LEVELS)),
     names.MACHINE_DRAIN: _drain,
     names.MACHINE_RESUME: lambda _: ResumeMachine(),
-    names.SHUTDOWN: lambda fields: Shutdown(_choice(fields, "how", _ENDS), _reason(fields)),
-    names.REQUEUE: _requeue,
+    names.SHUTDOWN: lambda fields: Shutdown(fields.choice("how", _ENDS), _reason(fields)),
+    names.REQUEUE: lambda fields: Requeue(fields.jobs(names.MAX_IDS)),
     names.BACKUP: lambda fields: Backup(fields.boolean("keep", default=True)),
 }

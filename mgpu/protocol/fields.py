@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
 
+from mgpu.model import states
 from mgpu.model.errors import MgpuError
 from mgpu.model.target import Name, Target, parse_target
 from mgpu.model.tasks import MAX_TASKS
@@ -17,6 +18,7 @@ from mgpu.model.units import quoted
 T = TypeVar("T")
 _MISSING: Final = object()
 _SHOWN = 40
+_WORD = 64
 _NAME = 4200
 INT64_MAX = (1 << 63) - 1
 #: The last Unix time that a request may name: a calendar ends with the year 9999, and a repeated
@@ -81,9 +83,9 @@ class Fields:
             refuse(self.at(name), "is empty")
         return as_text(value, self.at(name), limit)
 
-    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
-        """One of the words in ``allowed``."""
-        value = self.text(name, 64, default)
+    def choice(self, name: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """One of the words in ``allowed``; required unless there is a default."""
+        value = self.text(name, _WORD, default)
         if value not in allowed:
             refuse(self.at(name), f"{quoted(value)} is none of {', '.join(allowed)}")
         return value
@@ -114,6 +116,13 @@ class Fields:
         budget = _Budget(MAX_TASKS)
         found = self.items(name, limit, lambda item, path: budget.spend(as_name(item, path), path))
         return tuple(dict.fromkeys(found))
+
+    def jobs(self, limit: int) -> tuple[Name, ...]:
+        """As :meth:`names`, those of the field ``jobs``; at least one."""
+        found = self.names("jobs", limit)
+        if not found:
+            refuse(self.at("jobs"), "names no job")
+        return found
 
     def value(self, name: str) -> object:
         """The field as it came, for a parser of its own; required."""
@@ -191,6 +200,14 @@ def as_name(value: object, path: str) -> Name:
         return parse_target(as_text(value, path, _NAME))
     except MgpuError as error:
         raise MgpuError(error.code, error.message, path=path, hint=error.hint) from None
+
+
+def as_state(value: object, path: str) -> str:
+    """``value`` if it is the name of a state of jobs."""
+    state = as_text(value, path, _WORD)
+    if state not in states.CODES:
+        refuse(path, f"{shown(state)} is no state", hint=f"known are {', '.join(states.CODES)}")
+    return state
 
 
 def shown(value: object) -> str:

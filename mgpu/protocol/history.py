@@ -8,7 +8,16 @@ from typing import Final
 
 from mgpu.model import states
 from mgpu.protocol import names
-from mgpu.protocol.fields import INT64_MAX, LATEST, Fields, as_integer, as_text, refuse, shown
+from mgpu.protocol.fields import (
+    INT64_MAX,
+    LATEST,
+    Fields,
+    as_integer,
+    as_state,
+    as_text,
+    refuse,
+    shown,
+)
 
 #: The tables that can be asked for.
 TABLES: Final = ("total", "user", "project", "state", "gpu", "day", "hours", "top", "runs")
@@ -42,8 +51,7 @@ class Stats:
     days: tuple[int, ...] = ()
 
 
-def parse_stats(fields: Fields) -> Stats:
-    """The question for reports."""
+def _stats(fields: Fields) -> Stats:
     tables = fields.items("tables", len(TABLES), _table)
     if not tables:
         refuse("tables", f"names none; there are {', '.join(TABLES)}")
@@ -56,7 +64,7 @@ def parse_stats(fields: Fields) -> Stats:
         float(since),
         float(until),
         fields.items("users", _NAMES, _name),
-        fields.items("states", len(states.CODES), _state),
+        fields.items("states", len(states.CODES), as_state),
         fields.items("projects", _NAMES, _name),
         fields.items("jobs", names.MAX_IDS, lambda job, path: as_integer(job, path, 1, INT64_MAX)),
         fields.boolean("mine", default=False),
@@ -82,15 +90,8 @@ def _table(value: object, path: str) -> str:
     return table
 
 
-def _state(value: object, path: str) -> str:
-    state = as_text(value, path, names.MAX_KEY)
-    if state not in states.CODES:
-        refuse(path, f"{shown(state)} is no state", hint=f"known are {', '.join(states.CODES)}")
-    return state
-
-
 def _name(value: object, path: str) -> str:
     return as_text(value, path, _LENGTH)
 
 
-PARSERS: dict[str, Callable[[Fields], Stats]] = {names.STATS: parse_stats}
+PARSERS: dict[str, Callable[[Fields], Stats]] = {names.STATS: _stats}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
 from mgpu.model.units import MAX_SECONDS
+from mgpu.protocol import names
 from mgpu.protocol.fields import Fields, refuse
-from mgpu.protocol.names import MAX_IDS
 
 #: Jobs that one signal may name.
 MOST_SIGNALLED = 1000
@@ -52,11 +53,8 @@ class Alter:
 JobRequest = Alter | Signal | History | Submission
 
 
-def parse_alter(fields: Fields) -> Alter:
-    """A change of jobs."""
-    jobs = fields.names("jobs", MAX_IDS)
-    if not jobs:
-        refuse("jobs", "names no job")
+def _alter(fields: Fields) -> Alter:
+    jobs = fields.jobs(names.MAX_IDS)
     limit = fields.maybe_integer("time_limit", 0, MAX_SECONDS)
     qos = fields.maybe_text("qos", _CLASS)
     if limit is None and qos is None:
@@ -64,27 +62,15 @@ def parse_alter(fields: Fields) -> Alter:
     return Alter(jobs, limit, "" if qos == USUAL else qos)
 
 
-def parse_history(fields: Fields) -> History:
-    """The question for the history of a job."""
-    return History(_one(fields))
-
-
-def parse_submission(fields: Fields) -> Submission:
-    """The question for a submission."""
-    return Submission(_one(fields))
-
-
-def _one(fields: Fields) -> Name:
-    found = fields.names("jobs", 1)
-    if not found:
-        refuse("jobs", "names no job")
-    return found[0]
-
-
-def parse_signal(fields: Fields) -> Signal:
-    """A signal."""
-    jobs = fields.names("jobs", MOST_SIGNALLED)
-    if not jobs:
-        refuse("jobs", "names no job")
+def _signal(fields: Fields) -> Signal:
+    jobs = fields.jobs(MOST_SIGNALLED)
     number = fields.integer("signal", 1, _LAST_SIGNAL)
     return Signal(jobs, number, fields.boolean("leader", default=False))
+
+
+PARSERS: dict[str, Callable[[Fields], JobRequest]] = {
+    names.SIGNAL: _signal,
+    names.ALTER: _alter,
+    names.HISTORY: lambda fields: History(fields.jobs(1)[0]),
+    names.SUBMISSION: lambda fields: Submission(fields.jobs(1)[0]),
+}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
+from mgpu.protocol import names
 from mgpu.protocol.fields import INT64_MAX, LATEST, Fields, as_integer, refuse
 
 MOST = 5000
@@ -42,31 +44,20 @@ class CronChange:
 Keeping = Hold | Release | Crons | CronChange
 
 
-def parse_hold(fields: Fields) -> Hold:
-    """A hold."""
-    return Hold(_names(fields))
-
-
-def parse_release(fields: Fields) -> Release:
-    """A release."""
-    return Release(_names(fields), float(fields.integer("begin", 0, LATEST, default=0)))
-
-
-def parse_crons(_fields: Fields) -> Crons:
-    """A list of recurring jobs."""
-    return Crons()
-
-
-def parse_cron_change(fields: Fields) -> CronChange:
-    """A change of recurring jobs."""
+def _cron_change(fields: Fields) -> CronChange:
     numbers = fields.items("numbers", MOST, lambda i, path: as_integer(i, path, 1, INT64_MAX))
     if not numbers:
         refuse("numbers", "names no recurring job")
     return CronChange(numbers, fields.choice("how", HOW, "pause"))
 
 
-def _names(fields: Fields) -> tuple[Name, ...]:
-    found = fields.names("jobs", MOST)
-    if not found:
-        refuse("jobs", "names no job")
-    return found
+def _release(fields: Fields) -> Release:
+    return Release(fields.jobs(MOST), float(fields.integer("begin", 0, LATEST, default=0)))
+
+
+PARSERS: dict[str, Callable[[Fields], Keeping]] = {
+    names.HOLD: lambda fields: Hold(fields.jobs(MOST)),
+    names.RELEASE: _release,
+    names.CRONS: lambda _: Crons(),
+    names.CRON_CHANGE: _cron_change,
+}

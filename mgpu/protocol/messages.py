@@ -10,7 +10,7 @@ from mgpu.model.errors import MgpuError
 from mgpu.model.target import Name
 from mgpu.model.tasks import MAX_TASKS
 from mgpu.protocol import control, gpus, history, jobs, keeping, names, orders, questions
-from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_text, refuse, shown
+from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_state, as_text, refuse, shown
 from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
 from mgpu.protocol.names import VERSIONS as VERSIONS
 from mgpu.protocol.spec import LIMITS, SpecFields, parse_spec
@@ -153,14 +153,6 @@ def parse_request(message: dict[str, object]) -> Request:
     return request
 
 
-def _ping(_fields: Fields) -> Ping:
-    return Ping()
-
-
-def _info(_fields: Fields) -> Info:
-    return Info()
-
-
 def _submit(fields: Fields) -> Submit:
     key = fields.maybe_text("key", names.MAX_KEY)
     if key is None:
@@ -175,17 +167,9 @@ def _submit(fields: Fields) -> Submit:
     return Submit(key, count, spec, payload, dry)
 
 
-def _cancel(fields: Fields) -> Cancel:
-    return Cancel(_some_ids(fields))
-
-
-def _wait(fields: Fields) -> Wait:
-    return Wait(_some_ids(fields))
-
-
 def _priority(fields: Fields) -> SetPriority:
     bound = LIMITS.priority
-    return SetPriority(_some_ids(fields), fields.integer("priority", -bound, bound))
+    return SetPriority(fields.jobs(names.MAX_IDS), fields.integer("priority", -bound, bound))
 
 
 def _jobs(fields: Fields) -> ListJobs:
@@ -195,18 +179,11 @@ def _jobs(fields: Fields) -> ListJobs:
     return ListJobs(
         scope=scope,
         users=fields.items("users", _USERS, lambda item, path: as_text(item, path, _USER_NAME)),
-        states=fields.items("states", len(states.CODES), _state),
-        jobs=_ids(fields),
+        states=fields.items("states", len(states.CODES), as_state),
+        jobs=fields.names("jobs", names.MAX_IDS),
         ended=fields.boolean("ended", default=False),
         limit=fields.integer("limit", 0, names.MAX_COUNT, default=0),
     )
-
-
-def _state(value: object, path: str) -> str:
-    state = as_text(value, path, names.MAX_KEY)
-    if state not in states.CODES:
-        refuse(path, f"{shown(state)} is no state", hint=f"known are {', '.join(states.CODES)}")
-    return state
 
 
 def _update(fields: Fields) -> Update:
@@ -215,51 +192,23 @@ def _update(fields: Fields) -> Update:
 
 
 def _depend(fields: Fields) -> Depend:
-    return Depend(_some_ids(fields), fields.text("dependency", _DEPENDENCY))
-
-
-def _ids(fields: Fields) -> tuple[Name, ...]:
-    return fields.names("jobs", names.MAX_IDS)
-
-
-def _some_ids(fields: Fields) -> tuple[Name, ...]:
-    ids = _ids(fields)
-    if not ids:
-        refuse("jobs", "names no job")
-    return ids
+    return Depend(fields.jobs(names.MAX_IDS), fields.text("dependency", _DEPENDENCY))
 
 
 _PARSERS: dict[str, Callable[[Fields], Request]] = {
-    names.PING: _ping,
+    names.PING: lambda _: Ping(),
     names.SUBMIT: _submit,
-    names.CANCEL: _cancel,
+    names.CANCEL: lambda fields: Cancel(fields.jobs(names.MAX_IDS)),
     names.JOBS: _jobs,
-    names.INFO: _info,
-    names.WAIT: _wait,
+    names.INFO: lambda _: Info(),
+    names.WAIT: lambda fields: Wait(fields.jobs(names.MAX_IDS)),
     names.PRIORITY: _priority,
     names.UPDATE: _update,
     names.DEPEND: _depend,
-    names.RESERVE: orders.parse_reserve,
-    names.RESERVATIONS: lambda _: orders.Reservations(),
-    names.UNRESERVE: orders.parse_unreserve,
-    names.QUOTA_SET: orders.parse_quota_set,
-    names.QUOTA_LIST: lambda _: orders.QuotaList(),
-    names.QUOTA_REMOVE: orders.parse_quota_remove,
-    names.RANKS: questions.parse_ranks,
-    names.STARTS: questions.parse_starts,
-    names.WHY: questions.parse_why,
-    names.LOGS: questions.parse_logs,
-    names.NEWS: questions.parse_news,
-    names.NEWEST: questions.parse_newest,
-    names.SIGNAL: jobs.parse_signal,
-    names.ALTER: jobs.parse_alter,
-    names.HISTORY: jobs.parse_history,
-    names.SUBMISSION: jobs.parse_submission,
-    names.ATTACH: questions.parse_attach,
-    names.HOLD: keeping.parse_hold,
-    names.RELEASE: keeping.parse_release,
-    names.CRONS: keeping.parse_crons,
-    names.CRON_CHANGE: keeping.parse_cron_change,
+    **orders.PARSERS,
+    **questions.PARSERS,
+    **jobs.PARSERS,
+    **keeping.PARSERS,
     **gpus.PARSERS,
     **control.PARSERS,
     **history.PARSERS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,8 +90,7 @@ class QuotaRemove:
 Order = Reserve | Reservations | Unreserve | QuotaSet | QuotaList | QuotaRemove
 
 
-def parse_reserve(fields: Fields) -> Reserve:
-    """The request to reserve GPUs."""
+def _reserve(fields: Fields) -> Reserve:
     request = Reserve(
         key=fields.text("key", names.MAX_KEY),
         name=fields.text("name", _NAME, default=""),
@@ -110,23 +110,12 @@ def parse_reserve(fields: Fields) -> Reserve:
     return request
 
 
-def parse_unreserve(fields: Fields) -> Unreserve:
-    """The request to take a reservation back."""
-    return Unreserve(fields.integer("id", 1, INT64_MAX))
-
-
-def parse_quota_set(fields: Fields) -> QuotaSet:
-    """The request to set bounds."""
+def _quota_set(fields: Fields) -> QuotaSet:
     found = {name: fields.maybe_integer(name, 0, most) for name, most in BOUNDS.items()}
     bounds = {name: value for name, value in found.items() if value is not None}
     lift = fields.items("lift", len(BOUNDS), _bound)
     period = fields.maybe_integer("period", _SHORTEST_PERIOD, LONGEST)
     return QuotaSet(_subject(fields), bounds, lift, period)
-
-
-def parse_quota_remove(fields: Fields) -> QuotaRemove:
-    """The request to take a quota back."""
-    return QuotaRemove(_subject(fields))
 
 
 def _check_times(request: Reserve) -> None:
@@ -153,3 +142,13 @@ def _subject(fields: Fields) -> str:
         hint = "write user:NAME, group:NAME, project:NAME, default:user or default:project"
         refuse("subject", f"{quoted(text)} is nobody that can have a quota", hint=hint)
     return text
+
+
+PARSERS: dict[str, Callable[[Fields], Order]] = {
+    names.RESERVE: _reserve,
+    names.RESERVATIONS: lambda _: Reservations(),
+    names.UNRESERVE: lambda fields: Unreserve(fields.integer("id", 1, INT64_MAX)),
+    names.QUOTA_SET: _quota_set,
+    names.QUOTA_LIST: lambda _: QuotaList(),
+    names.QUOTA_REMOVE: lambda fields: QuotaRemove(_subject(fields)),
+}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
+from mgpu.protocol import names
 from mgpu.protocol.fields import INT64_MAX, Fields
 
 #: Jobs that one question may name.
@@ -67,38 +69,7 @@ class Attach:
 Question = Ranks | Starts | Why | Logs | News | Newest | Attach
 
 
-def parse_ranks(fields: Fields) -> Ranks:
-    """The question for ranks."""
-    return Ranks(fields.integer("limit", 1, 10_000, default=100))
-
-
-def parse_starts(fields: Fields) -> Starts:
-    """The question for expected starts."""
-    return Starts(_jobs(fields))
-
-
-def parse_why(fields: Fields) -> Why:
-    """The question why jobs wait."""
-    return Why(_jobs(fields))
-
-
-def parse_logs(fields: Fields) -> Logs:
-    """The question for logs."""
-    return Logs(_jobs(fields))
-
-
-def parse_news(fields: Fields) -> News:
-    """The question for news."""
-    return News(fields.integer("seen", 0, INT64_MAX, default=0))
-
-
-def parse_newest(fields: Fields) -> Newest:
-    """The question for the caller's newest job."""
-    return Newest(fields.integer("back", 0, MOST_BACK, default=0))
-
-
-def parse_attach(fields: Fields) -> Attach:
-    """The request to be attached."""
+def _attach(fields: Fields) -> Attach:
     return Attach(
         fields.integer("job", 1, INT64_MAX),
         fields.integer("after", 0, INT64_MAX, default=0),
@@ -106,5 +77,12 @@ def parse_attach(fields: Fields) -> Attach:
     )
 
 
-def _jobs(fields: Fields) -> tuple[Name, ...]:
-    return fields.names("jobs", MOST)
+PARSERS: dict[str, Callable[[Fields], Question]] = {
+    names.RANKS: lambda fields: Ranks(fields.integer("limit", 1, 10_000, default=100)),
+    names.STARTS: lambda fields: Starts(fields.names("jobs", MOST)),
+    names.WHY: lambda fields: Why(fields.names("jobs", MOST)),
+    names.LOGS: lambda fields: Logs(fields.names("jobs", MOST)),
+    names.NEWS: lambda fields: News(fields.integer("seen", 0, INT64_MAX, default=0)),
+    names.NEWEST: lambda fields: Newest(fields.integer("back", 0, MOST_BACK, default=0)),
+    names.ATTACH: _attach,
+}

@@ -287,7 +287,6 @@ SHAPES: dict[str, Shape] = {
         ops=lambda odd: [odd.pick("submit", "cancel", odd.text(64))],
         job=Odd.number,
         refused=lambda odd: odd.one_in(2),
-        limit=Odd.number,
     ),
     "log_level": Shape({"level": lambda odd: odd.pick("debug", "error", odd.text(64))}),
     "machine_drain": Shape({"reason": lambda odd: odd.text(200)}),

@@ -7,7 +7,6 @@ import os
 import pwd
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -16,8 +15,6 @@ import click
 from mgpu.cli.base import CONTEXT, common_options, connect, emit
 from mgpu.model.errors import MgpuError
 from mgpu.model.units import visible
-
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from mgpu.store.copying import main; "
 
 
 @click.group("db", context_settings=CONTEXT)
@@ -86,15 +83,15 @@ def _restore(file: IO[bytes], state_dir: str, service: str) -> dict[str, Any]:
     import msgpack
 
     from mgpu.system import clock
+    from mgpu.system.process import command
 
     try:
         who = pwd.getpwnam(service)
     except KeyError:
         raise MgpuError("Refused", f"there is no user {service} (access.service_user)") from None
-    code = _PROGRAM.format(path=sys.path) + "main(sys.argv[1:])"
-    what = ["restore", state_dir, str(clock.now().wall), visible(file.name)]
+    argv = ["restore", state_dir, str(clock.now().wall), visible(file.name)]
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code, *what],
+        command("mgpu.store.copying", f"main({argv!r})"),
         stdin=file,
         stdout=subprocess.PIPE,
         check=False,

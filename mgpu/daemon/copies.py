@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -15,12 +14,12 @@ from mgpu.model.errors import MgpuError
 from mgpu.model.time import Now
 from mgpu.store.base import Store, StoreError
 from mgpu.system.log import log
+from mgpu.system.process import command
 
 Told = Callable[[dict[str, Any] | MgpuError, Now], None]
 
 #: Seconds that a copy may take: what is written meanwhile stays in the log of the database.
 LONGEST: Final = 1800.0
-_PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from mgpu.store.copying import main; "
 _LARGEST: Final = 1 << 16
 
 
@@ -40,10 +39,9 @@ class Copies:
         if self._process is not None:
             raise MgpuError("Refused", "a copy is being made already", hint="wait for its end")
         self._hold()
-        program = _PROGRAM.format(path=sys.path) + "main(sys.argv[1:])"
-        argv = [sys.executable, "-I", "-S", "-c", program]
+        argv = [what, self._state_dir, str(now.wall), str(os.getpid())]
         self._process = subprocess.Popen(
-            [*argv, what, self._state_dir, str(now.wall)],
+            command("mgpu.store.copying", f"main({argv!r})"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )

@@ -12,7 +12,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from mgpu.model.runs import Run
 from mgpu.protocol import link
 from mgpu.store import reports
 from mgpu.store.faults import CORRUPT_HINT
+from mgpu.system.process import command
 
 #: Rows in one message of an answer.
 ROWS: Final = 250
@@ -30,10 +30,8 @@ _NICE: Final = 10
 
 def start(fd: int, folder: str) -> subprocess.Popen[bytes]:
     """Start one that serves the other end of ``fd`` from the state in ``folder``."""
-    path = [place for place in sys.path if place.startswith("/")]
-    call = f"from mgpu.daemon.historian import main; main({fd!r}, {folder!r})"
-    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:] = {path!r}; {call}"]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(fd,), cwd="/")
+    argv = command("mgpu.daemon.historian", f"main({fd!r}, {folder!r})")
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(fd,), cwd="/")
 
 
 def main(fd: int, folder: str) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-import signal
+import os
 import subprocess
-import sys
 from typing import Final
+
+from mgpu.system.process import command, end_with
 
 #: Seconds after which a GPU that hung is asked for the first time.
 PAUSE: Final = 60.0
-
-_SET_PDEATHSIG: Final = 1
 
 
 class Probes:
@@ -32,7 +30,7 @@ class Probes:
             return
         for slot in list(self._skipped):
             if slot not in self._running:
-                self._running[slot] = start("probes", "ask", slot)
+                self._running[slot] = start("probes", "ask", slot, os.getpid())
             elif self._running[slot].poll() is not None:
                 del self._skipped[slot], self._running[slot]
 
@@ -42,15 +40,13 @@ def start(module: str, function: str, *args: int) -> subprocess.Popen[bytes]:
 
     It has the descriptors among ``args`` that are open here, and nothing of its surroundings.
     """
-    path = [folder for folder in sys.path if folder.startswith("/")]
-    call = f"from mgpu.gpus.{module} import {function}; {function}{args!r}"
-    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:] = {path!r}; {call}"]
+    argv = command(f"mgpu.gpus.{module}", f"{function}{args!r}")
     fds = args if module == "monitor" else ()
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=fds, cwd="/")
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=fds, cwd="/")
 
 
-def ask(slot: int) -> None:
-    """Ask everything about one GPU; hang where the driver does."""
+def ask(slot: int, parent: int) -> None:
+    """Ask everything about one GPU, as long as ``parent`` lives; hang where the driver does."""
     import pynvml
 
     from mgpu.gpus.cards import identify, measure
@@ -58,7 +54,7 @@ def ask(slot: int) -> None:
     from mgpu.gpus.faults import Faults
     from mgpu.gpus.owners import Owners
 
-    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, int(signal.SIGKILL))
+    end_with(parent)
     driver = Driver()
     try:
         driver("nvmlInit")

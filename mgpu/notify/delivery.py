@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import http.client
 import os
 import resource
@@ -18,15 +17,15 @@ from mgpu.model.address import MAILTO, split_url
 from mgpu.notify import mail, webhook
 from mgpu.notify.reach import Refused
 from mgpu.notify.webhook import Parcel, Result
+from mgpu.system.process import end_with
 
-_SET_PDEATHSIG: Final = 1
 #: Address space that an answer can make it use.
 _MEMORY: Final = 512 << 20
 
 
-def confine(seconds: float) -> None:
-    """End after so long, with the notifier, and before memory is gone."""
-    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, int(signal.SIGKILL))
+def confine(seconds: float, parent: int) -> None:
+    """End after so long, with the notifier (``parent``), and before memory is gone."""
+    end_with(parent)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))

@@ -87,6 +87,7 @@ class Notifier:
 
     def _fork(self, message: dict[str, Any]) -> None:
         near, far = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
         try:
             pid = os.fork()
         except OSError:
@@ -94,15 +95,15 @@ class Notifier:
             os.close(far)
             raise
         if pid == 0:
-            self._work(message, far)
+            self._work(message, far, parent)
         os.close(far)
         self._running[near] = (pid, message["id"], message["tries"])
         self._poll.register(near, select.POLLIN)
 
-    def _work(self, message: dict[str, Any], pipe: int) -> None:
+    def _work(self, message: dict[str, Any], pipe: int, parent: int) -> None:
         """The whole life of the forked process."""
         try:
-            delivery.confine(float(self._settings["notices.timeout"]))
+            delivery.confine(float(self._settings["notices.timeout"]), parent)
             os.closerange(3, pipe)
             os.closerange(pipe + 1, pipe + 256)
             parcel = Parcel(message["id"], message["event"], message["body"])

@@ -7,10 +7,8 @@ locks on it (fcntl(2)), and a copy takes as long as the disk does.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
-import signal
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -22,6 +20,7 @@ import msgpack
 from mgpu.store import files, schema
 from mgpu.store.base import StoreCorrupt, StoreError, StoreNewer
 from mgpu.store.faults import as_store_error, of_os_error
+from mgpu.system.process import end_with
 
 #: Below the state folder: the copies, of which the newest are kept, and the last ones of some days.
 FOLDER: Final = "backups"
@@ -30,7 +29,6 @@ DAYS_KEPT: Final = 7
 _DAY: Final = len("YYYYMMDD")
 #: Below the state folder: a folder for each attempt under way, named JOB.ATTEMPT.
 ATTEMPTS: Final = "attempts"
-_SET_PDEATHSIG: Final = 1
 _RENUMBER: Final = "UPDATE jobs SET attempt = ? WHERE id = ? AND state = 'PENDING' AND attempt < ?"
 _ONCE_COUNTED: Final = """INSERT INTO sqlite_sequence(name, seq) SELECT 'jobs', 0
     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'jobs')"""
@@ -161,23 +159,19 @@ def _prune(folder: Path) -> None:
         old.unlink()
 
 
-def _end_with_the_scheduler() -> None:
-    """The next one does not know of this copy, and changes the file meanwhile."""
-    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() == 1:  # it was gone before that
-        sys.exit(1)
-
-
 def main(argv: list[str]) -> None:
-    """``backup|check|restore STATE UNIXTIME [NAME]``; the answer is a msgpack map on stdout."""
-    what, state, now, *given = argv
-    if what != "restore":
-        _end_with_the_scheduler()
+    """``backup|check STATE UNIXTIME SCHEDULER`` or ``restore STATE UNIXTIME NAME``.
+
+    The answer is a msgpack map on stdout.
+    """
+    what, state, now, given = argv
+    if what != "restore":  # the next scheduler does not know of it, and changes the file meanwhile
+        end_with(int(given))
     stamp = files.stamp(float(now))
     work: dict[str, Callable[[], dict[str, Any]]] = {
         "backup": lambda: back_up(Path(state), stamp, keep=True),
         "check": lambda: back_up(Path(state), stamp, keep=False),
-        "restore": lambda: restore(Path(state), sys.stdin.buffer, stamp, *given),
+        "restore": lambda: restore(Path(state), sys.stdin.buffer, stamp, given),
     }
     try:
         told = work[what]()

@@ -206,7 +206,7 @@ COPIES = """
 import os, signal, sys
 from mgpu.store import copying
 copying._copy = lambda *_: (print(os.getpid(), flush=True), signal.pause())
-copying.main(["backup", sys.argv[1], "0"])
+copying.main(["backup", sys.argv[1], "0", str(os.getppid())])
 """
 ASKS = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
 

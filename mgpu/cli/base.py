@@ -242,6 +242,23 @@ def job_name(word: str) -> Name:
     return found[0]
 
 
+def job_numbers(words: list[str], most: int = 100_000) -> list[int]:
+    """The whole jobs and arrays of ``3``, ``3,4``, ``3-5``, ``@``, in order, each once."""
+    found = job_names(words, most)
+    for name in found:
+        if not isinstance(name, int):
+            raise click.UsageError(f"{name} is of an array; name all of that: {name.job}")
+    return [name for name in found if isinstance(name, int)]
+
+
+def job_number(word: str) -> int:
+    """The one job or array of ``42`` or ``@``."""
+    found = job_numbers([word], 1)
+    if not found:
+        raise click.UsageError("no job is named; write 42 or @")
+    return found[0]
+
+
 def record_ids(words: tuple[str, ...] | list[str], what: str, most: int) -> list[int]:
     """The ids of ``3``, ``3,4`` and ``3-5``, in order, each once, at most ``most``.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit, table
+from mgpu.cli.base import CONTEXT, common_options, connect, emit, job_number, table
 from mgpu.cli.moments import moment, written
 from mgpu.cli.params import words
 from mgpu.cli.zone import timezone_option
@@ -28,7 +28,7 @@ _WIDEST = 64
 @click.option("--until", metavar="WHEN", help="Up to then.")
 @click.option("-u", "--user", "users", metavar="NAMES", help="Only what these asked for.")
 @click.option("--op", "ops", metavar="WORDS", help="Only these, as cancel,reload.")
-@click.option("--job", type=click.IntRange(1), metavar="ID", help="Only what was about this job.")
+@click.option("--job", metavar="ID", help="Only what was about this job, as 42 or @.")
 @click.option("--refused", is_flag=True, help="Only what was refused, or did not do all.")
 @click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N",
               help="The newest N of them.")  # fmt: skip
@@ -66,8 +66,8 @@ def _fields(options: Row, now: float) -> Row:
         fields["users"] = [_uid(name) for name in words(options["users"])]
     if options["ops"]:
         fields["ops"] = [word.replace("-", "_") for word in words(options["ops"])]
-    if options["job"]:
-        fields["job"] = options["job"]
+    if options["job"] is not None:
+        fields["job"] = job_number(options["job"])
     return fields
 
 

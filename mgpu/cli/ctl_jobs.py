@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, job_number
 from mgpu.cli.submit_priority import MOST
 from mgpu.model.target import on_wire
 from mgpu.protocol import names
@@ -67,16 +67,17 @@ def priority(ids: tuple[str, ...], priority: int, socket: str | None, config: st
 
 
 @click.command("limit", context_settings=CONTEXT)
-@click.argument("array", type=click.IntRange(1), metavar="ARRAY")
+@click.argument("array", metavar="ARRAY")
 @click.argument("bound", type=click.IntRange(0, _MOST_TASKS), metavar="N")
 @common_options
-def limit(array: int, bound: int, socket: str | None, config: str | None) -> int:
+def limit(array: str, bound: int, socket: str | None, config: str | None) -> int:
     """Let at most N tasks of an ARRAY run at once; 0 lifts the bound. Tasks that run go on.
 
     Limits of users, groups and projects are quotas: mgpu_ctl quota set.
     """
+    number = job_number(array)
     with connect(socket, config, admin=True) as client:
-        told = client.request(names.UPDATE, {"job": array, "max_concurrent": bound}).body["jobs"]
+        told = client.request(names.UPDATE, {"job": number, "max_concurrent": bound}).body["jobs"]
     return _tell("Changed", told)
 
 

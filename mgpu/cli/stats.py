@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit, run
+from mgpu.cli.base import CONTEXT, common_options, connect, emit, job_numbers, run
 from mgpu.cli.params import WORDS, Parsed
 from mgpu.cli.queue_filter import parse_since, parse_states
 from mgpu.cli.zone import timezone_option
+from mgpu.protocol.names import MAX_IDS
 
 if TYPE_CHECKING:
     from mgpu.cli.stats_tables import Table
@@ -22,13 +23,6 @@ VIEWS = {
 }  # fmt: skip
 REPORT = ("total", "user", "project", "gpu", "top", "hours")
 _DAYS = 30
-
-
-def _ids(text: str) -> list[int]:
-    """The numbers of ``3``, ``3,4`` or ``3-5``."""
-    from mgpu.model.units import parse_indices
-
-    return parse_indices(text)
 
 
 @click.command("mgpu_stats", context_settings=CONTEXT)
@@ -77,9 +71,8 @@ def _ids(text: str) -> list[int]:
     "--jobs",
     "--job",
     "jobs",
-    type=Parsed("jobs", _ids),
     metavar="IDS",
-    help="Only these, as 3, 3,4, 3-5; each attempt is a line.",
+    help="Only these, as 3, 3,4, 3-5, @ (your newest); each attempt is a line.",
 )
 @click.option(
     "--by",
@@ -135,8 +128,11 @@ def stats(socket: str | None, config: str | None, **options: Any) -> None:
 def _check(options: dict[str, Any]) -> None:
     if options["as_json"] and options["as_csv"]:
         raise click.UsageError("--json and --csv do not go together: give one of them")
-    if options["jobs"] and options["by"] is None:
-        options["by"] = "job"
+    if options["jobs"] is not None:
+        options["jobs"] = job_numbers([options["jobs"]], MAX_IDS)
+        if not options["jobs"]:
+            raise click.UsageError("--jobs names none; write 3, 3,4, 3-5 or @")
+        options["by"] = options["by"] or "job"
     if options["as_csv"] and options["by"] is None:
         options["by"] = "job"
 

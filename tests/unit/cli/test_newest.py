@@ -6,6 +6,8 @@ import click
 import pytest
 
 from mgpu.cli.cancel import cancel
+from mgpu.cli.ctl_audit import audit
+from mgpu.cli.ctl_jobs import limit
 from mgpu.cli.job_history import env, history
 from mgpu.cli.job_hold import hold, release
 from mgpu.cli.job_log import log
@@ -14,6 +16,7 @@ from mgpu.cli.job_show import show
 from mgpu.cli.job_signal import signal
 from mgpu.cli.job_update import update
 from mgpu.cli.queue import queue
+from mgpu.cli.stats import stats
 from tests.lib.fake_server import FakeServer, Message
 from tests.unit.cli.conftest import Run
 
@@ -82,6 +85,35 @@ def test_it_is_named_as_other_jobs_are(
 def test_the_queue_is_asked_about_it(run: Run, server: FakeServer) -> None:
     run(queue, "--jobs", "@")
     assert named(server) == [NEWEST]
+
+
+def test_reports_are_asked_about_it(run: Run, server: FakeServer) -> None:
+    run(stats, "--jobs", "@,@~1")
+    assert named(server) == [NEWEST, NEWEST - 1]
+
+
+@pytest.mark.parametrize(
+    ("command", "args"), [(audit, ["--job", "@~1"]), (limit, ["@~1", "4"])], ids=["audit", "limit"]
+)
+def test_administrators_name_it_too(
+    command: click.Command, args: list[str], run: Run, server: FakeServer
+) -> None:
+    run(command, *args)
+    asked = next(one for one in server.requests if one["op"] != "newest")
+    assert asked["job"] == NEWEST - 1
+
+
+@pytest.mark.parametrize(
+    ("command", "args"),
+    [(stats, ["--jobs", "@_7"]), (audit, ["--job", "42_7"]), (limit, ["42_[1-3]", "4"])],
+    ids=["stats", "audit", "limit"],
+)
+def test_what_is_about_whole_jobs_refuses_tasks(
+    command: click.Command, args: list[str], run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    assert run(command, *args) == 2
+    assert "is of an array; name all of that: 4" in capsys.readouterr().err
+    assert all(one["op"] == "newest" for one in server.requests)
 
 
 def test_without_such_a_job_nothing_is_done(run: Run, server: FakeServer, capsys: Capture) -> None:

@@ -26,7 +26,7 @@ def test_every_part_gives_figures(tmp_path: Path) -> None:
     parts = {row["part"] for row in report["rows"]}
     assert parts == {
         *("commands", "full", "start", "gap", "slots", "listing", "bulk", "restart", "cancel"),
-        "terminal",
+        *("helps", "terminal"),
         *("idle", "memory", "flood", "loss", "pass", "large", "gpus", "past"),
     }
     lost = [row for row in report["rows"] if row["part"] == "loss"]

@@ -1,23 +1,35 @@
-"""Rows of arrays: those that were asked for, and one for each task."""
+"""Rows of arrays: those that were asked for, and one for each task.
+
+A queue without arrays does not wait until the model of their tasks is loaded.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from mgpu.cli.columns import Row
 from mgpu.model.states import ENDED
-from mgpu.model.target import Name, Names, Target
-from mgpu.model.tasks import Tasks, parse_tasks
 from mgpu.protocol.names import JOB_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mgpu.cli.columns import Row
+    from mgpu.model.target import Name, Names
+    from mgpu.model.tasks import Tasks
 
 _ID, _ARRAY, _TASKS, _BOUND, _STATE = map(
     JOB_FIELDS.index, ("id", "array", "tasks", "max_concurrent", "state")
 )
 
 
-def missing(names: Iterable[Name], rows: list[Row]) -> list[Name]:
+def missing(names: Sequence[Name], rows: list[Row]) -> list[Name]:
     """The names that none of the rows is about."""
+    if not names:
+        return []
+    from mgpu.model.target import Names, Target
+    from mgpu.model.tasks import Tasks
+
     known = {row[_ID] for row in rows} | {row[_ARRAY] for row in rows}
     tasks = Names(Target(row[_ARRAY], _tasks(row)) for row in rows if row[_ARRAY]).tasks
 
@@ -31,6 +43,8 @@ def missing(names: Iterable[Name], rows: list[Row]) -> list[Name]:
 
 def narrowed(names: Iterable[Name], rows: list[Row]) -> list[Row]:
     """The rows with only those tasks that were asked for."""
+    from mgpu.model.target import Names
+
     wanted = Names(names)
     return [_narrowed(wanted, row) for row in rows]
 
@@ -77,4 +91,6 @@ def _narrowed(wanted: Names, row: Row) -> Row:
 
 
 def _tasks(row: Row) -> Tasks:
+    from mgpu.model.tasks import parse_tasks
+
     return parse_tasks(row[_TASKS])[0]

@@ -12,7 +12,7 @@ from mgpu.model.units import visible
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-#: word -> (what it does, module, name of the command in it).
+#: word -> (what it does, module, name of the command in it); what is for programs says nothing.
 Commands = dict[str, tuple[str, str, str]]
 
 
@@ -23,12 +23,12 @@ class Words(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command of the first word; an unknown one is an error with the nearest."""
-        known = self.list_commands(ctx)
-        if args and args[0] not in known:
+        if args and self.get_command(ctx, args[0]) is None:
             if ctx.resilient_parsing:  # a shell asks how the line goes on
                 return None, None, args
             word = visible(args[0])
-            raise click.UsageError(f"there is no command {word!r}{_nearest(word, known)}", ctx)
+            text = f"there is no command {word!r}{_nearest(word, self.list_commands(ctx))}"
+            raise click.UsageError(text, ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -48,8 +48,8 @@ class LazyGroup(Words):
         self._known = known
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All words, in the order of use."""
-        return list(self._known)
+        """All words for people, in the order of use."""
+        return [word for word, entry in self._known.items() if entry[0]]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, or None for an unknown word."""
@@ -66,7 +66,7 @@ class LazyGroup(Words):
 
     def summaries(self) -> list[tuple[str, str]]:
         """Each word and what it does."""
-        return [(word, entry[0]) for word, entry in self._known.items()]
+        return [(word, entry[0]) for word, entry in self._known.items() if entry[0]]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """The words and options that go on, without loading the commands."""

@@ -1,25 +1,12 @@
-"""``mgpud``: judge the settings, then become the launcher.
-
-The launcher is root for as long as the machine runs, so it is a fresh interpreter that holds the
-standard library and msgpack alone: what reads the configuration is gone when it begins.
-"""
+"""``mgpud``: its words and flags. What they need is loaded when one of them is asked for."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, NoReturn
-
 import click
-import msgpack
 
-import mgpu
-from mgpu.cli.mgpud_init import init
-from mgpu.config import DEFAULT_PATH, ConfigError, machine
-from mgpu.config.load import Resolved, config_file, resolve, resolve_good
-from mgpu.config.reload import packed
+from mgpu import __version__
+from mgpu.cli.base import CONTEXT
+from mgpu.cli.lazy import Commands, LazyGroup
 
 #: flag -> the setting that it overrides.
 FLAGS = {
@@ -31,150 +18,39 @@ FLAGS = {
     "gpus": "gpus.devices",
 }
 
-#: Tells a service manager that starting again would not help (sysexits.h, EX_CONFIG).
-_EXIT_CONFIG = 78
+_RUN = "mgpu.cli.mgpud_run"
+COMMANDS: Commands = {
+    "check": ("Judge a configuration file.", _RUN, "check"),
+    "end-jobs": ("End all running jobs, so that they go on later.", _RUN, "end_jobs"),
+    "hold-jobs": ("", _RUN, "hold_jobs"),
+    "init": ("Write a configuration that fits this machine.", "mgpu.cli.mgpud_init", "init"),
+}
 
-_FILE = click.Path(path_type=Path)
 
-
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", type=_FILE, help=f"Configuration file.  [{DEFAULT_PATH}]")
+@click.group(
+    cls=LazyGroup,
+    known=COMMANDS,
+    invoke_without_command=True,
+    context_settings=CONTEXT | {"help_option_names": ["-h", "--help"]},
+)
+@click.option("--config", metavar="PATH", help="Configuration file.  [/etc/mgpu/config.toml]")
 @click.option("--max-job-time", metavar="DURATION", help="No job runs longer in one go: 2h30m.")
 @click.option("--runtime-dir", metavar="DIR", help="Folder of the sockets.")
 @click.option("--state-dir", metavar="DIR", help="Folder of the queue's database.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @click.option("--gpus-backend", metavar="BACKEND", help="auto, nvml or simulated.")
 @click.option("--gpus", metavar="INDICES", help="The GPUs that jobs are started on: 0-1,3.")
-@click.version_option(mgpu.__version__, prog_name="mgpud")
+@click.version_option(__version__, prog_name="mgpud")
 @click.pass_context
-def main(context: click.Context, /, config: Path | None, **flags: str | None) -> None:
+def main(context: click.Context, /, config: str | None, **flags: str | None) -> None:
     """Run the mgpu daemon in the foreground. Needs root; every flag overrides the configuration.
 
     SIGTERM stops it and leaves jobs running. Installed as mgpu_scheduler_server too.
     """
-    if context.invoked_subcommand is not None:
-        return
-    given = {FLAGS[name]: value for name, value in flags.items()}
-    resolved = _load(config, given, status=_EXIT_CONFIG)
-    named = str(config.absolute()) if config is not None else ""
-    settings = packed(resolved, named, given)
-    if not _is_root():
-        raise SystemExit(
-            "mgpud: must be started by root, to start each job as the user it belongs to\n"
-            "mgpud: try: sudo mgpud; or, to judge a configuration: mgpud check FILE"
-        )
-    exec_launcher(settings)
+    if context.invoked_subcommand is None:
+        from mgpu.cli.mgpud_run import start
 
-
-@main.command()
-@click.argument("file", type=_FILE, required=False)
-def check(file: Path | None) -> None:
-    """Judge a configuration file: every problem with its line and what to do about it.
-
-    Without FILE it is the one that MGPU_CONFIG names, else /etc/mgpu/config.toml. What it names and
-    this machine does not have (users, groups) is noted, and is no problem of the file; so are
-    webhooks that lead to addresses which are not public. For these, names are looked up.
-    """
-    file = file or config_file(None, os.environ) or DEFAULT_PATH
-    resolved = _load(file, {}, env={})
-    click.echo(f"{file}: good")
-    for remark in (*machine.remarks(*resolved), *machine.webhooks(*resolved)):
-        click.echo(f"mgpud: note: {remark}", err=True)
-
-
-main.add_command(init)
-
-
-@main.command("end-jobs")
-@click.option("--stop", is_flag=True, help="Stop the daemon first, if it runs.")
-@click.option(
-    "--timeout", type=click.IntRange(0), default=240, show_default=True, metavar="SECONDS",
-    help="How long to wait until they have ended.",
-)  # fmt: skip
-@click.pass_context
-def end_jobs(context: click.Context, /, *, stop: bool, timeout: int) -> None:
-    """End all running jobs, so that they go on, from the queue, when mgpu is back.
-
-    Jobs are told with SIGTERM and have scheduling.kill_grace to save their state. This is for a
-    machine or a container that goes down. A daemon that still runs would start the next ones:
-    mgpu-jobs.service calls this after it has ended; elsewhere say --stop.
-    """
-    if not _is_root():
-        raise SystemExit("mgpud: end-jobs must be started by root; your own: mgpu_cancel --me")
-    _exec("ending", _settings(context), int(stop), timeout)
-
-
-@main.command("hold-jobs", hidden=True)
-@click.pass_context
-def hold_jobs(context: click.Context) -> None:
-    """Keep the control group of mgpu-jobs.service in being; that unit calls it."""
-    if not _is_root():
-        raise SystemExit("mgpud: hold-jobs is for mgpu-jobs.service")
-    _exec("holding", _settings(context))
-
-
-def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
-    """Replace this process by the launcher; it reads the settings from a file in memory.
-
-    ``config.path`` is the file they came from: the launcher checks once more that it can be
-    trusted.
-
-    The interpreter starts isolated (-I -S): no variable, no folder of a user and no site
-    customisation decides what root executes; only the folders of this package and of msgpack do.
-    """
-    _exec("launcher", settings)
-
-
-def _exec(module: str, settings: Mapping[str, Any], *numbers: int) -> NoReturn:
-    """Become ``main`` of a module of ``mgpu.privileged``, in a fresh interpreter."""
-    fd = os.memfd_create("mgpu-settings", 0)
-    os.write(fd, msgpack.packb(dict(settings)))
-    code = (
-        f"import sys; sys.path += {_package_folders()!r}; "
-        f"from mgpu.privileged.{module} import main; main(*map(int, sys.argv[1:]))"
-    )
-    words = map(str, (fd, *numbers))
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, *words])
-
-
-def _settings(context: click.Context) -> dict[str, Any]:
-    """The settings of the daemon whose subcommand this is, as far as they are good.
-
-    A file that somebody has just spoilt must not cost the jobs the time to save their state.
-    """
-    config = (context.parent or context).params["config"]
-    found, problems = resolve_good(config, os.environ)
-    _tell(problems)
-    return packed(found, str(config.absolute()) if config else "", {})
-
-
-def _is_root() -> bool:
-    return os.geteuid() == 0
-
-
-def _package_folders() -> list[str]:
-    folders = [Path(str(module.__file__)).resolve().parent.parent for module in (mgpu, msgpack)]
-    return list(dict.fromkeys(map(str, folders)))
-
-
-def _load(
-    path: Path | None,
-    flags: Mapping[str, str | None],
-    env: Mapping[str, str] | None = None,
-    *,
-    status: int = 1,
-) -> Resolved:
-    try:
-        return resolve(path, os.environ if env is None else env, flags)
-    except ConfigError as error:
-        _tell(error.problems)
-        raise SystemExit(status) from error
-
-
-def _tell(problems: Iterable[object]) -> None:
-    for problem in problems:
-        click.echo(f"mgpud: {problem}", err=True)
+        start(config, {FLAGS[name]: value for name, value in flags.items()})
 
 
 if __name__ == "__main__":

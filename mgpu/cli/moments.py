@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from mgpu.model.units import quoted
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _WORDS = "s|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?"
@@ -21,6 +24,8 @@ _CLOCK = rf"(?P<clock>\d{{1,2}}:\d\d(?::\d\d)?(?: ?[ap]m)?|\d{{1,2}} ?[ap]m|{'|'
 
 def zone_named(name: str) -> ZoneInfo | None:
     """The time zone; None (the machine's) for an empty name. ValueError for an unknown one."""
+    from zoneinfo import ZoneInfo  # dear, and most times are the machine's
+
     try:
         return ZoneInfo(name) if name else None
     except (KeyError, ValueError, OSError):

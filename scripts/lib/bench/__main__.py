@@ -17,6 +17,7 @@ from tests.lib import users
 Part = Callable[[users.User, Scale], list[Row]]
 PARTS: dict[str, Part] = {
     "commands": speed.commands,
+    "helps": speed.helps,
     "full": speed.full,
     "start": speed.start,
     "gap": speed.gap,

@@ -10,6 +10,7 @@ from statistics import median
 
 TRUE = ["/bin/true"]
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-c", "pass"]
+USUAL_PYTHON = ["/usr/bin/python3", "-c", "pass"]
 
 
 @dataclass(frozen=True, slots=True)

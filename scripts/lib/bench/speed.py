@@ -10,8 +10,18 @@ from statistics import median
 from typing import Any
 
 from mgpu import Client
+from mgpu.cli.main import programs
 from scripts.lib.bench import rig
-from scripts.lib.bench.measure import Row, Scale, Yardsticks, beside, percentile, timed, wait_for
+from scripts.lib.bench.measure import (
+    USUAL_PYTHON,
+    Row,
+    Scale,
+    Yardsticks,
+    beside,
+    percentile,
+    timed,
+    wait_for,
+)
 from tests.lib import cgroups
 from tests.lib.daemon import Daemon
 from tests.lib.users import User
@@ -49,6 +59,19 @@ def commands(user: User, scale: Scale) -> list[Row]:
         took = rig.as_user(user, running, lambda: _each_command(count))
     unit = ("P", yard.python)
     return [beside("commands", f"{name}, short queue", ms, unit, 6) for name, ms in took.items()]
+
+
+def helps(_user: User, scale: Scale) -> list[Row]:
+    """The help of each program, in turn with a Python that does nothing; the longest."""
+    plain: list[float] = []
+    took: dict[str, list[float]] = {}
+    for _ in range(2 if scale.quick else 15):
+        plain.append(timed(USUAL_PYTHON))
+        for name in (*programs(), "mgpud"):
+            took.setdefault(name, []).append(timed(command(name, "--help")))
+    name = max(took, key=lambda name: median(took[name]))
+    unit = ("U", median(plain))
+    return [beside("helps", f"{name} --help, the longest of all programs", took[name], unit, 4)]
 
 
 def full(user: User, scale: Scale) -> list[Row]:

@@ -22,7 +22,7 @@ from mgpu.cli.job import job as job_group
 from mgpu.cli.job_history import history
 from mgpu.cli.job_log import log
 from mgpu.cli.job_show import show
-from mgpu.cli.main import COMMANDS, TASKS, group
+from mgpu.cli.main import COMMANDS, TASKS, group, programs
 from mgpu.cli.queue import queue
 from mgpu.cli.sbatch import sbatch
 from mgpu.cli.srun import srun
@@ -179,6 +179,7 @@ def test_nobody_there(tmp_path: Path, golden: Golden, capsys: Capture) -> None:
 
 HEAVY = ["asyncio", "subprocess", "sqlite3", "json", "tomllib", "resource", "difflib", "shutil"]
 HEAVY += ["rich", "tomlkit", "pynvml", "psutil", "croniter", "mgpu.protocol.fields"]
+HEAVY += ["dataclasses", "mgpu.model.tasks"]
 
 
 def program(code: str, *args: str) -> list[str]:
@@ -197,6 +198,24 @@ def test_a_listing_imports_only_what_it_needs(server: FakeServer) -> None:
         program(code, "--socket", server.path), capture_output=True, text=True, check=True
     )
     assert done.stderr == "[] 0\n"
+
+
+#: What the help of a command does without: together longer to load than all of click.
+HELP_WITHOUT = {*HEAVY, "socket", "msgpack", "zoneinfo", "pathlib", "mgpu.client", "mgpu.config"}
+
+
+@pytest.mark.parametrize("name", [*programs(), "mgpud"])
+def test_the_help_of_a_program_imports_only_what_it_needs(name: str) -> None:
+    module = "main" if name == "mgpu" else name.removeprefix("mgpu_")
+    code = (
+        f"import os, sys; sys.argv[0] = {name!r};"
+        "os._exit = sys.exit;"  # so that the next line is reached
+        "import atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+        f"from mgpu.cli.{module} import main; main()"
+    )
+    done = subprocess.run(program(code, "--help"), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"Usage: {name} [OPTIONS]")
+    assert HELP_WITHOUT.isdisjoint(done.stderr.split())
 
 
 RUN_QUEUE = "from mgpu.cli.queue import main; main()"

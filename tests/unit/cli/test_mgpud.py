@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import mgpu
-from mgpu.cli import mgpud
+from mgpu.cli import mgpud, mgpud_run
 from mgpu.config.load import Resolved
 
 
@@ -32,7 +32,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         raise Executed
 
     monkeypatch.setattr(os, "execv", execv)
-    monkeypatch.setattr(mgpud, "_is_root", lambda: True)
+    monkeypatch.setattr(mgpud_run, "_is_root", lambda: True)
     return seen
 
 
@@ -93,8 +93,8 @@ def test_a_wrong_flag_is_named(executed: list[Any], config: str) -> None:
 
 
 def test_only_root_can_run_it(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mgpud, "resolve", lambda *_: Resolved({}, {}))
-    monkeypatch.setattr(mgpud, "_is_root", lambda: False)
+    monkeypatch.setattr(mgpud_run, "resolve", lambda *_: Resolved({}, {}))
+    monkeypatch.setattr(mgpud_run, "_is_root", lambda: False)
     result = run("--config", config)
     assert result.exit_code == 1
     assert "must be started by root" in result.output

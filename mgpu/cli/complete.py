@@ -43,6 +43,8 @@ SPECIAL: dict[tuple[str, str], live.Source | str] = {
     ("srun", "gpus"): live.counts, ("sbatch", "gpus"): live.counts,
     ("queue", "jobs"): live.all_jobs, ("queue", "why"): live.all_jobs,
     ("signal", "ids"): live.running_jobs, ("redo", "ids"): live.ended_jobs,
+    ("hold", "ids"): live.waiting_jobs, ("release", "ids"): live.waiting_jobs,
+    ("attach", "job"): live.terminals,
     ("show", "ids"): live.known_jobs, ("log", "job"): live.known_jobs,
     ("history", "job"): live.known_jobs, ("env", "job"): live.known_jobs,
     ("stats", "jobs"): live.numbers,

@@ -20,6 +20,8 @@ Source = Callable[[click.Context], Words]
 _MOST_JOBS = 2000
 #: With those that have ended, the newest: who needs an older one knows its number.
 _MOST_PAST = 200
+#: One question for terminals names that many jobs.
+_MOST_ASKED = 100
 _PATIENCE = 1.0
 
 
@@ -78,6 +80,23 @@ def running_jobs(context: click.Context) -> Words:
     from mgpu.model.states import RUNNING
 
     return _ids(_rows(context, _scope(context), states=[RUNNING]))
+
+
+def waiting_jobs(context: click.Context) -> Words:
+    """The caller's jobs that wait, held ones too."""
+    from mgpu.model.states import PENDING
+
+    return _ids(_rows(context, _scope(context), states=[PENDING]))
+
+
+def terminals(context: click.Context) -> Words:
+    """The caller's jobs that have a terminal; the newest, if there are many."""
+    rows = _rows(context, "me")
+    plain = [row["id"] for row in rows if not row["array"]][-_MOST_ASKED:]
+    fields: dict[str, object] = {"jobs": plain, "terminal": True}
+    told = _ask(context, names.LOGS, fields)[-1]["rows"] if plain else []
+    found = {row["id"] for row in told}
+    return _ids([row for row in rows if row["id"] in found])
 
 
 def running_jobs_or_signals(context: click.Context) -> Words:

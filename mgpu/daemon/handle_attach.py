@@ -15,7 +15,7 @@ from mgpu.daemon.sayings import how_over
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Job, Pending
 from mgpu.model.time import Now
-from mgpu.protocol import codec, names, questions
+from mgpu.protocol import names, questions
 
 if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
@@ -84,8 +84,7 @@ def attach(desk: Dispatcher, conn: Connection, request: questions.Attach, now: N
 
 
 def _check_terminal(desk: Dispatcher, job: Job) -> None:
-    payload = codec.unpack_reply(desk.store.payload(job.spec.spec_id))
-    if payload.get("tty") is None:
+    if not handle_jobs.has_terminal(desk, job):
         raise MgpuError(
             "Refused",
             f"job {job.id} has no terminal: it was submitted without --interactive",

@@ -15,6 +15,7 @@ from mgpu.model.target import Name, Names, Target, name_of, on_wire
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 from mgpu.protocol import jobs, messages, names, questions
+from mgpu.protocol.codec import unpack_reply
 
 if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
@@ -75,7 +76,14 @@ def logs(desk: Dispatcher, conn: Connection, request: questions.Logs, now: Now) 
     ended = desk.ended_of(request.jobs, own)
     found = {job.id: job for job in [*active, *ended] if own in (None, job.uid)}
     chosen = list(found.values())[: questions.MOST]
+    if request.terminal:
+        chosen = [job for job in chosen if job.id in world.jobs and has_terminal(desk, job)]
     desk.ok(conn, {"rows": [_logs_of(desk, job, now) for job in chosen]}, now)
+
+
+def has_terminal(desk: Dispatcher, job: Job) -> bool:
+    """Whether a job that waits or runs was submitted with a terminal."""
+    return unpack_reply(desk.store.payload(job.spec.spec_id)).get("tty") is not None
 
 
 def newest(desk: Dispatcher, conn: Connection, request: questions.Newest, now: Now) -> None:

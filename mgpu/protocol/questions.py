@@ -38,9 +38,10 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """Where the output of jobs goes."""
+    """Where the output of jobs goes; with ``terminal`` only of those that can be attached to."""
 
     jobs: tuple[Name, ...]
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,10 @@ class Attach:
 Question = Ranks | Starts | Why | Logs | News | Newest | Attach
 
 
+def _logs(fields: Fields) -> Logs:
+    return Logs(fields.names("jobs", MOST), fields.boolean("terminal", default=False))
+
+
 def _attach(fields: Fields) -> Attach:
     return Attach(
         fields.integer("job", 1, INT64_MAX),
@@ -81,7 +86,7 @@ PARSERS: dict[str, Callable[[Fields], Question]] = {
     names.RANKS: lambda fields: Ranks(fields.integer("limit", 1, 10_000, default=100)),
     names.STARTS: lambda fields: Starts(fields.names("jobs", MOST)),
     names.WHY: lambda fields: Why(fields.names("jobs", MOST)),
-    names.LOGS: lambda fields: Logs(fields.names("jobs", MOST)),
+    names.LOGS: _logs,
     names.NEWS: lambda fields: News(fields.integer("seen", 0, INT64_MAX, default=0)),
     names.NEWEST: lambda fields: Newest(fields.integer("back", 0, MOST_BACK, default=0)),
     names.ATTACH: _attach,

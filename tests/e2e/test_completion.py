@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mgpu.cli.base import COMPLETION
 from mgpu.cli.complete import LINE
 from tests.lib.daemon import Daemon
+from tests.lib.terminal import Terminal
 from tests.lib.users import User
 
 GPUS = [{"name": "NVIDIA A100", "memory": 16384, "count": 2}]
@@ -53,9 +54,20 @@ def test_jobs_that_have_ended_are_offered_where_they_are_of_use(
         "mgpu_job log ": both,
         "mgpu_stats --jobs ": both,
         "mgpu_job redo ": {ended},
-        "mgpu_job attach ": {running},
+        "mgpu_job attach ": set(),
         "mgpu_job signal ": {running},
     }.items():
         assert {word.split("\t")[0] for word in told(daemon, alice, line)} == jobs, line
         assert told(daemon, bob, line) == [], line
     assert told(daemon, alice, f"mgpu_job signal {running} USR") == ["USR1", "USR2"]
+
+
+def test_jobs_with_a_terminal_are_offered_to_attach_to(
+    make_daemon: Callable[..., Daemon], alice: User, bob: User
+) -> None:
+    daemon = make_daemon({}, gpus=GPUS)
+    daemon.submit(alice, "--gpus", "0", "--", "sleep", "600")
+    with Terminal(daemon, alice, "mgpu_srun", "--interactive", "--", "cat") as screen:
+        screen.shows("job 2; ")
+        assert told(daemon, alice, "mgpu_job attach ") == ["2\tcat running"]
+        assert told(daemon, bob, "mgpu_job attach ") == []

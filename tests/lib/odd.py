@@ -206,7 +206,7 @@ SHAPES: dict[str, Shape] = {
     "ranks": Shape({}, limit=lambda odd: odd.pick(1, 10_000)),
     "starts": Shape(_JOBS),
     "why": Shape(_JOBS),
-    "logs": Shape(_JOBS),
+    "logs": Shape(_JOBS, terminal=lambda odd: odd.pick(True, False, 1)),
     "attach": Shape(
         {"job": Odd.number}, after=lambda odd: odd.pick(0, 1, 2), read_only=lambda _odd: True
     ),

@@ -62,6 +62,10 @@ def scheduler(request: Message) -> Iterable[Message]:
         if isinstance(states, list):
             rows = [row for row in rows if row[STATE] in states]
         yield from listing(*rows)(request)
+    elif request["op"] == "logs":
+        assert request["terminal"]
+        assert request["jobs"] == [421, 435]
+        yield {"ok": {"rows": [{"id": 435}]}}
     elif request["op"] == "info":
         yield {"ok": {"gpus": GPUS, "classes": ["normal", "urgent"]}}
     elif request["op"] == "reservations":
@@ -149,7 +153,8 @@ def words(line: str, shell: str = "bash") -> list[str]:
         ("mgpu_job re", ["redo", "release"]),
         ("mgpu_job history ", ["399", "400_3", "421", "435"]),
         ("mgpu_job env ", ["399", "400_3", "421", "435"]),
-        ("mgpu_job attach ", ["421", "435"]),
+        ("mgpu_job hold ", ["421"]),
+        ("mgpu_ctl release ", ["421"]),
         ("mgpu_job show ", ["399", "400_3", "421", "435"]),
         ("mgpu_job signal ", ["435"]),
         ("mgpu_job signal 435 ", ["435", "HUP"]),
@@ -171,6 +176,11 @@ def words(line: str, shell: str = "bash") -> list[str]:
 )
 def test_lines_go_on(line: str, known: list[str]) -> None:
     assert words(line)[: len(known)] == known
+
+
+@pytest.mark.usefixtures("place")
+def test_only_jobs_with_a_terminal_are_offered_to_attach_to() -> None:
+    assert words("mgpu_job attach ") == ["435"]
 
 
 @pytest.mark.parametrize(("uid", "known"), [(1000, ["421", "435"]), (0, ["421", "435", "450"])])

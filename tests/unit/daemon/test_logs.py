@@ -7,6 +7,8 @@ from typing import Any
 from tests.unit.daemon.outside import Map
 from tests.unit.daemon.rig import ALICE, BOB, Rig
 
+TTY = [24, 80]
+
 
 def logs(rig: Rig, *jobs: object, uid: int = ALICE, admin: bool = False) -> list[Map]:
     client = rig.client(uid, admin=admin)
@@ -37,6 +39,16 @@ def test_a_task_is_found_by_its_name(rig: Rig) -> None:
     (row,) = logs(rig, f"{array}_4")
     assert pick(row, "array", "tasks", "output") == [array, "4", ""]
     assert len(logs(rig, array)) == 3
+
+
+def test_terminals_are_asked_for_until_their_jobs_are_over(rig: Rig) -> None:
+    plain, shell, waiting = rig.submit(gpus=0), rig.submit(gpus=2, tty=TTY), rig.submit(tty=TTY)
+    wish = {"op": "logs", "jobs": [plain, shell, waiting], "terminal": True}
+    assert [row["id"] for row in rig.client().one(wish)["ok"]["rows"]] == [shell, waiting]
+    assert rig.client(BOB).one(wish)["ok"]["rows"] == []
+    rig.supervisor(shell).runs()
+    rig.supervisor(shell).ends()
+    assert [row["id"] for row in rig.client().one(wish)["ok"]["rows"]] == [waiting]
 
 
 def test_nobody_else_is_told(rig: Rig) -> None:

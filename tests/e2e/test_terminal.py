@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import pytest
 
 from mgpu.protocol import link, tty
 from tests.lib import processes
+from tests.lib.daemon import BIN
 from tests.lib.fake_scheduler import FakeScheduler, Run
-from tests.lib.users import SERVICE_USER, User, find
+from tests.lib.users import SERVICE_USER, User, as_user, find
 from tests.lib.waiting import eventually
 
 SHELL = ["sh", "-c"]
@@ -141,3 +144,33 @@ def _supervisor(run: Run) -> int:
     process = processes.read((running or run.until("running"))["pid"])
     assert process is not None
     return process.parent
+
+
+#: Runs the other words where /dev/pts is another one, mounted as the first word says.
+OTHER_TERMINALS = """
+    mount -t devpts -o "newinstance,ptmxmode=666$0" devpts /dev/pts
+    mount --bind /dev/pts/ptmx /dev/ptmx
+    exec "$@"
+"""
+#: Opens a terminal as a job's child does, and tells its group and mode.
+OPEN = """
+import os
+from mgpu.privileged import pty
+master, slave = pty.open_pair(24, 80)
+pty.check(master)
+found = os.fstat(slave)
+print(found.st_uid, found.st_gid, oct(found.st_mode & 0o777))
+"""
+
+
+@pytest.mark.parametrize("mounted", ["tty", "for nobody"])
+def test_where_there_is_a_group_for_terminals_it_may_write_to_them(
+    alice: User, mounted: str
+) -> None:
+    group = grp.getgrnam("tty").gr_gid
+    option, owners = (f",gid={group}", group) if mounted == "tty" else ("", alice.gid)
+    shell = ["sh", "-ec", OTHER_TERMINALS, option]
+    words = ["unshare", "--mount", *shell, *as_user(alice, [str(BIN / "python"), "-c", OPEN])]
+    told = subprocess.run(words, capture_output=True, text=True, check=True, cwd="/").stdout
+    mode = "0o620" if mounted == "tty" else "0o600"
+    assert told.split() == [str(alice.uid), str(owners), mode]

@@ -11,6 +11,7 @@ import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
 from mgpu.cli.zone import timezone_option
+from mgpu.client.logs import path_of
 from mgpu.model.target import Names, on_wire
 from mgpu.model.tasks import parse_tasks
 from mgpu.model.units import format_duration, format_memory, quoted, visible
@@ -40,6 +41,7 @@ def show(
         rows = client.rows({"jobs": list(map(on_wire, chosen)), "scope": "all", "ended": True})
         jobs = [dict(zip(names.JOB_FIELDS, row, strict=True)) for row in rows]
         _add_why(client, jobs)
+        _add_logs(client, jobs)
     if as_json:
         emit(json.dumps(jobs, ensure_ascii=False))
     elif jobs:
@@ -73,6 +75,21 @@ def _add_why(client: Client, jobs: list[Job]) -> None:
         job["notify"] = targets.get(job["id"])
 
 
+def _add_logs(client: Client, jobs: list[Job]) -> None:
+    """Give each job under ``log`` and ``error_log`` where its output goes, if that may be told.
+
+    Tasks that wait together have no file yet; ``error_log`` is for what is apart from the log.
+    """
+    asked = [job["id"] for job in jobs][:_MOST]
+    body = client.request(names.LOGS, {"jobs": asked}).body if asked else {"rows": []}
+    known = {row["id"]: row for row in body["rows"] if not row["array"] or row["tasks"].isdecimal()}
+    for job in jobs:
+        row = known.get(job["id"])
+        job["log"] = row and path_of(row, row["restarts"])
+        apart = row and row["error"]
+        job["error_log"] = path_of(row, row["restarts"], error=True) if apart else None
+
+
 def _lines(job: Job) -> list[str]:
     """Who, what, where, when and why, one thing on a line; what does not apply is left out."""
     parts = {
@@ -81,6 +98,8 @@ def _lines(job: Job) -> list[str]:
         "State": _state(job),
         **_resources(job),
         **_times(job),
+        "Log": job["log"],
+        "Errors": job["error_log"],
         "Note": job["note"],
         **_notify(job["notify"]),
     }

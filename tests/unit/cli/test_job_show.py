@@ -9,7 +9,7 @@ import pytest
 
 from mgpu.cli.job_show import show
 from mgpu.protocol.messages import ListJobs, parse_request
-from mgpu.protocol.questions import Why
+from mgpu.protocol.questions import Logs, Why
 from tests.lib.fake_server import FakeServer, Message
 from tests.lib.golden import Golden
 from tests.unit.cli.conftest import MOMENT, Run, job, listing
@@ -66,6 +66,13 @@ ANOTHERS = job(
     time_limit=60,
     gpus=0,
 )
+#: Of the caller's own jobs alone, as the scheduler does.
+LOGS: dict[object, Message] = {
+    3: {"id": 3, "array": 0, "tasks": "", "user": "alice", "name": "train", "cwd": "/home/alice",
+        "restarts": 0, "output": "out/%x-%j.log", "error": "\x1b%j-%r.err"},
+    43: {"id": 43, "array": 42, "tasks": "7", "user": "alice", "name": "train",
+         "cwd": "/home/alice", "restarts": 1, "output": "/logs/%A_%a-%r.log", "error": ""},
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +81,9 @@ def three_jobs(server: FakeServer) -> None:
     told = [[3, 0, "", "alice", "PENDING", ["2 GPUs are too few.", "It is next\x07 in line."]]]
 
     def answer(request: Message) -> Iterable[Message]:
-        assert isinstance(parse_request(request), ListJobs | Why)
+        assert isinstance(parse_request(request), ListJobs | Why | Logs)
+        if request["op"] == "logs":
+            return [{"ok": {"rows": [LOGS[it] for it in request["jobs"] if it in LOGS]}}]  # type: ignore[attr-defined]
         if request["jobs"] == [3, 5, "42_7", "42_8"]:
             return rows({"jobs": [3, 43]})
         notify = [[43, ["job_failed"], ["ada@example.org", "https://example.org/hook"]]]
@@ -97,6 +106,7 @@ def test_more_is_asked_of_what_waits_and_of_ones_own_alone(
     assert server.requests == [
         {"op": "jobs", "jobs": [3, 9], "scope": "all", "ended": True},
         {"op": "why", "jobs": [3]},
+        {"op": "logs", "jobs": [3, 9]},
     ]
     assert capsys.readouterr().out.count("\n\n") == 1
 
@@ -108,10 +118,27 @@ def test_json_has_every_field_of_every_job(run: Run, capsys: Capture) -> None:
     assert waiting["why"] == ["2 GPUs are too few.", "It is next\x07 in line."]
     assert (running["peak"], running["attempt"], running["why"]) == ([[1, 7000]], 2, [])
     assert waiting["notify"] is None
+    assert waiting["log"] == "/home/alice/out/train-3.log"
+    assert waiting["error_log"] == "/home/alice/\x1b3-0.err"
+    assert (running["log"], running["error_log"]) == ("/logs/42_7-1.log", None)
     assert running["notify"] == {
         "events": ["job_failed"],
         "targets": ["ada@example.org", "https://example.org/hook"],
     }
+
+
+def test_tasks_that_wait_together_have_no_log_yet(
+    run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    several: Message = {**LOGS[43], "id": 42, "tasks": "3-5"}
+    rows = listing(job(id=42, array=42, tasks="3-5"))
+    server.answer = lambda asked: (
+        [{"ok": {"rows": [several]}}] if asked["op"] == "logs"
+        else [{"ok": {"rows": []}}] if asked["op"] == "why"
+        else rows(asked)
+    )  # fmt: skip
+    assert run(show, "42", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["log"] is None
 
 
 def test_an_unknown_job_is_an_error(run: Run, capsys: Capture) -> None:

@@ -202,7 +202,13 @@ def say_error(error: MgpuError) -> None:
 
 
 def complain(text: str, label: str = "error", stream: IO[str] | None = None) -> None:
-    """Print ``text`` to standard error, harmless to a terminal whatever it holds."""
+    """Print ``text`` to standard error, harmless to a terminal whatever it holds.
+
+    A note is left out where the command was told --quiet.
+    """
+    context = click.get_current_context(silent=True)
+    if label == "note" and context is not None and context.params.get("quiet"):
+        return
     print(f"{program()}: {label}: {visible(text)}", file=stream or sys.stderr)
 
 

@@ -172,8 +172,7 @@ class Session:
         _, *fields = answer["job"]
         end = JobEnd(*fields)
         if end.state != "COMPLETED":
-            detail = f": {end.detail}" if end.detail else ""
-            _note(f"job {self._job} ended: {end.state}{detail}")
+            _note(f"job {self._job} ended: {end.told()}")
         return end.exit_status
 
 

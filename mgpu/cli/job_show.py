@@ -84,10 +84,11 @@ def _add_logs(client: Client, jobs: list[Job]) -> None:
     body = client.request(names.LOGS, {"jobs": asked}).body if asked else {"rows": []}
     known = {row["id"]: row for row in body["rows"] if not row["array"] or row["tasks"].isdecimal()}
     for job in jobs:
-        row = known.get(job["id"])
-        job["log"] = row and path_of(row, row["restarts"])
-        apart = row and row["error"]
-        job["error_log"] = path_of(row, row["restarts"], error=True) if apart else None
+        job["log"] = job["error_log"] = None
+        if row := known.get(job["id"]):
+            job["log"] = path_of(row, row["restarts"])
+            apart = path_of(row, row["restarts"], error=True)
+            job["error_log"] = apart if row["error"] else None
 
 
 def _lines(job: Job) -> list[str]:

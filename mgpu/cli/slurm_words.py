@@ -82,6 +82,54 @@ REFUSED = {
     "-L": "there are none",
     "--clusters": "there is one machine",
     "-M": "there is one machine",
+    "--tmp": "disks are not counted",
+    "--mincpus": "say --cpus-per-task",
+    "--ntasks-per-core": "a job is one task",
+    "--ntasks-per-socket": "a job is one task",
+    "--threads-per-core": "say --cpus-per-task",
+    "--cores-per-socket": "say --cpus-per-task",
+    "--sockets-per-node": "say --cpus-per-task",
+    "--extra-node-info": "say --cpus-per-task",
+    "-B": "say --cpus-per-task",
+    "--core-spec": "say --cpus-per-task",
+    "-S": "say --cpus-per-task",
+    "--distribution": "a job is one task",
+    "-m": "a job is one task",
+    "--gpus-per-socket": "say --gpus",
+    "--gpu-bind": "a job sees its GPUs alone; see --gpu-ids",
+    "--gpu-freq": "clocks are not changed",
+    "--cpu-freq": "clocks are not changed",
+    "--tres-per-task": "say --gpus and --cpus-per-task",
+    "--container": "start it in the script",
+    "--nodefile": "there is one node",
+    "-F": "there is one node",
+    "--contiguous": "there is one node",
+    "--switches": "there is one node",
+    "--reboot": "there is one node",
+    "--overcommit": "CPUs are counted as --cpus-per-task says, and not bound",
+    "-O": "CPUs are counted as --cpus-per-task says, and not bound",
+    "--wckey": "say --project",
+    "--export-file": "see --export",
+}
+#: What mgpu_srun says in another way, and options of srun that it does not have.
+REFUSED_OF_SRUN = {
+    "--mem-per-gpu": "say --mem, which is of each GPU here",
+    "--mem-per-cpu": "say --host-mem for all of the job",
+    "--account": "say --project",
+    "-A": "say --project",
+    "-q": "say --qos",
+    "--gpus-per-node": "say --gpus",
+    "--gpus-per-task": "say --gpus",
+    "--label": "a job is one task",
+    "-l": "a job is one task",
+    "--unbuffered": "what a job writes is in its log at once; Python is told to",
+    "-u": "what a job writes is in its log at once; Python is told to",
+    "--immediate": "--test-only says whether it would start now, --deadline bounds the wait",
+    "-I": "--test-only says whether it would start now, --deadline bounds the wait",
+    "--jobid": "commands are no steps of a job; see mgpu_job attach",
+    "--overlap": "commands are no steps of a job; see mgpu_job attach",
+    "--mpi": "a job is one task, which may be mpirun",
+    "--cpu-bind": "CPUs are counted as --cpus-per-task says, and not bound",
 }
 #: What differs from mgpu_srun: the words of some options, by the name of the parameter.
 _WORDS = {
@@ -106,9 +154,17 @@ def options_like(params: Iterable[click.Parameter]) -> list[click.Parameter]:
     return [*known, *_SAME]
 
 
-def refusal(error: click.NoSuchOption) -> click.UsageError:
-    """What to say of an option that is not known: of one of sbatch's, also what to do instead."""
-    hint = REFUSED.get(error.option_name)
+_LEAVE = "leave it away, a job is one task on this machine"
+
+
+def refusal(error: click.NoSuchOption, *, srun: bool = False) -> click.UsageError:
+    """What to say of an option that is not known: of one of Slurm's, also what to do instead."""
+    name = error.option_name
+    hint = REFUSED.get(name)
+    if srun:
+        leave = any(name in option.opts for option in _SAME)
+        hint = REFUSED_OF_SRUN.get(name, _LEAVE if leave else hint)
     if hint is None:
         return error
-    return click.UsageError(f"{error.option_name} is of sbatch, but mgpu has no such thing: {hint}")
+    whose = "srun" if srun else "sbatch"
+    return click.UsageError(f"{name} is of {whose}, but mgpu has no such thing: {hint}")

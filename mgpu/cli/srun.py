@@ -66,7 +66,11 @@ class SubmitCommand(click.Command):
         """Parse as click does, with variables and directives as defaults."""
         given = submit_priority.with_nice(args, self.params)
         if not ctx.resilient_parsing:
-            self._look_around(ctx, given)
+            try:
+                self._look_around(ctx, given)
+            except click.UsageError as error:
+                error.ctx = error.ctx or ctx  # says whose usage it is
+                raise
         return super().parse_args(ctx, given)
 
     def _look_around(self, ctx: click.Context, given: list[str]) -> None:
@@ -91,11 +95,9 @@ class SubmitCommand(click.Command):
         try:
             return self.make_parser(ctx).parse_args(list(given))[0]
         except click.NoSuchOption as error:
-            if self.name == _NAME:
-                raise
             from mgpu.cli import slurm_words
 
-            raise slurm_words.refusal(error) from None
+            raise slurm_words.refusal(error, srun=self.name == _NAME) from None
 
 
 @click.command(
@@ -173,6 +175,7 @@ class SubmitCommand(click.Command):
     type=click.IntRange(-submit_priority.MOST, submit_priority.MOST),
     default=0,
     show_default=True,
+    metavar="N",
     help="Higher goes first.",
 )
 @click.option("--venv", metavar="DIR", help="Virtual environment to activate.")
@@ -198,6 +201,7 @@ class SubmitCommand(click.Command):
     "--test-only", is_flag=True, help="Say whether and when it would start; keep nothing."
 )
 @click.option("--parsable", is_flag=True, help="Print the bare id.")
+@click.option("-Q", "--quiet", is_flag=True, help="Print no id and no notes, only errors.")
 @click.option("--admin", is_flag=True, help="As an administrator, who may give any priority.")
 @common_options
 @click.argument("command", nargs=-1, metavar="COMMAND...", type=click.UNPROCESSED)
@@ -223,6 +227,7 @@ def srun(
     Example: mgpu_srun --gpus 1 --mem 8000 --time-limit 600 -- python train.py
     """
     wait, parsable = options.pop("wait"), options.pop("parsable")
+    silent = options.pop("quiet")  # complain() heeds it too
     dry, test = options.pop("dry_run"), options.pop("test_only")
     what = "recurring job" if options["cron"] else "job"
     followed, interactive = options.pop("follow"), options.pop("interactive", False)
@@ -238,7 +243,7 @@ def srun(
         job = _submit(client, context.meta[_PROGRAM], options, rehearse)
         if rehearse is not None:
             return 0
-        if parsable or not (followed or interactive):  # else there is only the job's output
+        if parsable or not (silent or followed or interactive):  # else there is only its output
             emit(str(job) if parsable else f"Submitted {what} {job}")
         if followed:
             from mgpu.cli.follow import follow
@@ -336,8 +341,7 @@ def _wait(client: Client, job: int) -> int:
         return INTERRUPTED
     bad = [(name, end) for name, end in ends.items() if end.state != "COMPLETED"]
     for name, end in bad[:_MOST_NOTES]:
-        detail = f": {end.detail}" if end.detail else ""
-        complain(f"job {name} ended: {end.state}{detail}", label="note")
+        complain(f"job {name} ended: {end.told()}", label="note")
     if len(bad) > _MOST_NOTES:
         complain(f"and {len(bad) - _MOST_NOTES} more", label="note")
     return max(end.exit_status for end in ends.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ def program(words: Sequence[str], wrap: str | None, *, as_is: bool, script: bool
         return Program(tuple(words[1:]), content, os.path.basename(words[0]))
     if script:
         raise click.UsageError(
-            f"{quoted(words[0])} is no file that begins with #!; mgpu_srun runs commands"
+            f"{quoted(words[0])} {_no_script(words[0])}; mgpu_srun runs commands"
         )
     return Program(tuple(words))
 
@@ -75,6 +76,17 @@ def _of_file(path: str) -> bytes | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def _no_script(path: str) -> str:
+    """Why there is no script at ``path``."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not os.access(path, os.R_OK):
+        return "cannot be read: Permission denied"
+    return "does not begin with #!" if stat.S_ISREG(mode) else "is no regular file"
 
 
 def _rest(descriptor: int, begin: bytes) -> bytes:

@@ -153,7 +153,7 @@ def _of_words(context: click.Context, command: click.Command, words: list[str]) 
     try:
         values, rest, _ = command.make_parser(context).parse_args(words)
     except click.NoSuchOption as error:
-        raise slurm_words.refusal(error) from None
+        raise slurm_words.refusal(error, srun=command.name == "mgpu_srun") from None
     if rest := words_of(values) or rest:
         raise click.UsageError(f"{quoted(' '.join(rest))} is more than options")
     for option in command.get_params(context):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mgpu.model.states import COMPLETED
+from mgpu.model.states import COMPLETED, FAILED
 from mgpu.protocol.names import JOB_FIELDS
 
 
@@ -85,6 +85,15 @@ class JobEnd(NamedTuple):
         Only a job that is COMPLETED gives 0: one ended at its limit may have exited with 0.
         """
         return exit_status(self.code, self.signal) or int(self.state != COMPLETED)
+
+    def told(self) -> str:
+        """``FAILED (exit code 3)``, or a state that says enough, and the detail."""
+        how = ""
+        if self.state == FAILED and self.signal:
+            how = f" (signal {self.signal})"
+        elif self.state == FAILED and self.code is not None:
+            how = f" (exit code {self.code})"
+        return f"{self.state}{how}{': ' if self.detail else ''}{self.detail}"
 
 
 class Holder(NamedTuple):

@@ -63,7 +63,7 @@ def test_wait_gives_the_highest_code_of_all_tasks(daemon: Daemon, alice: User) -
     done = daemon.srun(alice, *SHARED, "--wait", "--array", "0-2", "--", "sh", "-c", line)
     assert done.returncode == 6
     notes = {line.split("note: ")[1] for line in done.stderr.splitlines()}
-    assert notes == {"job 1_1 ended: FAILED", "job 1_2 ended: FAILED"}
+    assert notes == {f"job 1_{n} ended: FAILED (exit code {n * 3})" for n in (1, 2)}
 
 
 def test_some_tasks_are_cancelled_and_others_held(daemon: Daemon, alice: User, bob: User) -> None:

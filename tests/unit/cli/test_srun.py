@@ -209,8 +209,8 @@ def test_what_cannot_be_read_is_a_command(word: str, run: Run, server: FakeServe
         (["--cron-missed", "once", "true"], "--cron-missed says nothing without --cron"),
         (["--timezone", "UTC", "true"], "says nothing without --cron or --begin or --deadline"),
         (["--nice=x", "true"], "'x' is not a valid integer range"),
-        (["--partition", "x", "true"], "No such option"),
-        (["-N", "1", "true"], "No such option"),
+        (["--partition", "x", "true"], "leave it away"),
+        (["-N", "1", "true"], "leave it away"),
         (["--name", "\udcff", "true"], "not valid UTF-8"),
     ],
 )
@@ -233,18 +233,19 @@ def test_a_refusal(run: Run, server: FakeServer, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "status"),
+    ("end", "status", "told"),
     [
-        (["COMPLETED", 0, None], 0),
-        (["FAILED", 7, None], 7),
-        (["FAILED", None, 9], 137),
-        (["TIMEOUT", None, 15], 143),
-        (["CANCELLED", None, None], 1),
-        (["LAUNCH_FAILED", None, None, "chdir: ENOENT: /gone"], 1),
+        (["COMPLETED", 0, None], 0, ""),
+        (["FAILED", 7, None], 7, "FAILED (exit code 7)"),
+        (["FAILED", None, 9], 137, "FAILED (signal 9)"),
+        (["FAILED", 1, None, "odd"], 1, "FAILED (exit code 1): odd"),
+        (["TIMEOUT", None, 15], 143, "TIMEOUT"),
+        (["CANCELLED", None, None], 1, "CANCELLED"),
+        (["LAUNCH_FAILED", None, None, "chdir: ENOENT"], 1, "LAUNCH_FAILED: chdir: ENOENT"),
     ],
 )
 def test_wait(
-    end: list[object], status: int, run: Run, server: FakeServer, capsys: Capture
+    end: list[object], status: int, told: str, run: Run, server: FakeServer, capsys: Capture
 ) -> None:
     def answer(request: Message) -> list[Message]:
         if request["op"] == "submit":
@@ -255,8 +256,20 @@ def test_wait(
     assert run(srun, "--wait", "true") == status
     captured = capsys.readouterr()
     assert captured.out == "Submitted job 42\n"
-    said = ": ".join([f"job 42 ended: {end[0]}", *map(str, end[3:])])
-    assert (said in captured.err) == (end[0] != "COMPLETED")
+    assert captured.err == (f"mgpu_srun: note: job 42 ended: {told}\n" if told else "")
+
+
+@pytest.mark.parametrize("words", [["-Q"], ["--quiet", "--wait"]])
+def test_quiet_says_nothing_but_errors(
+    words: list[str], run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    end: list[Message] = [{"part": {"job": [42, "FAILED", 3, None]}}, {"ok": {}}]
+    server.answer = lambda asked: [FIRST] if asked["op"] == "submit" else end
+    assert run(srun, *words, "true") == (3 if "--wait" in words else 0)
+    assert capsys.readouterr() == ("", "")
+    server.answer = lambda _: [{"error": {"code": "Refused", "message": "no", "hint": "ask"}}]
+    assert run(srun, *words, "true") == 1
+    assert capsys.readouterr().err == "mgpu_test: error: no\nmgpu_test: hint: ask\n"
 
 
 def test_an_interrupted_wait_leaves_the_job(

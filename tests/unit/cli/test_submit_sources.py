@@ -221,15 +221,41 @@ def test_sbatch(run: Run, server: FakeServer, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["true"], '"true" is no file that begins with #!; mgpu_srun runs commands'),
+        (["true"], '"true" cannot be read: No such file or directory; mgpu_srun runs commands'),
+        (["./plain"], '"./plain" does not begin with #!; mgpu_srun runs commands'),
+        (["./folder"], '"./folder" is no regular file; mgpu_srun runs commands'),
+        (["--tmp=10G", "./job.sh"], "--tmp is of sbatch, but mgpu has no such thing: disks are"),
         (["--exclusive", "./job.sh"], "--exclusive is of sbatch, but mgpu has no such thing"),
         (["-N", "2", "./job.sh"], "Invalid value for '-N' / '--nodes': \"2\": a job of mgpu"),
     ],
 )
 def test_what_sbatch_refuses(args: list[str], words: str, run: Run, capsys: Capture) -> None:
-    script()
+    Path(script()).with_name("plain").write_text("echo\n")
+    Path("folder").mkdir()
     assert run(sbatch, *args) == 2
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("Usage: mgpu_sbatch [OPTIONS] SCRIPT [ARGUMENT]...\n")
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("-n4", "-n is of srun, but mgpu has no such thing: leave it away"),
+        ("-pgpu", "-p is of srun, but mgpu has no such thing: leave it away"),
+        ("--mem-per-gpu=3G", "--mem-per-gpu is of srun, but mgpu has no such thing: say --mem,"),
+        ("--account=a", "--account is of srun, but mgpu has no such thing: say --project"),
+        ("-l", "-l is of srun, but mgpu has no such thing: a job is one task"),
+        ("--comment=x", "--comment is of srun, but mgpu has no such thing: there are no comments"),
+        ("--bogus", "No such option '--bogus'"),
+    ],
+)
+def test_options_of_slurms_srun_are_refused_with_what_to_do(
+    option: str, hint: str, run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    assert run(srun, option, "true") == 2
+    assert hint in capsys.readouterr().err
+    assert not server.requests
 
 
 def test_sbatch_has_variables_of_its_own(run: Run, server: FakeServer, monkeypatch: Patch) -> None:

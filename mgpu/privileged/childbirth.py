@@ -8,6 +8,7 @@ import os
 import msgpack
 
 from mgpu.privileged import devices, script, syscalls
+from mgpu.privileged.cgroup import Limits
 from mgpu.privileged.refusal import Refusal
 
 TYPE_CHECKING = False
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from mgpu.privileged.cgroup import Group
     from mgpu.privileged.order import Order
     from mgpu.privileged.site import Site
+
+
+def make_group(site: Site, order: Order) -> Group | None:
+    """The cgroup of the attempt with its limits, where cgroups can be had."""
+    limits = Limits(memory=order.host_mem << 20, cpus=order.cpus, processes=site.processes)
+    return site.groups.make(order.name, limits) if site.groups else None
 
 
 def make_fence(site: Site, order: Order, group: Group | None) -> int:

@@ -221,8 +221,7 @@ class Launcher:
     def _refuse(self, job: int, attempt: int, refusal: Refusal) -> None:
         key, stage = {"job": job, "attempt": attempt}, refusal.stage
         log.warning("Refused a start", "start-refused", **key, stage=stage, reason=refusal.detail)
-        why = {"stage": stage, "errno": refusal.code, "detail": refusal.detail}
-        self._say({"op": "refused", **key, **why, "transient": refusal.transient})
+        self._say({"op": "refused", **key, **refusal.fields()})
 
     def _kill(self, job: int, attempt: int) -> None:
         """Kill everything of an attempt; answer when nothing is left."""

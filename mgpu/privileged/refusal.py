@@ -30,6 +30,11 @@ class Refusal(Exception):
         self.detail = detail
         self.transient = code in PASSING if transient is None else transient
 
+    def fields(self) -> dict[str, object]:
+        """What is told of it."""
+        why = {"stage": self.stage, "errno": self.code, "detail": self.detail}
+        return {**why, "transient": self.transient}
+
     @classmethod
     def of(cls, stage: str, error: OSError, what: str = "") -> Refusal:
         """The refusal that ``error`` means at ``stage``, where ``what`` was attempted."""

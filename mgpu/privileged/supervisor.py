@@ -13,7 +13,6 @@ import signal
 import socket
 
 from mgpu.privileged import childbirth, clock, footer, identity, job, syscalls, tree
-from mgpu.privileged.cgroup import Limits
 from mgpu.privileged.channel import Channel
 from mgpu.privileged.console import Console
 from mgpu.privileged.loop import CHANGED, Deadlines, Loop
@@ -35,6 +34,8 @@ START_SECONDS = 30.0
 #: An end that is not acknowledged by then is made durable here; a scheduler is faster.
 _SYNC_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
+#: A leader that seems dead, and of which nothing is told, is looked at so much later.
+_LOOK_SECONDS = 1.0
 #: How long the end waits for output to be written, and clients for what they have not seen.
 _DRAIN_SECONDS = 5.0
 
@@ -76,7 +77,7 @@ class Supervisor:
 
     def start(self, payload: int) -> None:
         """Fork the child, become the service user, make the attempt known, let the child go on."""
-        group = self._make_group()
+        group = childbirth.make_group(self.site, self.order)
         fence_fd = childbirth.make_fence(self.site, self.order, group)
         script_fd = childbirth.make_script(self.site, self.order)
         self.stage = "fork"
@@ -89,11 +90,6 @@ class Supervisor:
         self._watch(pipe, family)
         self.stage = "record"
         self._publish(pipe)
-
-    def _make_group(self) -> Group | None:
-        order = self.order
-        limits = Limits(memory=order.host_mem << 20, cpus=order.cpus, processes=self.site.processes)
-        return self.site.groups.make(order.name, limits) if self.site.groups else None
 
     def _fork(
         self, group: Group | None, payload: int, script_fd: int, fence_fd: int
@@ -126,10 +122,10 @@ class Supervisor:
 
         The folder says that the attempt exists; the word "ready" is for a scheduler that connects.
         """
-        order = self.order
-        self.attempt = Attempt(self.site.attempts, order.name)
+        order, site = self.order, self.site
+        self.attempt = Attempt(site.attempts, order.name)
         process = {"uid": order.uid, "pid": self.child, "ticks": self.ticks}
-        ours = {"job": order.job, "attempt": order.attempt, "boot_id": self.site.boot_id}
+        ours = {"job": order.job, "attempt": order.attempt, "boot_id": site.boot_id}
         listener = self.attempt.publish({**ours, **process, **link.versions()})
         self.channel.listen(listener)
         self.channel.note(self._message("ready"))
@@ -144,8 +140,7 @@ class Supervisor:
         self.loop.on(self.site.signals, self._on_signal)
         self.loop.on(self.deadlines.fd, self._on_timer)
         if family.fileno() >= 0:
-            # Reading the file is what ends the event; ``settle`` then looks again.
-            self.loop.on(family.fileno(), lambda _events: family.look(), CHANGED)
+            self.loop.on(family.fileno(), lambda _events: self._on_change(family), CHANGED)
         self.deadlines.set("start", START_SECONDS)
 
     def run(self) -> NoReturn:
@@ -208,6 +203,17 @@ class Supervisor:
         if len(ended) == tree.MOST_REAPED:
             self.deadlines.set("reap", 0.0)
 
+    def _on_change(self, family: tree.Tree) -> None:
+        family.look()  # which ends the event
+        self.deadlines.set_once("look", _LOOK_SECONDS)
+
+    def _look(self) -> None:
+        """A leader can be dead and only its tracer be told how it ended: unknown, so not well."""
+        if self.status is None and tree.withheld(self.child):
+            self.status = signal.SIGKILL
+        elif self.killed and not self.over:
+            self.deadlines.set("look", _LOOK_SECONDS)
+
     def _on_timer(self, _events: int) -> None:
         grace = self.order.grace
         due: dict[object, Callable[[], object]] = {
@@ -217,6 +223,7 @@ class Supervisor:
             "term": lambda: self.stop("cancel", grace),
             "kill": self.kill,
             "reap": self._reap,
+            "look": self._look,
             "drain": self.console.give_up,
             "keep": lambda: self.keep(durable=True),
             "leave": lambda: os._exit(0),
@@ -239,10 +246,9 @@ class Supervisor:
             return
         link.close(fds)
         if operation == "stop":
-            grace = message.get("grace")
-            grace = grace if type(grace) is int and grace >= 0 else order.grace
             if not (message.get("warn") and self._warn_first()):
-                self.stop("cancel", grace)
+                grace = message.get("grace")
+                self.stop("cancel", grace if type(grace) is int and grace >= 0 else order.grace)
         elif operation == "limit" and type(message.get("seconds")) is int:
             self._extend(message["seconds"])
         elif operation == "signal" and self.tree is not None and self.started is not None:
@@ -285,10 +291,9 @@ class Supervisor:
         """Say "running", once, and start the clocks of the limit."""
         if self.started is None or self.announced:
             return
-        self.announced = True
-        wall, self.begun = self.started, clock.boot()
+        self.announced, self.begun = True, clock.boot()
         process = {"pid": self.child, "ticks": self.ticks, "supervisor": os.getpid()}
-        self._tell("running", **process, wall=wall, boot=self.begun)
+        self._tell("running", **process, wall=self.started, boot=self.begun)
         limit, warn = self.order.limit, self.order.warn
         if limit:
             self.deadlines.set("limit", limit)
@@ -332,17 +337,12 @@ class Supervisor:
         self.killed = True
         if self.tree is not None:
             self.tree.kill()
+            self.deadlines.set_once("look", _LOOK_SECONDS)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Nothing was executed: say why, having made sure that nothing will be."""
         self.kill()
-        self._finish(
-            "refused",
-            stage=refusal.stage,
-            errno=refusal.code,
-            detail=refusal.detail,
-            transient=refusal.transient,
-        )
+        self._finish("refused", **refusal.fields())
 
     def _end(self, status: int) -> None:
         """The tree is empty: say how its leader ended, if it was the user's program at all."""

@@ -3,9 +3,10 @@
 ``CgroupTree`` where the attempt has a cgroup, else ``ProcessTree``, which rests on the subreaper
 flag: whatever the job orphans becomes a child of the supervisor, or of the launcher when that is
 dead. Zombies have no descendants and cannot be killed: they count until they have been waited for,
-and no longer. A signal goes through a pidfd whose process was seen to belong to the tree *after* it
-was opened, so a stranger that got the pid of a dead member is never hit; a child of the caller
-needs none, since it keeps its pid until the caller waits for it.
+and no longer, and not at all where a tracer is the one who has to wait. A signal goes through a
+pidfd whose process was seen to belong to the tree *after* it was opened, so a stranger that got the
+pid of a dead member is never hit; a child of the caller needs none, since it keeps its pid until
+the caller waits for it.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ _STATE, _PARENT, _THREADS, _TICKS = 0, 1, 17, 19
 
 
 class CgroupTree:
-    """The tree is what lives in one cgroup."""
+    """The tree is what lives in one cgroup, or has been moved out of it and descends from us.
 
-    __slots__ = ("_group",)
+    systemd moves any process into a scope of its user's, when that user asks it to.
+    """
+
+    __slots__ = ("_family", "_group")
 
     def __init__(self, group: Group) -> None:
         self._group = group
+        self._family = ProcessTree()
 
     def fileno(self) -> int:
         """A descriptor with POLLPRI when the tree becomes empty, or -1."""
@@ -43,7 +48,7 @@ class CgroupTree:
 
     def empty(self) -> bool:
         """Whether nothing of it lives."""
-        return not self._group.populated()
+        return not self._group.populated() and self._family.empty()
 
     def look(self) -> None:
         """Take note of a change, which ends the event."""
@@ -51,15 +56,23 @@ class CgroupTree:
 
     def members(self) -> set[int]:
         """The living processes of the tree."""
-        return self._group.pids()
+        return self._group.pids() | (self._family.members() if self._escaped() else set())
 
     def kill(self) -> None:
         """SIGKILL all of it."""
         self._group.kill()
+        if self._escaped():
+            self._family.kill()
 
     def out_of_memory(self) -> bool:
         """Whether the kernel has killed something of it for want of memory."""
         return self._group.out_of_memory()
+
+    def _escaped(self) -> bool:
+        """Whether a child lives outside of the group."""
+        found = {pid: _stat(str(pid)) for pid in children()}
+        living = {pid for pid, fields in found.items() if fields is None or _lives(fields)}
+        return bool(living and living - self._group.pids())
 
 
 class ProcessTree:
@@ -75,13 +88,17 @@ class ProcessTree:
         return -1
 
     def empty(self) -> bool:
-        """Whether nothing of it lives or waits to be waited for.
+        """Whether nothing of it lives or waits to be waited for by us.
 
         A walk through /proc misses what forks and exits all the time. But whatever lives has an
-        ancestor that is a child of this process, and children are never missed.
+        ancestor that is a child of this process, and children are never missed: if all of them
+        were dead, and there are no others since, nothing was left that could have forked one.
         """
         spared = self._spared()
-        return not children() - spared if spared else childless()
+        if not spared and childless():
+            return True
+        found = children() - spared
+        return all(map(withheld, found)) and children() - spared == found
 
     def look(self) -> None:
         """Nothing to note: the end of a child is a signal."""
@@ -175,16 +192,37 @@ def ignores(pid: int, signum: int) -> bool:
 
 def _has(pid: int, signum: int, masks: tuple[bytes, ...]) -> bool:
     """Whether ``signum`` is in one of these ``masks`` of /proc/PID/status."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return False
     bits = 0
-    for line in lines:
+    for line in _status(str(pid)).splitlines():
         if line.startswith(masks):
             bits |= int(line.split()[1], 16)
     return bool(bits >> (signum - 1) & 1)
+
+
+def withheld(pid: int) -> bool:
+    """Whether the child is dead and we are not told: who traces it has to wait for it first.
+
+    A tracer outside of the job may never do so.
+    """
+    threads = [_status(f"{pid}/task/{thread}") for thread in _threads(pid)]
+    dead = all(b"\nState:\tZ" in status or b"\nState:\tX" in status for status in threads)
+    return dead and any(b"\nTracerPid:\t0\n" not in status for status in threads)
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+
+
+def _status(place: str) -> bytes:
+    """What /proc/PLACE/status says; nothing where it is gone or hidden."""
+    try:
+        with open(f"/proc/{place}/status", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def childless() -> bool:
@@ -229,14 +267,11 @@ def reap() -> dict[int, int]:
 
 
 def parents(*, zombies: bool = False) -> dict[int, int]:
-    """The parent of each living process, or also of each that nobody has waited for yet.
-
-    A process whose first thread has ended looks like a zombie, but lives if it has others.
-    """
+    """The parent of each living process, or also of each that nobody has waited for yet."""
     found = {}
     for entry in os.listdir("/proc"):
         fields = _stat(entry) if entry.isdigit() else None
-        if fields and (zombies or fields[_STATE] != b"Z" or int(fields[_THREADS]) > 1):
+        if fields and (zombies or _lives(fields)):
             found[int(entry)] = int(fields[_PARENT])
     return found
 
@@ -260,6 +295,14 @@ def ticks(pid: int) -> int:
     """When the process began, in clock ticks since the boot; 0 when it is gone."""
     fields = _stat(str(pid))
     return int(fields[_TICKS]) if fields else 0
+
+
+def _lives(fields: list[bytes]) -> bool:
+    """Whether a process is no zombie, by its ``_stat``.
+
+    One whose first thread has ended looks like one, but lives if it has others.
+    """
+    return fields[_STATE] not in (b"Z", b"X") or int(fields[_THREADS]) > 1
 
 
 def _stat(pid: str) -> list[bytes] | None:

@@ -7,15 +7,16 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
 
-from tests.lib import comet, processes
+from tests.lib import cgroups, comet, processes
 from tests.lib.fake_scheduler import FakeScheduler, Run
-from tests.lib.users import User
+from tests.lib.users import User, as_user
 from tests.lib.waiting import eventually, never
 
 
@@ -112,6 +113,92 @@ def test_a_cancel_leaves_nothing(scheduler: FakeScheduler, alice: User, shell: s
     ended = run.end(timeout=8)
     assert ended["cause"] == "cancel"
     assert not processes.of_user(alice.uid)
+
+
+#: As the user: trace a process with all its threads, and wait for none of them.
+TRACE = """
+import ctypes, os, sys
+for thread in os.listdir(f"/proc/{sys.argv[1]}/task"):
+    assert ctypes.CDLL(None).ptrace(0x4206, int(thread), None, None) == 0
+print("traced", flush=True)
+input()
+"""
+
+
+@contextmanager
+def tracer(user: User, leader: int, program: str = TRACE) -> Iterator[subprocess.Popen[str]]:
+    """Trace a process, and be gone afterwards."""
+    words = as_user(user, ["/usr/bin/python3", "-c", program, str(leader)])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as found:
+        try:
+            assert found.stdout is not None
+            assert found.stdout.readline() == "traced\n"
+            yield found
+        finally:
+            found.kill()
+
+
+THREADED = "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()"
+
+
+@pytest.mark.parametrize("program", ["exec sleep 600", f"exec /usr/bin/python3 -c '{THREADED}'"])
+def test_a_tracer_that_does_not_wait_keeps_no_end_back(
+    scheduler: FakeScheduler, alice: User, program: str
+) -> None:
+    """Of a traced process its tracer alone is told; a user could hold the GPUs for ever."""
+    run = start(scheduler, alice, program)
+    leader = run.until("running")["pid"]
+    wanted = 2 if "Thread" in program else 1
+    eventually(lambda: len(os.listdir(f"/proc/{leader}/task")), until=lambda n: n == wanted)
+    with tracer(alice, leader) as tracing:
+        run.stop()
+        ended = run.until("ended", timeout=5)
+        assert (ended["signal"], ended["cause"]) == (signal.SIGKILL, "cancel")
+        assert tracing.poll() is None
+    run.ack()
+
+
+def test_a_tracer_that_waits_does_not_change_how_it_ended(
+    scheduler: FakeScheduler, alice: User
+) -> None:
+    """As a debugger that is attached to the job does."""
+    run = start(scheduler, alice, "while [ ! -e go ]; do :; done; exit 7")
+    leader = run.until("running")["pid"]
+    wait = TRACE.replace("input()", f"os.waitpid({leader}, 0x40000000)")
+    with tracer(alice, leader, wait):
+        (alice.home / "go").touch()
+        assert run.end()["code"] == 7
+    (alice.home / "go").unlink()
+
+
+MOVED = {
+    "the leader": ("exec sleep 601", "cancel"),
+    "a daemon": ("setsid -f sleep 601; while [ ! -e go ]; do :; done", "exit"),
+}
+
+
+@pytest.mark.parametrize(("shell", "cause"), MOVED.values(), ids=MOVED.keys())
+def test_what_leaves_the_cgroup_is_still_of_the_job(
+    grouped: FakeScheduler, alice: User, shell: str, cause: str
+) -> None:
+    """systemd moves a user's processes into a scope when the user asks (systemd-run --scope)."""
+    run = start(grouped, alice, shell)
+    run.until("running")
+
+    def sleeper() -> list[int]:
+        return [p.pid for p in processes.of_user(alice.uid) if p.command == "sleep 601"]
+
+    (pid,) = eventually(sleeper)
+    scope = cgroups.beside(grouped.name, "scope")
+    (scope / "cgroup.procs").write_text(str(pid))
+    if cause == "cancel":
+        run.stop()
+    else:
+        (alice.home / "go").touch()
+    assert run.end(timeout=5)["cause"] == cause
+    assert not processes.of_user(alice.uid)
+    (alice.home / "go").unlink(missing_ok=True)
 
 
 def test_a_fork_bomb_is_cleared(scheduler: FakeScheduler, alice: User) -> None:

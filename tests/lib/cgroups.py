@@ -52,6 +52,15 @@ def groups_of(name: str) -> list[Path]:
     return [group for group in groups if group.name != SUPERVISORS]
 
 
+def beside(name: str, group: str) -> Path:
+    """A group that is none of a job's, below ``name``, to be removed with it."""
+    root = v2_root()
+    assert root is not None
+    made = root / name / group
+    made.mkdir()
+    return made
+
+
 def remove(name: str) -> None:
     """Kill what is in the groups of ``name`` and remove them."""
     root = v2_root()

@@ -172,18 +172,19 @@ def _fields(client: Client, options: dict[str, Any]) -> dict[str, object]:
 
 def _time(option: str, text: str | None, zone: str, now: float) -> int | None:
     from mgpu.cli import moments
+    from mgpu.system.zone import zone_named
 
     try:
-        return None if text is None else moments.moment(text, moments.zone_named(zone), now)
+        return None if text is None else moments.moment(text, zone_named(zone), now)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=option) from None
 
 
 def _zone(name: str) -> Any:
-    from mgpu.cli import moments
+    from mgpu.system.zone import zone_named
 
     try:
-        return moments.zone_named(name)
+        return zone_named(name)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--timezone") from None
 

@@ -41,7 +41,8 @@ def list_(socket: str | None, config: str | None, *, admin: bool, as_json: bool)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    from mgpu.cli.moments import written, zone_named
+    from mgpu.cli.moments import written
+    from mgpu.system.zone import zone_named
 
     due = written(row["next"], zone_named(row["zone"]))
     if row["paused"]:

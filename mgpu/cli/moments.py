@@ -22,16 +22,6 @@ _NAMED = {"midnight": 0, "noon": 12, "fika": 15, "teatime": 16}
 _CLOCK = rf"(?P<clock>\d{{1,2}}:\d\d(?::\d\d)?(?: ?[ap]m)?|\d{{1,2}} ?[ap]m|{'|'.join(_NAMED)})?"
 
 
-def zone_named(name: str) -> ZoneInfo | None:
-    """The time zone; None (the machine's) for an empty name. ValueError for an unknown one."""
-    from zoneinfo import ZoneInfo  # dear, and most times are the machine's
-
-    try:
-        return ZoneInfo(name) if name else None
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{quoted(name)} is no time zone; write Europe/Berlin or UTC") from None
-
-
 def moment(text: str, zone: ZoneInfo | None, now: float) -> int:
     """The Unix time of ``now``, ``now+2h``, ``16:00``, ``tomorrow 9:00`` or ``2026-12-24T18:00``.
 

@@ -38,7 +38,7 @@ def timezone_option(function: Callable[..., object]) -> Callable[..., object]:
 def _chosen(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     Shown.follows = not value
     if value:
-        from mgpu.cli.moments import zone_named
+        from mgpu.system.zone import zone_named
 
         try:
             zone_named(value)
@@ -49,7 +49,7 @@ def _chosen(_context: click.Context, _parameter: click.Parameter, value: str | N
 
 def configured(name: str) -> None:
     """A scheduler has told the zone that is configured."""
-    from mgpu.cli.moments import zone_named
+    from mgpu.system.zone import zone_named
 
     if name and Shown.follows:
         try:
@@ -76,7 +76,7 @@ def for_wishes(chosen: str | None) -> ZoneInfo | None:
 
     Raises ValueError for an unknown one.
     """
-    from mgpu.cli.moments import zone_named
+    from mgpu.system.zone import zone_named
 
     name = chosen or os.environ.get(VARIABLE) or _told()
     return zone_named(name)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
 from typing import Any, Final, Protocol
-from zoneinfo import ZoneInfo
 
 from mgpu.model.units import parse_duration, parse_memory, quoted
+from mgpu.system.zone import zone_named
 
 
 class Kind(Protocol):
@@ -74,6 +73,20 @@ class Number(Integer):
         return self.parse(toml_value(text))
 
 
+class Weight(Number):
+    """A number greater than 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1000)
+
+    def parse(self, value: object) -> Any:
+        """The number."""
+        weight = float(super().parse(value))
+        if not weight:
+            raise ValueError("0 is no weight; write a number greater than 0")
+        return weight
+
+
 class Flag:
     """true or false."""
 
@@ -117,10 +130,8 @@ class TimeZone(Text):
     def parse(self, value: object) -> str:
         """The name itself."""
         name = super().parse(value)
-        try:
-            return ZoneInfo(name).key if name else ""
-        except (KeyError, ValueError, OSError):
-            raise ValueError(f"{shown(name)} is no time zone; write Europe/Berlin or UTC") from None
+        zone_named(name)
+        return name
 
 
 class Choice:
@@ -207,140 +218,7 @@ class Memory:
         return self.parse(text)
 
 
-class Names:
-    """A list of names of users or groups."""
-
-    shape = "a list of names"
-    _NAME: Final = Text("a name", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-
-    def parse(self, value: object) -> list[str]:
-        """The names."""
-        if type(value) is not list:
-            raise ValueError(f"expected {self.shape}, got {shown(value)}")
-        return [self._NAME.parse(name) for name in value]
-
-    def from_text(self, text: str) -> list[str]:
-        """The names that ``text`` lists, with commas."""
-        return self.parse(listed(text))
-
-
-class Weights:
-    """A table of names and numbers greater than 0."""
-
-    shape = "a table of names and numbers, such as { ada = 2, bob = 0.5 }"
-    _NAME: Final = Text("a name of 1 to 64 characters", r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
-    _NUMBER: Final = Number(0, 1000)
-
-    def parse(self, value: object) -> dict[str, float]:
-        """The table."""
-        if type(value) is not dict:
-            raise ValueError(f"expected {self.shape}, got {shown(value)}")
-        return {self._NAME.parse(name): self._weight(name, one) for name, one in value.items()}
-
-    def from_text(self, text: str) -> dict[str, float]:
-        """The table that ``text`` spells, as TOML writes it on one line."""
-        return self.parse(toml_value(text))
-
-    def _weight(self, name: str, value: object) -> float:
-        try:
-            weight = float(self._NUMBER.parse(value))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-        if not weight:
-            raise ValueError(f"{name}: 0 is no weight; write a number greater than 0")
-        return weight
-
-
-class Projects:
-    """A list of names of projects."""
-
-    shape = "a list of names of projects"
-    NAME: Final = Text("a name of 1 to 64 printable characters", r"[^\s\x00-\x1f]{1,64}")
-
-    def parse(self, value: object) -> list[str]:
-        """The names."""
-        if type(value) is not list:
-            raise ValueError(f"expected {self.shape}, got {shown(value)}")
-        return [self.NAME.parse(name) for name in value]
-
-    def from_text(self, text: str) -> list[str]:
-        """The names that ``text`` lists, with commas."""
-        return self.parse(listed(text))
-
-
-class Members:
-    """A table of projects and the users and groups that belong to them."""
-
-    shape = 'a table of projects and members, such as { vision = ["ada", "@lab"] }'
-    _MEMBER: Final = Text("a user, or a group behind @", r"@?[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-
-    def parse(self, value: object) -> dict[str, list[str]]:
-        """The table."""
-        if type(value) is not dict:
-            raise ValueError(f"expected {self.shape}, got {shown(value)}")
-        return {Projects.NAME.parse(name): self._members(name, one) for name, one in value.items()}
-
-    def from_text(self, text: str) -> dict[str, list[str]]:
-        """The table that ``text`` spells, as TOML writes it on one line."""
-        return self.parse(toml_value(text))
-
-    def _members(self, name: str, value: object) -> list[str]:
-        if type(value) is not list:
-            raise ValueError(f"{name}: expected a list of members, got {shown(value)}")
-        return [self._MEMBER.parse(member) for member in value]
-
-
-class Classes:
-    """A list of classes of jobs."""
-
-    shape = "a list of tables with name, priority, preemptible, min_run and groups"
-    _MEMBERS: Final[Mapping[str, tuple[Kind, object]]] = {
-        "name": (Text("a name of letters, digits and -", r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}"), None),
-        "priority": (Integer(-1000, 1000), 0),
-        "preemptible": (Flag(), False),
-        "min_run": (Duration(), 600),
-        "groups": (Names(), []),
-    }
-
-    def parse(self, value: object) -> list[dict[str, Any]]:
-        """The list with every member filled in."""
-        if type(value) is not list:
-            raise ValueError(f"expected {self.shape}, got {shown(value)}")
-        classes = [self._class(number, one) for number, one in enumerate(value)]
-        names = [one["name"] for one in classes]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the class {quoted(twice[0])} is there twice")
-        return classes
-
-    def from_text(self, text: str) -> list[dict[str, Any]]:
-        """The list that ``text`` spells, as TOML writes it on one line."""
-        return self.parse(toml_value(text))
-
-    def _class(self, number: int, value: object) -> dict[str, Any]:
-        if type(value) is not dict:
-            raise ValueError(f"[{number}]: expected a table, got {shown(value)}")
-        unknown = sorted(set(value) - set(self._MEMBERS))
-        if unknown:
-            known = ", ".join(self._MEMBERS)
-            raise ValueError(f"[{number}]: unknown key {quoted(unknown[0])}; there are {known}")
-        if "name" not in value:
-            raise ValueError(f'[{number}]: name is missing; write name = "idle"')
-        return {key: self._member(number, key, value) for key in self._MEMBERS}
-
-    def _member(self, number: int, key: str, value: dict[str, object]) -> Any:
-        kind, default = self._MEMBERS[key]
-        try:
-            return kind.parse(value.get(key, default))
-        except ValueError as error:
-            raise ValueError(f"[{number}].{key}: {error}") from error
-
-
-def listed(text: str) -> object:
-    """The names of ``a,b``, or what ``["a", "b"]`` spells as TOML."""
-    if text.strip().startswith("["):
-        return toml_value(text)
-    return [name.strip() for name in text.split(",") if name.strip()]
+PROJECT: Final = Text("a name of 1 to 64 printable characters", r"[^\s\x00-\x1f]{1,64}")
 
 
 def toml_value(text: str) -> object:

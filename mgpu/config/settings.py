@@ -6,21 +6,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from mgpu.config.access_settings import ACCESS
+from mgpu.config.compound import NAMES, PEOPLE, ListOf, Member, TableOf, Tables
 from mgpu.config.gpu_settings import GPUS
 from mgpu.config.kinds import (
+    PROJECT,
     Choice,
-    Classes,
     Duration,
     Flag,
     Integer,
-    Members,
     Memory,
     Number,
     Path,
-    Projects,
     Text,
     TimeZone,
-    Weights,
+    Weight,
 )
 from mgpu.config.metric_settings import METRICS
 from mgpu.config.notice_settings import NOTICES
@@ -43,6 +42,30 @@ SECTIONS: Final[Mapping[str, str]] = {
     "jobs": "What happens to a job before it starts, and at its end.",
     "log": "What the daemon writes to its standard error.",
 }
+
+_CLASSES: Final = Tables(
+    "a list of tables with name, priority, preemptible, min_run and groups",
+    {
+        "name": Member(
+            Text("a name of letters, digits and -", r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}"),
+            example='"idle"',
+        ),
+        "priority": Member(Integer(-1000, 1000), 0),
+        "preemptible": Member(Flag(), default=False),
+        "min_run": Member(Duration(), 600),
+        "groups": Member(NAMES, []),
+    },
+    unique="name",
+)
+_PROJECTS: Final = ListOf("a list of names of projects", PROJECT)
+_MEMBERS: Final = TableOf(
+    'a table of projects and members, such as { vision = ["ada", "@lab"] }', PROJECT, PEOPLE
+)
+_WEIGHTS: Final = TableOf(
+    "a table of names and numbers, such as { ada = 2, bob = 0.5 }",
+    Text("a name of 1 to 64 characters", r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}"),
+    Weight(),
+)
 
 SETTINGS: Final = (
     Setting(
@@ -131,7 +154,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "scheduling.classes",
-        Classes(),
+        _CLASSES,
         [],
         "Classes that jobs name with `--qos`. Jobs of a `preemptible` class are switched out, "
         "after `min_run`, for jobs of a class with a higher `priority`; only members of its "
@@ -154,12 +177,12 @@ SETTINGS: Final = (
         7 * 86400,
         "After so long use counts half.",
     ),
-    Setting("fairshare.users", Weights(), {}, "Weights of users."),
-    Setting("fairshare.groups", Weights(), {}, "Weights of groups; of several the largest holds."),
-    Setting("fairshare.projects", Weights(), {}, "Weights of projects that have members."),
+    Setting("fairshare.users", _WEIGHTS, {}, "Weights of users."),
+    Setting("fairshare.groups", _WEIGHTS, {}, "Weights of groups; of several the largest holds."),
+    Setting("fairshare.projects", _WEIGHTS, {}, "Weights of projects that have members."),
     Setting(
         "projects.known_projects",
-        Projects(),
+        _PROJECTS,
         [],
         "The projects that there are, besides those with members. Empty: any may be named.",
     ),
@@ -168,7 +191,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "projects.members",
-        Members(),
+        _MEMBERS,
         {},
         "Who may name a project: users, and groups behind `@`. One that is not listed is anybody's "
         "to name; it has no weight, and nothing can be reserved for it.",

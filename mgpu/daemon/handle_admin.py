@@ -18,6 +18,7 @@ from mgpu.model.time import Now
 from mgpu.model.units import format_duration
 from mgpu.protocol import names, orders
 from mgpu.system import cron
+from mgpu.system.zone import zone_named
 
 if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
@@ -138,7 +139,7 @@ def _order(world: World, request: orders.Reserve, uid: int, zone: str, now: Now)
 
 def _check_cron(expression: str, zone: str) -> None:
     try:
-        cron.check_zone(zone)
+        zone_named(zone)
     except ValueError as error:
         raise MgpuError("BadRequest", str(error), path="zone") from None
     try:

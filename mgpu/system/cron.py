@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from mgpu.model.units import quoted
+from mgpu.system.zone import zone_named
 
 _FIELDS = 5
 #: What a field may be made of. croniter knows more: random (R) and hashed (H) times, which are
@@ -26,7 +26,7 @@ def check(cron: str, zone: str) -> None:
     """Raise ValueError with what to do unless ``cron`` is due at some time in ``zone``."""
     from croniter import croniter
 
-    check_zone(zone)
+    zone_named(zone)
     if not _is_plain(cron) or not croniter.is_valid(cron):
         form = "write minute, hour, day, month and weekday, as 0 9 * * 1-5"
         raise ValueError(f"{quoted(cron)} is no cron expression; {form}")
@@ -42,24 +42,11 @@ def _is_plain(cron: str) -> bool:
     return cron in _WORDS or (len(fields) == _FIELDS and known)
 
 
-def check_zone(zone: str) -> None:
-    """Raise ValueError unless ``zone`` is empty (the machine's) or the name of a time zone."""
-    try:
-        zone_of(zone)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{quoted(zone)} is no time zone; write Europe/Berlin or UTC") from None
-
-
-def zone_of(zone: str) -> ZoneInfo | None:
-    """The time zone of this name; None for the machine's. Raises KeyError for an unknown one."""
-    return ZoneInfo(zone) if zone else None
-
-
 def next_run(cron: str, zone: str, after: float) -> float:
     """The first Unix time after ``after`` at which ``cron`` is due. Raises ValueError if never."""
     from croniter import croniter
 
-    info = zone_of(zone)
+    info = zone_named(zone)
     clock = datetime.fromtimestamp(after, info).replace(tzinfo=None)
     due = croniter(cron, clock)
     while True:

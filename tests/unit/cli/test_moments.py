@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mgpu.cli.moments import moment, written, zone_named
+from mgpu.cli.moments import moment, written
 
 BERLIN = ZoneInfo("Europe/Berlin")
 #: A Friday, one hour later in Berlin.
@@ -67,11 +67,3 @@ def test_the_clocks_of_a_zone() -> None:
         "2026-01-03 09:00",
         "2026-01-03 08:00",
     )
-
-
-def test_zones() -> None:
-    assert zone_named("") is None
-    assert zone_named("Europe/Berlin") == BERLIN
-    for name in ("Mars/Base", "../../etc/passwd", "/etc/localtime"):
-        with pytest.raises(ValueError, match="is no time zone"):
-            zone_named(name)

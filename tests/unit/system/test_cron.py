@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgpu.system.cron import check, check_zone, next_run
+from mgpu.system.cron import check, next_run
+from mgpu.system.zone import zone_named
 
 BERLIN = "Europe/Berlin"
 FORM = "%Y-%m-%d %H:%M"
@@ -128,4 +129,9 @@ def test_what_is_no_expression(cron: str, message: str) -> None:
 @pytest.mark.parametrize("zone", ["Mars/Base", "../../../etc/passwd", "/etc/localtime", "x\0y"])
 def test_what_is_no_zone(zone: str) -> None:
     with pytest.raises(ValueError, match="is no time zone"):
-        check_zone(zone)
+        zone_named(zone)
+
+
+def test_zones() -> None:
+    assert zone_named("") is None
+    assert zone_named(BERLIN) == ZoneInfo(BERLIN)

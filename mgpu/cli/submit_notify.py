@@ -10,8 +10,8 @@ from mgpu.cli.params import FILLED, WORDS
 
 OPTIONS = (
     click.option("--mail-type", type=WORDS, metavar="LIST",
-                 help="Of what to tell: NONE, BEGIN, END, FAIL, REQUEUE, ALL, ARRAY_TASKS (each "
-                 "task of an array) or events as job_held. [default: END]"),
+                 help="Of what to tell: NONE, BEGIN, END, FAIL, REQUEUE, TIME_LIMIT_90 (80, 50), "
+                 "ALL, ARRAY_TASKS (each task of an array) or events as job_held. [default: END]"),
     click.option("--mail-user", type=FILLED, metavar="ADDRESS",
                  help="Who gets mail. [default: you, with --mail-type and without --notify]"),
     click.option("--notify", type=FILLED, multiple=True, metavar="URL",

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from mgpu.core import milestones
 from mgpu.core.tidings import Tiding
 from mgpu.core.world import World
-from mgpu.model.notice import MOST_WAITING
+from mgpu.model.notice import MILESTONES, MOST_WAITING
 from mgpu.model.records import Notice
 from mgpu.model.time import Now
 
@@ -37,7 +38,8 @@ class Standing(NamedTuple):
 
     def wants(self, tiding: Tiding) -> bool:
         """Whether it is to be told of this."""
-        if not self.events & {tiding.event, "*"}:
+        every = "*" in self.events and tiding.event not in MILESTONES
+        if not (every or tiding.event in self.events):
             return False
         if self.users and (tiding.job is None or tiding.job.user not in self.users):
             return False
@@ -51,6 +53,11 @@ class Rules(NamedTuple):
     concurrency: int = 16
     retries: int = 3
     window: float = 300.0
+
+    def milestones(self) -> frozenset[str]:
+        """The events of runs that go on, as far as somebody wants them of all jobs."""
+        named = (one.events for one in self.standing)
+        return frozenset[str]().union(*named) & MILESTONES.keys()
 
 
 class Outcome(NamedTuple):
@@ -82,7 +89,7 @@ def take(
     for tiding in tidings:
         text = ""
         for lane, uid, target in _targets(rules, tiding):
-            if tiding.job is None and _is_known(world, rules, tiding, target, now):
+            if _is_known(world, rules, tiding, target, now):
                 continue
             if waiting is None:
                 waiting = Counts(one.lane for one in world.records.all(Notice) if not one.done)
@@ -113,10 +120,16 @@ def _targets(rules: Rules, tiding: Tiding) -> Iterator[tuple[str, int, str]]:
 
 
 def _is_known(world: World, rules: Rules, tiding: Tiding, target: str, now: Now) -> bool:
-    """Whether the same was told within the window: what comes and goes is told once."""
+    """Whether the same was told within the window: what comes and goes is told once.
+
+    What a run of a job has used up of its limit is, as long as it goes on.
+    """
+    once = tiding.event in MILESTONES
+    if tiding.job is not None and not once:
+        return False
     return any(
         (one.event, one.about, one.target) == (tiding.event, tiding.about, target)
-        and abs(now.wall - one.at) < rules.window
+        and (once or abs(now.wall - one.at) < rules.window)
         for one in world.records.all(Notice)
     )
 
@@ -186,10 +199,18 @@ def settle(world: World, rules: Rules, outcome: Outcome, now: Now) -> Notice | N
 
 def _finish(world: World, rules: Rules, notice: Notice, now: Now) -> None:
     """It is over; what may come up again is remembered for the window."""
-    if notice.about.startswith("job ") or now.wall - notice.at >= rules.window:
+    passed = notice.about.startswith("job ") or now.wall - notice.at >= rules.window
+    if passed and notice.event not in MILESTONES:
         world.records.drop(Notice.__name__, notice.key)
     else:
         world.records.put(replace(notice, sent=0.0, done=True))
+
+
+def is_needed(world: World, notice: Notice) -> bool:
+    """Whether one that is done keeps the same from being told again of a run that goes on."""
+    if notice.event not in MILESTONES:
+        return False
+    return any(milestones.about(job) == notice.about for job in world.placed.values())
 
 
 def forget(world: World, notice: Notice) -> None:

@@ -84,9 +84,9 @@ def after(world: World, event: Event, *, asked: bool) -> Iterator[Tiding]:
     job = world.jobs.get(event.job) or world.changed.get(event.job)
     if find is None or job is None or (isinstance(event, DependencyChanged) and not asked):
         return
-    told = find(job, event)
-    if told:
-        yield from _of_job(world, job, event, told)
+    name = find(job, event)
+    if name:
+        yield from _of_job(world, job, event, name)
     if isinstance(event, Submitted) and event.held:
         yield from _of_job(world, job, event, "job_held")
 
@@ -128,7 +128,7 @@ def _bound(world: World, event: Recorded, array: Array) -> Iterator[Tiding]:
     """Somebody has changed how many tasks of an array run at once; not with its submission."""
     job = next(iter(world.arrays.of(array.id)), None)
     if job is not None and job.submitted < event.at.wall:
-        yield _told("job_updated", job, whole=True)
+        yield told("job_updated", job, whole=True)
 
 
 def _reservation(event: str, one: Reservation) -> Tiding:
@@ -147,18 +147,18 @@ def _gpu(world: World, uuid: str) -> Facts:
     return {"name": label(world, uuid), "uuid": uuid, "model": known.name if known else ""}
 
 
-def _of_job(world: World, job: Job, event: Event, told: str) -> Iterator[Tiding]:
+def _of_job(world: World, job: Job, event: Event, name: str) -> Iterator[Tiding]:
     """The tiding of a job or task, and that of the whole array where this makes one."""
-    as_one = told in _OF_WAITING and len(job.tasks or ()) > 1
-    yield _told(told, job, whole=not job.array or as_one)
+    as_one = name in _OF_WAITING and len(job.tasks or ()) > 1
+    yield told(name, job, whole=not job.array or as_one)
     if not job.array or isinstance(event, Submitted):
         return
     array = world.records.get(Array, job.array)
     if array is None:
         return
-    if told == "job_started" and job.tasks is not None and job.attempt == 1:
+    if name == "job_started" and job.tasks is not None and job.attempt == 1:
         if job.tasks.first == array.first:
-            yield _told(told, job, whole=True)
+            yield told(name, job, whole=True)
     elif isinstance(job.phase, Ended) and not world.arrays.has(job.array):
         yield _array_over(job, array)
 
@@ -166,16 +166,25 @@ def _of_job(world: World, job: Job, event: Event, told: str) -> Iterator[Tiding]
 def _array_over(last: Job, array: Array) -> Tiding:
     well = "job_failed" if array.failed else "job_completed"
     event = "job_cancelled" if last.state == states.CANCELLED and not array.done else well
-    told = _told(event, last, whole=True)
+    tiding = told(event, last, whole=True)
     counts = {"total": array.total, "completed": array.done, "failed": array.failed}
-    told.facts["job"]["tasks"] = counts
-    return told
+    tiding.facts["job"]["tasks"] = counts
+    return tiding
 
 
-def _told(event: str, job: Job, *, whole: bool) -> Tiding:
-    name = str(job.array) if job.array and whole else named(job)
-    about = f"job {name}.{job.attempt}"
-    return Tiding(event, about, {"job": facts_of(job, name)}, job, name, whole)
+def told(event: str, job: Job, *, whole: bool) -> Tiding:
+    """What is told of a job, or of its ``whole`` array."""
+    name = _name(job, whole=whole)
+    return Tiding(event, about(job, whole=whole), {"job": facts_of(job, name)}, job, name, whole)
+
+
+def about(job: Job, *, whole: bool) -> str:
+    """The run of a job, or of a task of its ``whole`` array, as notices name it."""
+    return f"job {_name(job, whole=whole)}.{job.attempt}"
+
+
+def _name(job: Job, *, whole: bool) -> str:
+    return str(job.array) if job.array and whole else named(job)
 
 
 def facts_of(job: Job, name: str) -> Facts:

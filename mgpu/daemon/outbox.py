@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mgpu import __version__
-from mgpu.core import post, tidings
+from mgpu.core import milestones, post, tidings
 from mgpu.core.post import Outcome, Rules
 from mgpu.core.tidings import Tiding
 from mgpu.core.world import World
@@ -44,6 +44,9 @@ class Outbox:
         self._chosen: list[Notice] = []
         self._when: dict[int, float] = {}
         self._scan_at: float | None = 0.0
+        self._marks: set[milestones.Mark] = set()
+        self._passed = self._marks
+        self._passes_at: float | None = 0.0
         self._gpus: dict[str, Gpu] = {}
         self._seen: dict[str, Gpu] = {}
         self._notifier: Line | None = None
@@ -118,6 +121,7 @@ class Outbox:
         if world.gpus is not self._gpus:
             self._tidings += tidings.of_gpus(self._gpus, world)
             self._seen = world.gpus
+        self._look(world, now)
         if self._tidings:
             self._drop(post.take(world, self._rules, self._tidings, self._body(now), now))
         for outcome in self._outcomes:
@@ -131,6 +135,7 @@ class Outbox:
         chosen, outcomes = self._chosen, self._outcomes
         self._tidings, self._outcomes, self._chosen = [], [], []
         self._gpus = self._seen or self._gpus
+        self._marks = self._passed
         if outcomes:
             self._send({"op": "forget", "ids": [[one.id, one.tries] for one in outcomes]})
         for notice in chosen:
@@ -145,7 +150,16 @@ class Outbox:
 
     def deadline(self) -> float | None:
         """The boot time at which something is to be done."""
-        return 0.0 if self._outcomes else self._scan_at
+        if self._outcomes:
+            return 0.0
+        times = (self._scan_at, self._passes_at)
+        return min((at for at in times if at is not None), default=None)
+
+    def _look(self, world: World, now: Now) -> None:
+        """Tell of the runs that have used up so much of their time limit."""
+        wanted = self._rules.milestones()
+        found, self._passed, self._passes_at = milestones.look(world, wanted, self._marks, now)
+        self._tidings += found
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -183,7 +197,9 @@ class Outbox:
             wait = post.delay(self._rules, one, now)
             if self._when.setdefault(one.id, now.boot + wait) > now.boot:
                 continue
-            if one.done:
+            if one.done and post.is_needed(world, one):
+                self._when[one.id] = now.boot + self._rules.window
+            elif one.done:
                 post.forget(world, one)
                 del self._when[one.id]
             else:

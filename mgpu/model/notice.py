@@ -14,6 +14,7 @@ class About(NamedTuple):
     when: str
 
 
+_NAMED: Final = "for whom names this event alone, not `*`; of an array, each task"
 #: All events by name. ``docs/reference/notices.md`` is written from this table.
 EVENTS: Final[Mapping[str, About]] = {
     "job_submitted": About(True, "A job, or an array, was submitted."),
@@ -26,6 +27,9 @@ EVENTS: Final[Mapping[str, About]] = {
     "job_held": About(True, "It is held back."),
     "job_released": About(True, "It is held back no longer."),
     "job_requeued": About(True, "It was switched out, or failed, and waits for another run."),
+    "job_time_limit_50": About(True, f"Half of the time limit of its run is over; {_NAMED}."),
+    "job_time_limit_80": About(True, f"80 % of it are over; {_NAMED}."),
+    "job_time_limit_90": About(True, f"90 % of it are over; {_NAMED}."),
     "gpu_available": About(False, "A GPU that could not be given out can be again."),
     "gpu_fault": About(False, "A GPU reported a fault and was drained."),
     "outsider_seen": About(
@@ -34,6 +38,12 @@ EVENTS: Final[Mapping[str, About]] = {
     "reservation_created": About(False, "GPUs were reserved."),
     "reservation_cancelled": About(False, "A reservation was cancelled."),
     "scheduler_online": About(False, "The scheduler has started."),
+}
+#: Events of a run that goes on: the part of its time limit that is over.
+MILESTONES: Final[Mapping[str, float]] = {
+    "job_time_limit_50": 0.5,
+    "job_time_limit_80": 0.8,
+    "job_time_limit_90": 0.9,
 }
 OF_JOBS: Final = tuple(name for name, about in EVENTS.items() if about.of_job)
 ENDS: Final = ("job_completed", "job_failed", "job_timeout", "job_cancelled")
@@ -47,6 +57,9 @@ MAIL_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "FAIL": ("job_failed", "job_timeout"),
     "REQUEUE": ("job_requeued",),
     "TIME_LIMIT": ("job_timeout",),
+    "TIME_LIMIT_50": ("job_time_limit_50",),
+    "TIME_LIMIT_80": ("job_time_limit_80",),
+    "TIME_LIMIT_90": ("job_time_limit_90",),
     "INVALID_DEPEND": ("job_cancelled",),
     "ALL": ("job_started", *ENDS, "job_requeued"),
     ARRAY_TASKS: (),

@@ -19,6 +19,9 @@ _VERBS: Final[Mapping[str, str]] = {
     "job_held": "is held",
     "job_released": "was released",
     "job_requeued": "was put back into the queue",
+    "job_time_limit_50": "has used up half of its time limit",
+    "job_time_limit_80": "has used up 80 % of its time limit",
+    "job_time_limit_90": "has used up 90 % of its time limit",
 }
 _LINES: Final = {
     "user": "User",
@@ -71,6 +74,8 @@ def _lines(body: Mapping[str, Any]) -> Iterator[str]:
             yield f"{label + ':':<12}{job[name]}"
     if "elapsed" in job:
         yield f"{'Ran:':<12}{format_duration(int(job['elapsed']))}"
+    if "time_limit" in job:
+        yield f"{'Limit:':<12}{format_duration(int(job['time_limit']))}"
     for name, number in job.get("tasks", {}).items():
         yield f"{'Tasks ' + name + ':':<18}{number}"
     for part in ("gpu", "process", "reservation"):

@@ -334,6 +334,22 @@ def test_an_array_tells_of_itself_or_of_each_task(
     assert ids == {f"{each}_{task}" for task in range(4)}
 
 
+def test_a_part_of_the_time_limit_is_told_once_though_the_scheduler_is_killed(
+    make_daemon: MakeDaemon, alice: User, web: WebServer
+) -> None:
+    daemon = make_daemon(notices())
+    words = ("--mail-type", "TIME_LIMIT_50,TIME_LIMIT_90,END", "--notify", web.url("/hook"))
+    job = daemon.submit(alice, *words, "--time-limit", "6", "--no-requeue", "--", "sleep", "60")
+    eventually(lambda: web.events("/hook"), until=lambda seen: seen == ["job_time_limit_50"])
+    daemon.kill9_scheduler()
+    daemon.wait_ready()
+    daemon.wait_state(job, "TIMEOUT")
+    told = ["job_time_limit_50", "job_time_limit_90", "job_timeout"]
+    eventually(lambda: web.events("/hook"), until=lambda seen: len(seen) == 3)
+    assert sorted(web.events("/hook")) == told
+    assert web.of("/hook")[0].json["job"]["time_limit"] == 6
+
+
 def test_without_notices_who_asks_for_some_is_told(daemon: Daemon, alice: User) -> None:
     done = daemon.srun(alice, "--mail-user", "a@b.de", "--", "true")
     assert done.returncode == 1

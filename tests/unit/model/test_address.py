@@ -67,6 +67,7 @@ def test_no_url(text: str) -> None:
         (("NONE",), (), False),
         (("begin", "END"), ("job_started", *ENDS), False),
         (("FAIL", "TIME_LIMIT", "job_held"), ("job_failed", "job_timeout", "job_held"), False),
+        (("TIME_LIMIT_90", "time_limit_50"), ("job_time_limit_90", "job_time_limit_50"), False),
         (("ALL", "ARRAY_TASKS"), ("job_started", *ENDS, "job_requeued"), True),
     ],
 )
@@ -74,7 +75,9 @@ def test_words_of_mail_type(words: tuple[str, ...], events: tuple[str, ...], tas
     assert events_of(words) == (events, tasks)
 
 
-@pytest.mark.parametrize("word", ["", "SOON", "TIME_LIMIT_80", "gpu_fault", "JOB_HELD"])
+@pytest.mark.parametrize(
+    "word", ["", "SOON", "TIME_LIMIT_70", "STAGE_OUT", "gpu_fault", "JOB_HELD"]
+)
 def test_a_word_that_there_is_not(word: str) -> None:
     with pytest.raises(ValueError, match="is none of NONE, BEGIN"):
         events_of((word,))

@@ -27,7 +27,7 @@ def events(sent: list[dict[str, Any]]) -> list[str]:
     return [one["event"] for one in sent]
 
 
-def run(rig: Rig, words: list[str], **fields: object) -> int:
+def run(rig: Rig, words: list[str], **fields: Any) -> int:
     """A job that runs from now on."""
     job = rig.submit(notify=[URL], mail_type=words, time_limit=1000, **fields)
     rig.supervisor(job).runs()

@@ -33,7 +33,8 @@ _PLAIN = ("gpus", "gpu_mem", "time_limit", "name", "priority", "qos", "project",
 @click.option("--gpu-ids", type=INDICES, metavar="INDICES", help="Other GPUs, as 0,2.")
 @click.option("--time-limit", type=DURATION, metavar="DURATION", help="Another limit, as 2h30m.")
 @click.option("-J", "--name", type=FILLED, help="Another name.")
-@click.option("--priority", type=click.IntRange(-_PRIORITY, _PRIORITY), help="Another priority.")
+@click.option("--priority", type=click.IntRange(-_PRIORITY, _PRIORITY), metavar="N",
+              help="Another priority.")  # fmt: skip
 @click.option("-q", "--qos", type=FILLED, metavar="NAME", help="Another class.")
 @click.option("-P", "--project", type=FILLED, metavar="NAME", help="Another project.")
 @click.option(

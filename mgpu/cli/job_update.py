@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
-from mgpu.cli.params import DURATION, FILLED, Parsed
+from mgpu.cli.params import DURATION, FILLED, MEMORY, Parsed
 from mgpu.cli.submit_priority import MOST, NICE, lowered, with_nice
 from mgpu.model.target import Target, on_wire
 from mgpu.protocol import names
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 _MOST = 5000
 _MOST_TASKS = 100_000
+_MOST_GPUS = 1024
 _NONE = "none"
-_CHANGES = "give --priority, --nice, --time-limit, --qos, --dependency or --max-concurrent"
+_CHANGES = (
+    "give --priority, --nice, --time-limit, --qos, --gpus, --mem, --host-mem, --dependency or"
+    " --max-concurrent"
+)
 _WORDS = {
     "started": "has started already",
     "ended": "has ended",
@@ -29,6 +33,10 @@ _WORDS = {
 
 def _limit(text: str) -> object:
     return 0 if text == _NONE else DURATION.convert(text, None, None)
+
+
+def _memory(text: str) -> object:
+    return 0 if text == _NONE else MEMORY.convert(text, None, None)
 
 
 class UpdateCommand(click.Command):
@@ -54,8 +62,12 @@ class UpdateCommand(click.Command):
     metavar="LIST",
     help="Wait for these instead, in the form of mgpu_srun --dependency; none: for nothing.",
 )
-@click.option("--priority", type=click.IntRange(-MOST, MOST), help="Higher goes first. Jobs that "
-              "wait get it; more than users may give needs --admin.")  # fmt: skip
+@click.option(
+    "--priority",
+    type=click.IntRange(-MOST, MOST),
+    metavar="N",
+    help="Higher goes first. Jobs that wait get it; more than users may give needs --admin.",
+)
 @NICE
 @click.option(
     "--time-limit",
@@ -71,6 +83,27 @@ class UpdateCommand(click.Command):
     metavar="NAME",
     help="Another class, for jobs that wait; none: the usual.",
 )
+@click.option(
+    "-G",
+    "--gpus",
+    type=click.IntRange(0, _MOST_GPUS),
+    metavar="N",
+    help="Another number of GPUs, for jobs that wait.",
+)
+@click.option(
+    "--mem",
+    "--gpu-mem",
+    "gpu_mem",
+    type=Parsed("size", _memory),
+    metavar="SIZE",
+    help="Another memory of each GPU, for jobs that wait; none: the GPUs for itself.",
+)
+@click.option(
+    "--host-mem",
+    type=Parsed("size", _memory),
+    metavar="SIZE",
+    help="Another memory of the machine, for jobs that wait; none: it is not counted.",
+)
 @click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")
 @common_options
 def update(
@@ -79,17 +112,15 @@ def update(
     dependency: str | None,
     priority: int | None,
     nice: int | None,
-    time_limit: int | None,
-    qos: str | None,
     socket: str | None,
     config: str | None,
     *,
     admin: bool,
+    **terms: int | str | None,
 ) -> int:
     """Change waiting jobs, arrays, and the limit of jobs that run: IDS as 42, 42_[1-5], 3-9, @."""
     if nice is not None:
         priority = lowered(priority or 0, nice)
-    terms = {"time_limit": time_limit, "qos": qos}
     given = {name: value for name, value in terms.items() if value is not None}
     if max_concurrent is None and dependency is None and priority is None and not given:
         raise click.UsageError(f"nothing to change: {_CHANGES}")

@@ -341,7 +341,7 @@ def _altered(world: World, job: Job, event: Altered) -> None:
     waits = isinstance(job.phase, Pending)
     if waits:
         world.dequeue(job)
-    job.altered = (event.time_limit, event.qos)
+    job.altered = (event.time_limit, event.qos, event.sizes)
     job.spec = altered(job.spec, job.altered)
     if waits:
         world.enqueue([job])

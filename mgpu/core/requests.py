@@ -61,9 +61,10 @@ class SetPriority:
 
 @dataclass(frozen=True, slots=True)
 class Alter:
-    """Give jobs another time limit (None: as it is, 0: the machine's) or class (None: as it is).
+    """Give jobs another time limit (0: the machine's), class or sizes; None: as it is.
 
-    ``may_any``: jobs of others too, and more time than it has for one that runs.
+    A ``gpu_mem`` of 0 means: the GPUs for itself. ``may_any``: jobs of others too, and more time
+    than it has for one that runs.
     """
 
     jobs: tuple[Name, ...]
@@ -71,6 +72,14 @@ class Alter:
     qos: str | None
     uid: int
     may_any: bool = False
+    gpus: int | None = None
+    gpu_mem: int | None = None
+    host_mem: int | None = None
+
+    @property
+    def resizes(self) -> bool:
+        """Whether sizes are to change, which is for jobs that wait."""
+        return (self.gpus, self.gpu_mem, self.host_mem) != (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,11 @@ def update(desk: Dispatcher, conn: Connection, request: messages.Update, now: No
 
 
 def alter(desk: Dispatcher, conn: Connection, request: jobs.Alter, now: Now) -> None:
-    """Give jobs another time limit or class."""
+    """Give jobs another time limit, another class or other sizes."""
     may_any = desk.may_any(conn, names.ALTER)
-    wish = core.Alter(request.jobs, request.time_limit, request.qos, conn.uid, may_any)
+    terms = (request.jobs, request.time_limit, request.qos)
+    sizes = (request.gpus, request.gpu_mem, request.host_mem)
+    wish = core.Alter(*terms, conn.uid, may_any, *sizes)
     desk.change_jobs(conn, names.ALTER, wish)
 
 

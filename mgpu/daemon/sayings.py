@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mgpu.core.machine import counted
 from mgpu.core.world import World
 from mgpu.model import events as ev
 from mgpu.model import states
@@ -73,7 +74,13 @@ def _preempted_for(event: ev.Preempted) -> str:
 
 def _altered(_world: World, event: ev.Altered) -> str:
     limit = format_duration(event.time_limit) if event.time_limit else "the machine's"
-    return f"time limit {limit}" + (f", class {event.qos}" if event.qos else "")
+    told = [f"time limit {limit}", f"class {event.qos}" if event.qos else ""]
+    if event.sizes is not None:
+        gpus, gpu_mem, host_mem = event.sizes
+        each = f" with {format_memory(gpu_mem)} each" if gpu_mem is not None else " for itself"
+        told.append(counted(gpus) + (each if gpus else ""))
+        told.append(f"{format_memory(host_mem)} of the machine" if host_mem else "")
+    return ", ".join(filter(None, told))
 
 
 def _measured(world: World, event: ev.Measured) -> str:

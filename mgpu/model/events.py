@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mgpu.model.dependency import Dependency
-from mgpu.model.job import JobSpec
+from mgpu.model.job import JobSpec, Sizes
 from mgpu.model.records import Record
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
@@ -117,13 +117,17 @@ class PriorityChanged:
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """``uid`` gave the job another time limit (None: the machine's) and class; both are told."""
+    """``uid`` gave the job another time limit (None: the machine's), class and ``sizes``.
+
+    All are told, changed or not; sizes that were never changed are None.
+    """
 
     at: Now
     job: int
     uid: int
     time_limit: int | None
     qos: str
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,12 @@ Shape = tuple[
 ]
 
 
+#: GPUs, MiB on each (None: the GPUs for itself), MiB of the machine's memory.
+Sizes = tuple[int, int | None, int]
+#: Time limit (None: the machine's), class, and sizes (None: as submitted).
+Change = tuple[int | None, str, Sizes | None]
+
+
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """What a submission asked for; shared by all jobs of that submission.
@@ -83,9 +89,15 @@ class JobSpec:
         )
 
 
-def altered(spec: JobSpec, change: tuple[int | None, str] | None) -> JobSpec:
-    """``spec`` with another time limit and class."""
-    return spec if change is None else replace(spec, time_limit=change[0], qos=change[1])
+def altered(spec: JobSpec, change: Change | None) -> JobSpec:
+    """``spec`` with another time limit, another class and other sizes."""
+    if change is None:
+        return spec
+    limit, qos, sizes = change
+    spec = replace(spec, time_limit=limit, qos=qos)
+    if sizes is None:
+        return spec
+    return replace(spec, gpus=sizes[0], gpu_mem=sizes[1], host_mem=sizes[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +212,7 @@ class Job:
     crashes: int = 0
     peaks: tuple[tuple[str, int], ...] = ()
     note: str = ""
-    altered: tuple[int | None, str] | None = None
+    altered: Change | None = None
 
     @property
     def state(self) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mgpu.model.target import Name
-from mgpu.model.units import MAX_SECONDS
+from mgpu.model.units import MAX_MEMORY, MAX_SECONDS
 from mgpu.protocol import names
 from mgpu.protocol.fields import Fields, refuse
+from mgpu.protocol.spec import LIMITS
 
 #: Jobs that one signal may name.
 MOST_SIGNALLED = 1000
@@ -43,11 +44,17 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Alter:
-    """Give jobs another ``time_limit`` (seconds; 0: the machine's) or ``qos``; None: as it is."""
+    """Give jobs another ``time_limit`` (seconds; 0: the machine's), ``qos`` or other sizes.
+
+    Sizes are MiB; a ``gpu_mem`` of 0 means: the GPUs for itself. None is: as it is.
+    """
 
     jobs: tuple[Name, ...]
     time_limit: int | None
     qos: str | None
+    gpus: int | None
+    gpu_mem: int | None
+    host_mem: int | None
 
 
 JobRequest = Alter | Signal | History | Submission
@@ -57,9 +64,12 @@ def _alter(fields: Fields) -> Alter:
     jobs = fields.jobs(names.MAX_IDS)
     limit = fields.maybe_integer("time_limit", 0, MAX_SECONDS)
     qos = fields.maybe_text("qos", _CLASS)
-    if limit is None and qos is None:
-        refuse("time_limit", "is missing, and so is qos: there is nothing to change")
-    return Alter(jobs, limit, "" if qos == USUAL else qos)
+    gpus = fields.maybe_integer("gpus", 0, LIMITS.gpus)
+    gpu_mem = fields.maybe_integer("gpu_mem", 0, MAX_MEMORY)
+    host_mem = fields.maybe_integer("host_mem", 0, MAX_MEMORY)
+    if (limit, qos, gpus, gpu_mem, host_mem) == (None,) * 5:
+        refuse("time_limit", "is missing, and all others: there is nothing to change")
+    return Alter(jobs, limit, "" if qos == USUAL else qos, gpus, gpu_mem, host_mem)
 
 
 def _signal(fields: Fields) -> Signal:

@@ -10,7 +10,7 @@ from mgpu.store.base import StoreCorrupt, StoreNewer
 
 #: Written into the file's header, so that another program's database is not taken for ours.
 APPLICATION_ID: Final = 0x6D677075
-VERSION: Final = 5
+VERSION: Final = 6
 
 _RECORDS: Final = """CREATE TABLE records (
         kind TEXT NOT NULL,
@@ -131,6 +131,7 @@ STEPS: Final[Mapping[int, Sequence[str]]] = {
         "CREATE INDEX events_of_job ON events(job) WHERE job > 0",
     ),
     4: (_OF_SPEC,),
+    5: (),  # other sizes of jobs lie beside another time limit and class
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from mgpu.model.dependency import Condition, Dependency
+from mgpu.model.job import Change, Sizes
 from mgpu.model.notice import Notify
 from mgpu.model.sweep import Sweep
 from mgpu.model.tasks import Tasks
@@ -23,7 +24,7 @@ class More(NamedTuple):
     crashes: int = 0
     peaks: tuple[tuple[str, int], ...] = ()
     note: str = ""
-    altered: tuple[int | None, str] | None = None
+    altered: Change | None = None
 
 
 def tasks(value: Any) -> Tasks:
@@ -59,7 +60,14 @@ def notify(value: Any) -> Notify:
     return Notify(texts(events), texts(targets), flag(each))
 
 
-def altered(value: Any) -> Any:
-    """A time limit and a class."""
-    limit, qos = value
-    return (or_none(integer)(limit), text(qos))
+def sizes(value: Any) -> Sizes:
+    """GPUs, memory of each, memory of the machine."""
+    gpus, gpu_mem, host_mem = value
+    return (integer(gpus), or_none(integer)(gpu_mem), integer(host_mem))
+
+
+def altered(value: Any) -> Change:
+    """A time limit and a class, as states up to version 5 have them; and sizes."""
+    limit, qos, *more = value
+    (given,) = more or (None,)
+    return (or_none(integer)(limit), text(qos), or_none(sizes)(given))

@@ -106,6 +106,7 @@ PHASES: Final = (
     ),
 )
 
+_ALTERED: Final = (_AT, _JOB, _UID, ("time_limit", or_none(integer)), ("qos", text))
 EVENTS: Final = (
     Kind(
         1,
@@ -169,7 +170,8 @@ EVENTS: Final = (
     Kind(20, ev.Evicted, (_AT, _JOB, _ATTEMPT, ("cause", text), _DETAIL)),
     Kind(21, ev.Measured, (_AT, _JOB, _ATTEMPT, _PEAKS)),
     Kind(22, ev.Noted, (_AT, _JOB, _ATTEMPT, ("text", text))),
-    Kind(24, ev.Altered, (_AT, _JOB, _UID, ("time_limit", or_none(integer)), ("qos", text))),
+    Kind(24, ev.Altered, _ALTERED),
+    Kind(25, ev.Altered, (*_ALTERED, ("sizes", or_none(shapes.sizes)))),
     Kind(23, ev.Audited, (_AT, _UID, ("op", text), ("about", text), ("result", text))),
 )
 

@@ -1,4 +1,4 @@
-"""mgpu_job update --time-limit and --qos, with a real daemon and real jobs."""
+"""mgpu_job update --time-limit, --qos and sizes, with a real daemon and real jobs."""
 
 from __future__ import annotations
 
@@ -56,3 +56,26 @@ def test_what_runs_gets_less_from_its_owner_and_more_from_an_administrator(
     for job in (limited, unlimited):
         assert update(daemon, alice, str(job), "--time-limit", "1s") == f"Changed job {job}\n"
         daemon.wait_state(job, "TIMEOUT")
+
+
+def test_what_waits_gets_other_sizes_and_starts_on_what_is_free(
+    make_daemon: Make, alice: User
+) -> None:
+    daemon = make_daemon(CLASSES)
+    blocker = daemon.submit(alice, "--gpus", "1", "--mem", "15G", "--", "sleep", "600")
+    daemon.wait_state(blocker, "RUNNING")
+    job = daemon.submit(alice, "--gpus", "2", "--mem", "2G", "--", "sleep", "600")
+    assert "this machine has 2" in update(daemon, alice, str(job), "--gpus", "3")
+    assert "that large" in update(daemon, alice, str(job), "--mem", "99G")
+    daemon.kill9()
+    daemon.start()
+    assert daemon.job(job)["state"] == "PENDING"
+    assert update(daemon, alice, str(job), "--mem", "500M") == f"Changed job {job}\n"
+    daemon.wait_state(job, "RUNNING")
+    assert (daemon.job(job)["gpus"], daemon.job(job)["gpu_mem"]) == (2, 500)
+    told = daemon.command(alice, ["mgpu_job", "history", str(job)]).stdout
+    assert "time limit the machine's, 2 GPUs with 500M each" in told
+    assert "has started already" in update(daemon, alice, str(job), "--gpus", "1")
+    daemon.kill9()
+    daemon.start()
+    assert daemon.job(job)["gpu_mem"] == 500

@@ -212,7 +212,12 @@ SHAPES: dict[str, Shape] = {
     ),
     "newest": Shape({}, back=lambda odd: odd.pick(0, 1, 9999, odd.number())),
     "news": Shape({"seen": lambda odd: odd.pick(0, 1, 2, odd.number())}),
-    "alter": Shape(_JOBS, time_limit=lambda odd: odd.pick(0, 1, 600, 2**40), qos=Odd.text),
+    "alter": Shape(
+        _JOBS,
+        time_limit=lambda odd: odd.pick(0, 1, 600, 2**40),
+        qos=Odd.text,
+        **dict.fromkeys(("gpus", "gpu_mem", "host_mem"), lambda odd: odd.pick(0, 1, 2, 2**70)),
+    ),
     "history": Shape(_JOBS),
     "submission": Shape(_JOBS),
     "signal": Shape(

@@ -104,6 +104,7 @@ EVENTS: dict[str, ev.Event] = {
     "Erased": ev.Erased(NOW, 1001, "Quota", "user:alice"),
     "Altered": ev.Altered(NOW, 7, 1001, 600, "low"),
     "Altered-unlimited": ev.Altered(NOW, 7, 1001, None, ""),
+    "Altered-sizes": ev.Altered(NOW, 7, 1001, 600, "", (2, 8000, 512)),
 }
 
 RECORDS: dict[str, kept.Record] = {

@@ -32,6 +32,11 @@ def all_changed(request: Message) -> list[Message]:
             [{"op": "alter", "jobs": [7, "42_3"], "time_limit": 7200, "qos": "low"}],
         ),
         (["--time-limit", "none", "7"], [{"op": "alter", "jobs": [7], "time_limit": 0}]),
+        (
+            ["--gpus", "2", "--mem", "8G", "--host-mem", "none", "7"],
+            [{"op": "alter", "jobs": [7], "gpus": 2, "gpu_mem": 8192, "host_mem": 0}],
+        ),
+        (["--mem", "none", "7"], [{"op": "alter", "jobs": [7], "gpu_mem": 0}]),
         (["--qos", "none", "7"], [{"op": "alter", "jobs": [7], "qos": "none"}]),
         (["--nice", "7", "42_3"], [{"op": "priority", "jobs": ["42_3"], "priority": -7}]),
         (["7", "--nice"], [{"op": "priority", "jobs": [7], "priority": -100}]),

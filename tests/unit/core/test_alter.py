@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,8 @@ def running(number: int = 1, limit: int | None = 3600) -> Job:
 
 
 def alter(world: World, *jobs: int, limit: int | None = None, qos: str | None = None,
-          uid: int = UID, may_any: bool = False) -> list[str]:  # fmt: skip
-    decision = decide(world, Alter(tuple(jobs), limit, qos, uid, may_any), at(5))
+          uid: int = UID, may_any: bool = False, **sizes: int) -> list[str]:  # fmt: skip
+    decision = decide(world, Alter(tuple(jobs), limit, qos, uid, may_any, **sizes), at(5))
     for event in decision.events:
         evolve(world, event)
     check_invariants(world)
@@ -126,3 +127,56 @@ def test_jobs_of_others_are_unknown() -> None:
     world = a_world(waiting(1))
     assert alter(world, 1, 9, limit=60, uid=STRANGER) == ["unknown", "unknown"]
     assert world.jobs[1].altered is None
+
+
+def sizes(world: World, number: int) -> tuple[int, int | None, int]:
+    spec = world.jobs[number].spec
+    return (spec.gpus, spec.gpu_mem, spec.host_mem)
+
+
+def test_a_waiting_job_gets_other_sizes_and_keeps_the_others() -> None:
+    world = a_world(waiting(1), waiting(2))
+    assert alter(world, 1, gpu_mem=2000) == ["changed"]
+    assert sizes(world, 1) == (1, 2000, 0)
+    assert alter(world, 1, host_mem=512, limit=60) == ["changed"]
+    assert alter(world, 1, limit=90, qos="low") == ["changed"]
+    assert sizes(world, 1) == (1, 2000, 512)
+    assert world.jobs[1].altered == (90, "low", (1, 2000, 512))
+    assert alter(world, 1, gpu_mem=0) == ["changed"]
+    assert alter(world, 1, gpus=0, host_mem=0) == ["changed"]
+    assert sizes(world, 1) == (0, None, 0)
+    assert sizes(world, 2) == (1, None, 0)
+
+
+def test_a_job_that_runs_keeps_its_sizes() -> None:
+    world = a_world(running())
+    assert alter(world, 1, gpus=0) == ["started"]
+    assert alter(world, 1, limit=60, gpu_mem=9) == ["started"]
+    assert world.jobs[1].altered is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gpus": 2}, "asks for 2 GPUs; this machine has 1"),
+        ({"gpu_mem": 10**6}, "this machine has 0 that large"),
+        ({"gpus": 0, "gpu_mem": 100}, "asks for no GPU, and for memory of it"),
+    ],
+)
+def test_sizes_that_no_machine_has_are_refused(change: Any, words: str) -> None:
+    world = a_world(waiting(1))
+    with pytest.raises(MgpuError, match=words):
+        alter(world, 1, **change)
+    assert world.jobs[1].altered is None
+
+
+def test_some_tasks_of_an_array_get_other_sizes() -> None:
+    array = waiting(1)
+    array.array, array.tasks = 1, Tasks(((0, 9, 1),))
+    world = a_world(array)
+    named = Alter((parse_target("1_[0-3]"),), None, None, UID, gpu_mem=3000)
+    for event in decide(world, named, at(5)).events:
+        evolve(world, event)
+    check_invariants(world)
+    found = {str(job.tasks): job.spec.gpu_mem for job in world.jobs.values()}
+    assert found == {"0-3": 3000, "4-9": None}

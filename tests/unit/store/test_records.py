@@ -31,8 +31,10 @@ SPECS = {
 MORES = {
     "array": shapes.More(0, TASKS, "user", 1_700_000_100.5, NEEDS),
     "tried": shapes.More(failures=2, extension=600, crashes=1),
-    "altered": shapes.More(altered=(600, "low")),
-    "unlimited": shapes.More(altered=(None, "")),
+    "altered": shapes.More(altered=(600, "low", None)),
+    "unlimited": shapes.More(altered=(None, "", None)),
+    "resized": shapes.More(altered=(None, "", (2, 8000, 512))),
+    "shared-no-more": shapes.More(altered=(None, "", (1, None, 0))),
 }
 TABLES = (tables.PHASES, tables.EVENTS, tables.SPEC, tables.MORE, tables.RECORDS)
 
@@ -101,6 +103,13 @@ def test_a_phase_of_before_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", ["array", "tried"])
 def test_what_few_jobs_had_before_is_read(name: str) -> None:
     assert records.unpack_more(before(f"more-{name}", 2), "here") == MORES[name]
+
+
+@pytest.mark.parametrize("name", ["altered", "unlimited"])
+def test_a_change_from_before_sizes_could_be_changed_is_read(name: str) -> None:
+    assert records.unpack_more(before(f"more-{name}", 5), "here") == MORES[name]
+    event = "Altered" if name == "altered" else "Altered-unlimited"
+    assert records.unpack_event(before(f"event-{event}", 5), "here", lookup) == EVENTS[event]
 
 
 def test_a_submission_of_before_is_read() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mgpu.daemon.opening import open_state
+from mgpu.model.job import altered
 from mgpu.model.records import Record
 from mgpu.model.runs import Run
 from mgpu.store.base import Batch, JobFilter, Store, StoreNewer
@@ -34,6 +35,8 @@ from tests.lib.samples import (
 
 AT = NOW.wall
 SPEC = spec(7, gpu_mem=8000, signal=(10, 60))
+SIZES = (2, 4000, 512)
+RESIZED = altered(SPEC, (None, "", SIZES))
 PLAIN = [job(n, phase, spec=SPEC, attempt=n) for n, phase in enumerate(PHASES.values(), start=7)]
 LATER = [
     job(30, spec=SPEC, array=30, tasks=TASKS, held="user", begin=1_700_000_100.5, needs=NEEDS),
@@ -52,10 +55,12 @@ LATER = [
 #: What the samples were when the file of a version was made: jobs and events.
 JOBS = {1: PLAIN[:9], 2: [*PLAIN, *LATER], 3: [*PLAIN, *LATER], 4: [*PLAIN, *LATER]}
 JOBS[5] = JOBS[4]
+JOBS[6] = [*JOBS[5], job(32, spec=RESIZED, altered=(None, "", SIZES))]
 _NEW = ("Audited", "Altered")
 OLD_EVENTS = [one for name, one in EVENTS.items() if name.partition("-")[0] not in _NEW]
 HISTORY = {1: OLD_EVENTS[:8], 2: OLD_EVENTS[:22], 3: OLD_EVENTS}
-HISTORY |= {4: OLD_EVENTS, 5: list(EVENTS.values())}
+HISTORY |= {4: OLD_EVENTS, 6: list(EVENTS.values())}
+HISTORY[5] = [one for name, one in EVENTS.items() if name != "Altered-sizes"]
 
 
 def _kept(*new: str) -> list[Record]:
@@ -65,7 +70,7 @@ def _kept(*new: str) -> list[Record]:
 
 
 KEPT = {1: [], 2: _kept("Notice", "Seen", "Closure"), 3: _kept("Closure"), 4: _kept("Closure")}
-KEPT[5] = _kept()
+KEPT |= {5: _kept(), 6: _kept()}
 #: Of jobs that had ended before attempts were kept, the last one is known from the job.
 OLD_RUN = Run(
     *(13, 13, 1001, "alice", "", "COMPLETED", True, 10.0, 20.5, 11.0),
@@ -74,6 +79,7 @@ OLD_RUN = Run(
     gpu_mem=8000,
 )
 RUNS = {1: [OLD_RUN], 2: [OLD_RUN], 3: RUN_SAMPLES, 4: RUN_SAMPLES, 5: RUN_SAMPLES}
+RUNS[6] = RUN_SAMPLES
 
 
 def fill(store: Store) -> None:

@@ -1,53 +1,96 @@
-"""Commands in the documentation exist, with the options that are shown."""
+"""Commands in the documentation are such that their programs understand them."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
-from functools import cache
+from collections.abc import Iterator
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 
+import click
 import pytest
 
-from tests.lib.docs import ROOT, Example, examples, files, matches
+from mgpu.cli import mgpud
+from mgpu.cli.main import COMMANDS, group, programs
+from tests.lib.docs import ROOT, files, matches, named, typed
 
 BIN = Path(sys.executable).parent
-PROGRAMS = (
-    *("mgpu", "mgpu_srun", "mgpu_sbatch", "mgpu_queue", "mgpu_cancel", "mgpu_info"),
-    *("mgpu_job", "mgpu_stats", "mgpu_top", "mgpu_ctl"),
-    "mgpud",
-)
-#: How many words of a command line name the command, at most.
-WORDS = {"mgpu": 1, "mgpud": 1, "mgpu_ctl": 2, "mgpu_job": 2}
-SHOWN = [example for file in files() for example in examples(file)]
-OURS = [example for example in SHOWN if example.command.split()[0] in PROGRAMS]
+PROGRAMS = (*programs(), "mgpud")
+SHELL = ("|", "||", "&&", ";", ">")
+#: What a program says of a file that only the reader has.
+NO_FILE = re.compile("no such file|does not exist", re.IGNORECASE)
+UNKNOWN = re.compile("no such option|there is no command", re.IGNORECASE)
 
 
-@cache
-def help_of(*words: str) -> str:
-    done = subprocess.run([BIN / words[0], *words[1:], "--help"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def command_of(program: str) -> click.Command:
+    if program == "mgpud":
+        return mgpud.main
+    if program == "mgpu":
+        return group
+    _, module, name = COMMANDS[program.removeprefix("mgpu_")]
+    command: click.Command = getattr(import_module(module), name)
+    return command
 
 
-@pytest.mark.parametrize("example", OURS, ids=str)
-def test_options_shown_exist(example: Example) -> None:
-    words = shlex.split(example.command, comments=True)
-    own = words[: words.index("--")] if "--" in words else words
-    group = own[0] if own[0] != "mgpu" else f"mgpu_{own[1]}"  # mgpu job log is mgpu_job log
-    named = own[1 : 1 + max(WORDS.get(own[0], 0), WORDS.get(group, 0) + (group != own[0]))]
-    subcommand = list(takewhile(lambda word: not word.startswith("-"), named))
-    known = help_of(own[0], *subcommand)
-    for option in (word.partition("=")[0] for word in own if word.startswith("-")):
-        assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", known), option
+@pytest.fixture(autouse=True)
+def nothing_is_typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """`mgpu_srun -` reads a script."""
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        yield
+
+
+def complaint(line: str) -> str:
+    """What the program would say against these words when it is started with them."""
+    try:
+        read_by_its_program(line)
+    except click.exceptions.Exit:  # --help
+        return ""
+    except click.ClickException as error:
+        return error.format_message()
+    return ""
+
+
+def read_by_its_program(line: str) -> None:
+    program, *words = takewhile(lambda word: word not in SHELL, shlex.split(line, comments=True))
+    command: click.Command | None = command_of(program)
+    context = None
+    while command is not None:
+        context = command.make_context(program, words, parent=context)
+        words = [*context._protected_args, *context.args]
+        if not isinstance(command, click.Group) or not words:
+            return
+        name, command, words = command.resolve_command(context, words)
+        program = str(name)
+
+
+@pytest.mark.parametrize("line", sorted({line for file in files() for line in typed(file)}))
+def test_commands_shown_are_understood(line: str) -> None:
+    said = complaint(line)
+    assert not said or NO_FILE.search(said), said
+
+
+@pytest.mark.parametrize("line", sorted({line for file in files() for line in named(file)}))
+def test_commands_named_exist_with_their_options(line: str) -> None:
+    """In a sentence they are named without what they would need."""
+    assert not UNKNOWN.search(complaint(line))
+
+
+@pytest.mark.parametrize("line", ["mgpu_queue --none", "mgpu_ctl none", "mgpu job none"])
+def test_what_does_not_exist_is_found_out(line: str) -> None:
+    assert UNKNOWN.search(complaint(line))
 
 
 @pytest.mark.parametrize("program", [name for name in PROGRAMS if name != "mgpu"])
 def test_every_command_has_help(program: str) -> None:
-    assert "Usage:" in help_of(program)
+    done = subprocess.run([BIN / program, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
 
 
 def test_checks_that_are_named_exist() -> None:

@@ -1,4 +1,4 @@
-"""The console blocks of the documentation, as commands with the output that is shown for them."""
+"""The commands of the documentation, and the output that console blocks show for them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _FENCE = re.compile(r"^```(.*)$")
+_TYPED = re.compile(r"^```(?:console|sh)\b.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_OURS = re.compile(r"(?:[$#] )?(mgpu[d_]?[a-z]* .*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,19 @@ def files() -> list[Path]:
 def examples(file: Path) -> list[Example]:
     """All commands in the console blocks of ``file``, in order."""
     return [example for block in _blocks(file) for example in _commands(file, *block)]
+
+
+def typed(file: Path) -> Iterator[str]:
+    """Lines in console and shell blocks that start a program of ours."""
+    for block in _TYPED.findall(file.read_text()):
+        yield from (found[1] for line in block.splitlines() if (found := _OURS.fullmatch(line)))
+
+
+def named(file: Path) -> Iterator[str]:
+    """Commands of ours within sentences."""
+    for span in re.findall(r"`([^`]+)`", _BLOCK.sub("", file.read_text())):
+        if found := _OURS.fullmatch(" ".join(span.split())):
+            yield found[1]
 
 
 def _blocks(file: Path) -> Iterator[tuple[tuple[str, ...], list[tuple[int, str]]]]:

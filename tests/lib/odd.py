@@ -216,7 +216,7 @@ SHAPES: dict[str, Shape] = {
         _JOBS,
         time_limit=lambda odd: odd.pick(0, 1, 600, 2**40),
         qos=Odd.text,
-        **dict.fromkeys(("gpus", "gpu_mem", "host_mem"), lambda odd: odd.pick(0, 1, 2, 2**70)),
+        **dict.fromkeys(("gpus", "gpu_mem", "host_mem"), lambda odd: odd.pick(0, 1, 2, 2**60)),
     ),
     "history": Shape(_JOBS),
     "submission": Shape(_JOBS),

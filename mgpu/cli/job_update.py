@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, wired
 from mgpu.cli.params import DURATION, FILLED, MEMORY, Parsed
 from mgpu.cli.submit_priority import MOST, NICE, lowered, with_nice
-from mgpu.model.target import Target, on_wire
+from mgpu.model.target import Target
 from mgpu.protocol import names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mgpu.client import Client
+
+Told = dict[int | str, str]
 
 _MOST = 5000
 _MOST_TASKS = 100_000
@@ -127,38 +131,39 @@ def update(
     wanted = job_names(ids, _MOST)
     if max_concurrent is not None and any(isinstance(name, Target) for name in wanted):
         raise click.UsageError("--max-concurrent bounds whole arrays: name them by their number")
-    told: dict[int | str, str] = {}
+    jobs = wired(wanted)
+    told: dict[str, Told] = {}
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
-        jobs = [on_wire(name) for name in wanted]
         if priority is not None:
-            fields: dict[str, object] = {"jobs": jobs, "priority": priority}
-            told |= dict(client.request(names.PRIORITY, fields).body["jobs"])
+            told["priority"] = _ask(client, names.PRIORITY, {"jobs": jobs, "priority": priority})
         if given:
-            fields = {"jobs": jobs, **given}
-            told |= dict(client.request(names.ALTER, fields).body["jobs"])
+            what = " or ".join(given).replace("_", " ")
+            told[what] = _ask(client, names.ALTER, {"jobs": jobs, **given})
         if dependency is not None:
-            told |= _depend(client, jobs, dependency)
+            needs = "" if dependency == _NONE else dependency
+            told["dependency"] = _ask(client, names.DEPEND, {"jobs": jobs, "dependency": needs})
         if max_concurrent is not None:
+            told["bound"] = {}
             for job in jobs:
-                told |= _bound(client, job, max_concurrent)
+                fields = {"job": job, "max_concurrent": max_concurrent}
+                told["bound"] |= _ask(client, names.UPDATE, fields)
     return _tell(told)
 
 
-def _depend(client: Client, jobs: list[int | str], text: str) -> dict[int | str, str]:
-    needs = "" if text == _NONE else text
-    return dict(client.request(names.DEPEND, {"jobs": jobs, "dependency": needs}).body["jobs"])
+def _ask(client: Client, operation: str, fields: Mapping[str, object]) -> Told:
+    return dict(client.request(operation, dict(fields)).body["jobs"])
 
 
-def _bound(client: Client, job: int | str, bound: int) -> dict[int | str, str]:
-    fields: dict[str, object] = {"job": job, "max_concurrent": bound}
-    return dict(client.request(names.UPDATE, fields).body["jobs"])
-
-
-def _tell(told: dict[int | str, str]) -> int:
-    """Say what became of each job; 1 if nothing was changed."""
-    for name, word in told.items():
-        if word in _WORDS:
-            complain(f"job {name}: {_WORDS[word]}")
-        else:
-            emit(f"Changed job {name}")
-    return int(all(word in _WORDS for word in told.values()))
+def _tell(told: dict[str, Told]) -> int:
+    """Say what became of each job, of each change of several; 1 if nothing was changed."""
+    changed: list[int | str] = []
+    for what, outcomes in told.items():
+        kept = f"; its {what} was not changed" if len(told) > 1 else ""
+        for name, word in outcomes.items():
+            if word in _WORDS:
+                complain(f"job {name}: {_WORDS[word]}{kept}")
+            else:
+                changed.append(name)
+    for name in dict.fromkeys(changed):
+        emit(f"Changed job {name}")
+    return int(not changed)

@@ -82,6 +82,19 @@ def test_what_is_said_of_each_job(run: Run, server: FakeServer, capsys: Capture)
     assert run(update, "-d", "none", "4-5") == 1
 
 
+def test_what_is_said_where_some_changes_are_made(
+    run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    """A running job takes another limit, and no other priority."""
+    server.answer = lambda asked: [
+        {"ok": {"jobs": [[3, "changed" if asked["op"] == "alter" else "started"]]}}
+    ]
+    assert run(update, "--priority", "5", "--time-limit", "10m", "3") == 0
+    seen = capsys.readouterr()
+    assert seen.out == "Changed job 3\n"
+    assert "job 3: has started already; its priority was not changed\n" in seen.err
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -124,6 +124,23 @@ def emit(text: str) -> None:
         raise OutputLost(error) from error  # click would take an OSError for its own
 
 
+def emit_json(body: object) -> None:
+    """Write what ``--json`` shows."""
+    import json
+
+    emit(json.dumps(body, indent=1))
+
+
+def user_name(uid: int) -> str:
+    """The name of a uid as it is shown, also of one without."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
 def table(lines: Sequence[Sequence[str]], right: Container[str] = ()) -> list[str]:
     """Lines of cells, the first of them the header, as text; columns in ``right`` end together."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import pwd
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit, job_number, table
+from mgpu.cli.base import (
+    CONTEXT,
+    common_options,
+    connect,
+    emit,
+    emit_json,
+    job_number,
+    table,
+    user_name,
+)
 from mgpu.cli.moments import moment, written
 from mgpu.cli.params import words
 from mgpu.cli.zone import timezone_option
@@ -50,9 +58,9 @@ def audit(*, socket: str | None, config: str | None, as_json: bool, **options: A
         rows = _rows(client, fields, options["limit"])
     rows.reverse()
     for row in rows:
-        row["user"] = _person(row["uid"])
+        row["user"] = user_name(row["uid"])
     if as_json:
-        emit(json.dumps({"entries": rows}, indent=1))
+        emit_json({"entries": rows})
         return
     emit("\n".join(table([("TIME", "USER", "WHAT", "ABOUT", "RESULT"), *map(_cells, rows)])))
 
@@ -101,13 +109,6 @@ def _uid(name: str) -> int:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
         raise click.BadParameter(f"there is no user {name!r}", param_hint="--user") from None
-
-
-def _person(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

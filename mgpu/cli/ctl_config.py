@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, table
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, emit_json, table
 from mgpu.cli.lazy import Words
 from mgpu.model.units import visible
 
@@ -37,9 +37,7 @@ def show(
     if changed:
         rows = [row for row in rows if row["from"] != "default" or row["waiting"] is not None]
     if as_json:
-        import json
-
-        emit(json.dumps({"file": body["file"], "settings": rows}, indent=1))
+        emit_json({"file": body["file"], "settings": rows})
         return
     lines = [("KEY", "VALUE", "FROM"), *map(_cells, rows)]
     emit("\n".join([f"file: {visible(body['file']) or 'none'}", *table(lines)]))

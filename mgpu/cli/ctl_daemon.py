@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit
+from mgpu.cli.base import CONTEXT, common_options, connect, emit, emit_json
 from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.moments import written
 from mgpu.cli.zone import timezone_option
@@ -36,7 +35,7 @@ def status(*, as_json: bool, socket: str | None, config: str | None) -> int:
     with connect_to_look(socket, config) as client:
         body = client.request("status").body
     if as_json:
-        emit(json.dumps(body, indent=1))
+        emit_json(body)
     else:
         emit("\n".join(f"{name + ':':<12}{visible(text)}" for name, text in _lines(body)))
     return int(body["mode"] == "recovery")

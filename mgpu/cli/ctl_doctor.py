@@ -11,7 +11,7 @@ import click
 
 import mgpu
 from mgpu.cli import doctor as checks
-from mgpu.cli.base import CONTEXT, common_options, emit
+from mgpu.cli.base import CONTEXT, common_options, emit, emit_json
 from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.doctor import FAIL, WARN, Finding
 from mgpu.client.address import find
@@ -31,9 +31,7 @@ def doctor(*, as_json: bool, socket: str | None, config: str | None) -> int:
     if all(finding.what != "processes" for finding in found):  # no daemon says how it does it
         found.append(checks.of_cgroups(Path("/proc/self/mountinfo").read_text(errors="replace")))
     if as_json:
-        import json
-
-        emit(json.dumps([finding._asdict() for finding in found], indent=1))
+        emit_json([finding._asdict() for finding in found])
     else:
         emit("\n".join(_lines(found)))
     return int(any(finding.level == FAIL for finding in found))

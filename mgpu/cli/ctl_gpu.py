@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pwd
 from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit, table
+from mgpu.cli.base import CONTEXT, common_options, connect, emit, emit_json, table, user_name
 from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.lazy import Words
 from mgpu.cli.moments import written
-from mgpu.cli.params import MEMORY, Parsed, words
+from mgpu.cli.params import JSON, MEMORY, Parsed, words
 from mgpu.cli.zone import timezone_option
 from mgpu.model.units import format_memory, parse_memory, quoted, visible
 
@@ -25,13 +24,6 @@ def _words(gpus: tuple[str, ...]) -> list[str]:
 
 def _names(key: str) -> str:
     return visible(key.replace(",", ", "))
-
-
-def _person(uid: int) -> str:
-    try:
-        return visible(pwd.getpwuid(uid).pw_name)
-    except KeyError:
-        return f"uid {uid}"
 
 
 # -- which GPUs are used --------------------------------------------------------------------------
@@ -99,7 +91,7 @@ def set_gpus(gpus: str, socket: str | None, config: str | None) -> None:
 
 
 @click.command("show-gpus", context_settings=CONTEXT)
-@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@JSON
 @timezone_option
 @common_options
 def show_gpus(*, as_json: bool, socket: str | None, config: str | None) -> None:
@@ -107,7 +99,7 @@ def show_gpus(*, as_json: bool, socket: str | None, config: str | None) -> None:
     with connect_to_look(socket, config) as client:
         body = client.request("gpu_list").body
     if as_json:
-        _write_json({"gpus": body["gpus"], "restriction": body["restriction"]})
+        emit_json({"gpus": body["gpus"], "restriction": body["restriction"]})
         return
     lines = [("GPU", "NAME", "USED", "WHY NOT"), *map(_gpu_cells, body["gpus"])]
     emit("\n".join([*table(lines), *_restriction(body["restriction"])]))
@@ -127,7 +119,7 @@ def _why(gpu: Row) -> list[str]:
     if not gpu["allowed"]:
         found.append("not among the GPUs that mgpu may use")
     if drain:
-        who = "mgpu" if drain["fault"] else _person(drain["by"])
+        who = "mgpu" if drain["fault"] else visible(user_name(drain["by"]))
         since = written(drain["at"], None)
         found.append(f"drained by {who} since {since}: {visible(drain['reason'])}")
         if drain.get("broken"):
@@ -147,7 +139,9 @@ def _restriction(known: Row | None) -> list[str]:
     names = ", ".join(f"gpu{index}" for index in known["gpus"]) or "none"
     if known["by"] is None:
         return [f"mgpu may use {names}: gpus.devices, MGPU_GPUS_DEVICES or mgpud --gpus says so."]
-    return [f"mgpu may use {names}: {_person(known['by'])} said so with mgpu_ctl set-gpus."]
+    return [
+        f"mgpu may use {names}: {visible(user_name(known['by']))} said so with mgpu_ctl set-gpus."
+    ]
 
 
 # -- processes outside mgpu -----------------------------------------------------------------------
@@ -159,7 +153,7 @@ def gpu() -> None:
 
 
 @gpu.command("list", context_settings=CONTEXT)
-@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@JSON
 @timezone_option
 @common_options
 def list_(*, as_json: bool, socket: str | None, config: str | None) -> None:
@@ -167,7 +161,7 @@ def list_(*, as_json: bool, socket: str | None, config: str | None) -> None:
     with connect_to_look(socket, config) as client:
         found = client.request("gpu_processes").body["processes"]
     if as_json:
-        _write_json({"processes": found})
+        emit_json({"processes": found})
         return
     header = ("PID", "USER", "GPU", "MEMORY", "SINCE", "IGNORED")
     emit("\n".join(table([header, *map(_process_cells, found)], {"PID", "MEMORY"})))
@@ -176,7 +170,7 @@ def list_(*, as_json: bool, socket: str | None, config: str | None) -> None:
 def _process_cells(row: Row) -> tuple[str, ...]:
     return (
         str(row["pid"]),
-        _person(row["uid"]) if row["uid"] >= 0 else "?",
+        visible(user_name(row["uid"])) if row["uid"] >= 0 else "?",
         f"gpu{row['gpu']}",
         format_memory(row["memory"]) if row["memory"] >= 0 else "?",
         written(row["since"], None) if row["since"] else "?",
@@ -251,9 +245,3 @@ def _facts(options: dict[str, Any]) -> Row:
         raise click.UsageError("say what is to happen: --used, --process, --utilization, --fault, "
                                "--hang or --well")  # fmt: skip
     return facts
-
-
-def _write_json(body: Row) -> None:
-    import json
-
-    emit(json.dumps(body, indent=1))

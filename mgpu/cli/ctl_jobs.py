@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, job_number
+from mgpu.cli.base import (
+    CONTEXT,
+    common_options,
+    complain,
+    connect,
+    emit,
+    job_names,
+    job_number,
+    wired,
+)
+from mgpu.cli.params import IDS
 from mgpu.cli.submit_priority import MOST
-from mgpu.model.target import on_wire
 from mgpu.protocol import names
 
 _MOST_JOBS = 5000
@@ -24,40 +31,41 @@ _NOT_DONE = {
 }
 
 
-def _ids(function: Any) -> Any:
-    return click.argument("ids", nargs=-1, required=True, metavar="IDS")(common_options(function))
-
-
 @click.command("hold", context_settings=CONTEXT)
-@_ids
+@IDS
+@common_options
 def hold(ids: tuple[str, ...], socket: str | None, config: str | None) -> int:
     """Keep waiting jobs of anybody from starting until an administrator releases them."""
     return _change(names.HOLD, "Held", ids, {}, socket, config)
 
 
 @click.command("release", context_settings=CONTEXT)
-@_ids
+@IDS
+@common_options
 def release(ids: tuple[str, ...], socket: str | None, config: str | None) -> int:
     """Let held jobs of anybody go on."""
     return _change(names.RELEASE, "Released", ids, {}, socket, config)
 
 
 @click.command("cancel", context_settings=CONTEXT)
-@_ids
+@IDS
+@common_options
 def cancel(ids: tuple[str, ...], socket: str | None, config: str | None) -> int:
     """End jobs of anybody; mgpu_cancel --admin also chooses them by user, state and name."""
     return _change(names.CANCEL, "Cancelled", ids, {}, socket, config)
 
 
 @click.command("requeue", context_settings=CONTEXT)
-@_ids
+@IDS
+@common_options
 def requeue(ids: tuple[str, ...], socket: str | None, config: str | None) -> int:
     """End running jobs of anybody and put them to the end of the queue, with their numbers."""
     return _change(names.REQUEUE, "Requeued", ids, {}, socket, config)
 
 
 @click.command("priority", context_settings=CONTEXT)
-@_ids
+@IDS
+@common_options
 @click.option("--to", "priority", type=click.IntRange(-MOST, MOST), required=True, metavar="N",
               help="Higher goes first; more than users may give is fine.")  # fmt: skip
 def priority(ids: tuple[str, ...], priority: int, socket: str | None, config: str | None) -> int:
@@ -89,7 +97,7 @@ def _change(
     socket: str | None,
     config: str | None,
 ) -> int:
-    wanted = [on_wire(name) for name in job_names(ids, _MOST_JOBS)]
+    wanted = wired(job_names(ids, _MOST_JOBS))
     with connect(socket, config, admin=True) as client:
         told = client.request(operation, {"jobs": wanted, **fields}).body["jobs"]
     return _tell(done, told)

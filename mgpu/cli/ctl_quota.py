@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit, table
+from mgpu.cli.base import CONTEXT, common_options, connect, emit, emit_json, table
 from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.ctl_reserve import check_accounts
 from mgpu.cli.lazy import Words
-from mgpu.cli.params import DURATION, Parsed
+from mgpu.cli.params import DURATION, JSON, Parsed
 from mgpu.model.units import format_duration, format_memory, parse_memory, quoted, visible
 
 _HEADER = ("SUBJECT", "GPUS", "JOBS", "MEMORY", "QUEUED", "GPU-HOURS", "PERIOD", "RENEWED IN")
@@ -119,7 +119,7 @@ def remove(socket: str | None, config: str | None, **options: Any) -> None:
 
 
 @quota.command("list", context_settings=CONTEXT)
-@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@JSON
 @common_options
 def list_(*, as_json: bool, socket: str | None, config: str | None) -> None:
     """List quotas as what is used of each bound: all for administrators, else those that bind you.
@@ -129,9 +129,7 @@ def list_(*, as_json: bool, socket: str | None, config: str | None) -> None:
     with connect_to_look(socket, config) as client:
         body = client.request("quota_list").body
     if as_json:
-        import json
-
-        emit(json.dumps({"quotas": body["quotas"]}, indent=1))
+        emit_json({"quotas": body["quotas"]})
         return
     emit("\n".join(table([_HEADER, *(_cells(row, body["now"]) for row in body["quotas"])], _RIGHT)))
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, record_ids
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, emit_json, record_ids
 from mgpu.cli.ctl import connect_to_look
 from mgpu.cli.lazy import Words
-from mgpu.cli.params import DURATION, INDICES, WORDS
+from mgpu.cli.params import DURATION, INDICES, JSON, WORDS
 from mgpu.model.units import format_duration, visible
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def create(socket: str | None, config: str | None, **options: Any) -> None:
 @click.option(
     "--timezone", "zone", envvar="MGPU_TZ", metavar="ZONE", help="Times on the clocks of this zone."
 )
-@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@JSON
 @common_options
 def list_(socket: str | None, config: str | None, **options: Any) -> None:
     """List the reservations: when, which GPUs, for whom.
@@ -87,7 +87,7 @@ def list_(socket: str | None, config: str | None, **options: Any) -> None:
         body = client.request("reservations").body
     rows = [row for row in body["reservations"] if _wanted(row, options)]
     if options["as_json"]:
-        _write_json({"reservations": rows})
+        emit_json({"reservations": rows})
     elif options["timeline"]:
         _draw(rows, body, options)
     else:
@@ -271,9 +271,3 @@ def _draw(rows: list[Row], body: dict[str, Any], options: dict[str, Any]) -> Non
         raise click.UsageError("there is nothing to draw: the end is not after the beginning")
     width = shutil.get_terminal_size((100, 24)).columns
     emit("\n".join(timeline(rows, body["gpus"], (begin, until), width, zone)))
-
-
-def _write_json(found: dict[str, Any]) -> None:
-    import json
-
-    emit(json.dumps(found, indent=1))

@@ -6,7 +6,8 @@ from typing import Any, NoReturn
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, run
+from mgpu.cli.base import CONTEXT, common_options, connect, run, user_name
+from mgpu.cli.params import JSON
 
 _LINKS = {
     "NVLINK": "joined by NVLink",
@@ -17,7 +18,7 @@ _LINKS = {
 
 
 @click.command("mgpu_info", context_settings=CONTEXT)
-@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@JSON
 @click.option("--topology", is_flag=True, help="How the GPUs reach each other.")
 @click.option(
     "--watch",
@@ -60,16 +61,7 @@ def _lines(machine: dict[str, Any], width: int, *, as_json: bool, topology: bool
         return _topology(machine)
     from mgpu.cli.info_screen import screen
 
-    return screen(machine, _user, width)
-
-
-def _user(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+    return screen(machine, user_name, width)
 
 
 def _topology(machine: dict[str, Any]) -> list[str]:

@@ -6,8 +6,18 @@ from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, record_ids, table
+from mgpu.cli.base import (
+    CONTEXT,
+    common_options,
+    complain,
+    connect,
+    emit,
+    emit_json,
+    record_ids,
+    table,
+)
 from mgpu.cli.lazy import Words
+from mgpu.cli.params import IDS, JSON
 from mgpu.model.units import visible
 from mgpu.protocol import names
 
@@ -25,16 +35,14 @@ def cron() -> None:
 
 @cron.command("list", context_settings=CONTEXT)
 @click.option("--admin", is_flag=True, help="As an administrator: everybody's.")
-@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+@JSON
 @common_options
 def list_(socket: str | None, config: str | None, *, admin: bool, as_json: bool) -> int:
     """List your recurring jobs, when they come next and what became of the last run."""
     with connect(socket, config, admin=admin) as client:
         rows = client.request(names.CRONS).body["recurring"]
     if as_json:
-        import json
-
-        emit(json.dumps({"recurring": rows}, indent=1))
+        emit_json({"recurring": rows})
         return 0
     emit("\n".join(table([_TITLES, *(_cells(row) for row in rows)])))
     return 0
@@ -54,7 +62,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _changing(how: str, done: str, text: str) -> None:
     @cron.command(how, context_settings=CONTEXT, help=text)
-    @click.argument("ids", nargs=-1, required=True, metavar="IDS")
+    @IDS
     @click.option("--admin", is_flag=True, help="As an administrator: anybody's.")
     @common_options
     def change(ids: tuple[str, ...], socket: str | None, config: str | None, *, admin: bool) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, connect, emit, job_name
+from mgpu.cli.base import CONTEXT, common_options, connect, emit, job_name, user_name
 from mgpu.cli.zone import timezone_option
 from mgpu.model.target import on_wire
 from mgpu.model.units import visible
@@ -51,18 +51,9 @@ def history(
 def _line(event: dict[str, Any]) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["at"]))
     attempt = f"attempt {event['attempt']}" if event["attempt"] else ""
-    who = f"by {_user(event['uid'])}" if event["uid"] >= 0 else ""
+    who = f"by {user_name(event['uid'])}" if event["uid"] >= 0 else ""
     said = "; ".join(filter(None, (attempt, who, event["text"])))
     return f"{moment}  {_WORDS.get(event['event'], event['event']):<18} {visible(said)}".rstrip()
-
-
-def _user(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 @click.command("env", context_settings=CONTEXT)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from mgpu.cli import zone
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, wired
+from mgpu.cli.params import ADMIN, IDS
 from mgpu.cli.zone import timezone_option
-from mgpu.model.target import on_wire
 from mgpu.protocol import names
 
 _MOST = 5000
@@ -21,15 +19,9 @@ _WORDS = {
 }
 
 
-def _admin(function: Any) -> Any:
-    return click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")(
-        function
-    )
-
-
 @click.command("hold", context_settings=CONTEXT)
-@click.argument("ids", nargs=-1, required=True, metavar="IDS")
-@_admin
+@IDS
+@ADMIN
 @common_options
 def hold(ids: tuple[str, ...], socket: str | None, config: str | None, *, admin: bool) -> int:
     """Keep waiting jobs from starting: IDS as 42, 42_7, 42_[1-5], 3-9, @."""
@@ -37,9 +29,9 @@ def hold(ids: tuple[str, ...], socket: str | None, config: str | None, *, admin:
 
 
 @click.command("release", context_settings=CONTEXT)
-@click.argument("ids", nargs=-1, required=True, metavar="IDS")
+@IDS
 @click.option("--at", "begin", metavar="WHEN", help="Not before: now+2h, 16:00, tomorrow 9:00.")
-@_admin
+@ADMIN
 @timezone_option
 @common_options
 def release(
@@ -71,7 +63,7 @@ def _change(
     *,
     admin: bool,
 ) -> int:
-    wanted = [on_wire(name) for name in job_names(ids, _MOST)]
+    wanted = wired(job_names(ids, _MOST))
     with connect(socket, config, admin=admin) as client:
         told = client.request(operation, {"jobs": wanted, **fields}).body["jobs"]
     bad = [(name, _WORDS[word]) for name, word in told if word in _WORDS]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, connect, emit, job_names
-from mgpu.cli.params import DURATION, FILLED, INDICES, MEMORY
+from mgpu.cli.params import DURATION, FILLED, IDS, INDICES, MEMORY
 from mgpu.model.errors import MgpuError
 from mgpu.model.states import ENDED
 from mgpu.model.target import on_wire
@@ -24,7 +24,7 @@ _PLAIN = ("gpus", "gpu_mem", "time_limit", "name", "priority", "qos", "project",
 
 
 @click.command("redo", context_settings=CONTEXT)
-@click.argument("ids", nargs=-1, required=True, metavar="IDS")
+@IDS
 @click.option("--cascade", is_flag=True, help="Also those that were given up because of it.")
 @click.option("-G", "--gpus", type=click.IntRange(0, 1024), help="Another number of GPUs.")
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
+from mgpu.cli.params import IDS
 from mgpu.cli.zone import timezone_option
 from mgpu.client.logs import path_of
 from mgpu.model.target import Names, on_wire
@@ -27,7 +28,7 @@ _PRIVATE = "(private)"
 
 
 @click.command("show", context_settings=CONTEXT)
-@click.argument("ids", nargs=-1, required=True, metavar="IDS")
+@IDS
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list.")
 @click.option("--admin", is_flag=True, help="As an administrator: also what is private.")
 @timezone_option

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
-from mgpu.cli.params import Parsed, signal_number
-from mgpu.model.target import on_wire
+from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, wired
+from mgpu.cli.params import ADMIN, IDS, Parsed, signal_number
 from mgpu.protocol import names
 
 if TYPE_CHECKING:
@@ -28,10 +27,10 @@ SIGNAL_NUMBER = Parsed("signal", signal_number)
 
 
 @click.command("signal", context_settings=CONTEXT)
-@click.argument("ids", nargs=-1, required=True, metavar="IDS")
+@IDS
 @click.argument("number", type=SIGNAL_NUMBER, metavar="SIGNAL")
 @click.option("-b", "--batch", is_flag=True, help="Its first process alone: the script, the shell.")
-@click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")
+@ADMIN
 @common_options
 def signal(
     ids: tuple[str, ...],
@@ -43,7 +42,7 @@ def signal(
     admin: bool,
 ) -> int:
     """Send SIGNAL (USR1, SIGINT, 10) to all processes of jobs that run: IDS as 42, 42_7, 3-9, @."""
-    wanted = [on_wire(name) for name in job_names(ids)]
+    wanted = wired(job_names(ids))
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
         return deliver(client, wanted, number, leader=batch)
 

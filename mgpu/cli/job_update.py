@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, wired
-from mgpu.cli.params import DURATION, FILLED, MEMORY, Parsed
+from mgpu.cli.params import ADMIN, DURATION, FILLED, IDS, MEMORY, Parsed
 from mgpu.cli.submit_priority import MOST, NICE, lowered, with_nice
 from mgpu.model.target import Target
 from mgpu.protocol import names
@@ -52,7 +52,7 @@ class UpdateCommand(click.Command):
 
 
 @click.command("update", cls=UpdateCommand, context_settings=CONTEXT)
-@click.argument("ids", nargs=-1, required=True, metavar="IDS")
+@IDS
 @click.option(
     "--max-concurrent",
     type=click.IntRange(0, _MOST_TASKS),
@@ -108,7 +108,7 @@ class UpdateCommand(click.Command):
     metavar="SIZE",
     help="Another memory of the machine, for jobs that wait; none: it is not counted.",
 )
-@click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")
+@ADMIN
 @common_options
 def update(
     ids: tuple[str, ...],

@@ -1,4 +1,7 @@
-"""Kinds of option values: sizes, durations, signals, lists. A bad value is a usage error."""
+"""Options of several commands, and kinds of values: sizes, durations, signals, lists.
+
+A bad value is a usage error.
+"""
 
 from __future__ import annotations
 
@@ -90,3 +93,8 @@ DURATION = Parsed("duration", units.parse_duration)
 SLURM_TIME = Parsed("time", units.parse_slurm_time)
 SIGNAL = Parsed("signal", parse_signal)
 WORDS = Parsed("list", words)
+
+#: What several commands have in common.
+IDS = click.argument("ids", nargs=-1, required=True, metavar="IDS")
+ADMIN = click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")

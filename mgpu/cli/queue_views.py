@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mgpu.cli.base import complain, emit, table
+from mgpu.cli.base import complain, emit, emit_json, table
 from mgpu.model.target import Name, Names, on_wire
 from mgpu.model.tasks import parse_tasks
 from mgpu.model.units import visible
@@ -138,6 +138,4 @@ def _write_table(titles: tuple[str, ...], rows: list[list[str]], *, header: bool
 
 
 def _write_json(fields: list[str], rows: list[Row]) -> None:
-    import json
-
-    emit(json.dumps({"jobs": [dict(zip(fields, row, strict=True)) for row in rows]}, indent=1))
+    emit_json({"jobs": [dict(zip(fields, row, strict=True)) for row in rows]})

@@ -50,6 +50,7 @@ def remarks(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator
     if not _has(pwd.getpwnam, user):
         make = f"useradd --system --user-group --shell /usr/sbin/nologin {user}"
         yield _remark("access.service_user", origins, f"there is no user {user}", make)
+    yield from _of_mail(settings, origins)
     helpers = helper_account(settings, origins)
     if isinstance(helpers, Problem):
         yield helpers
@@ -89,6 +90,15 @@ def webhooks(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterato
         if (found := _of_webhook(hook["url"], settings["notices.allow_hosts"])) is not None:
             text, hint = found
             yield _remark("notices.webhooks", origins, f"{quoted(hook['name'])}: {text}", hint)
+
+
+def _of_mail(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[Problem]:
+    """A password that everybody on the way could read."""
+    host, security = settings["notices.smtp_host"], settings["notices.smtp_security"]
+    away = host and host != "localhost" and not host.startswith(("127.", "::1"))
+    if away and settings["notices.smtp_user"] and security == "none":
+        text = f"the password is sent to {host} for everybody on the way to read"
+        yield _remark("notices.smtp_security", origins, text, 'write "starttls" or "tls"')
 
 
 def _of_webhook(url: str, allowed: Sequence[str]) -> tuple[str, str] | None:

@@ -37,6 +37,13 @@ _TABLE: Final = (
         "Hosts of webhooks, spelt as in the URL, that may have an address that is not public: "
         "loopback, private, link-local.",
     ),
+    Setting(
+        "notices.ca_file",
+        Text('the path of a file, or ""', r"(/[!-~]{1,1024})?"),
+        "",
+        "Certificates (PEM) that are trusted besides those that this machine trusts, for mail "
+        "servers and webhooks. `access.notify_user` must be able to read it.",
+    ),
     Setting("notices.max_concurrent_deliveries", Integer(1, 64), 16, "How many are sent at once."),
     Setting("notices.timeout", Integer(1, 30), 10, "Seconds that one delivery may take in all."),
     Setting(

@@ -11,10 +11,11 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from mgpu.model.address import MAILTO, split_url
-from mgpu.notify import mail, webhook
+from mgpu.notify import mail, tls, webhook
 from mgpu.notify.reach import Refused
 from mgpu.notify.webhook import Parcel, Result
 from mgpu.system.process import end_with
@@ -42,7 +43,9 @@ def attempt(settings: Mapping[str, Any], target: str, parcel: Parcel, now: float
         passing = error.errno in (socket.EAI_AGAIN, socket.EAI_SYSTEM)
         return Result(delivered=False, passing=passing, why="its host's name is not known")
     except ssl.SSLError as error:
-        return Result(delivered=False, passing=True, why=f"TLS: {error.reason or 'failed'}")
+        return Result(delivered=False, passing=True, why=tls.problem(error))
+    except tls.Unusable as error:
+        return Result(delivered=False, passing=True, why=str(error))
     except TimeoutError:
         return Result(delivered=False, passing=True, why="no answer in time")
     except smtplib.SMTPServerDisconnected:
@@ -65,9 +68,10 @@ def _deliver(settings: Mapping[str, Any], target: str, parcel: Parcel, now: floa
         to = [target.removeprefix(MAILTO)]
         return mail.send(settings, to, parcel, host=host, timeout=timeout, now=now)
     kind, _, name = target.partition(":")
-    allowed = settings["notices.allow_hosts"]
+    allowed, ca_file = settings["notices.allow_hosts"], settings["notices.ca_file"]
+    post = partial(webhook.send, timeout=timeout, now=now, ca_file=ca_file)
     if kind not in ("webhook", "email"):
-        return webhook.send(split_url(target), parcel, {}, allowed, timeout=timeout, now=now)
+        return post(split_url(target), parcel, {}, allowed)
     known = {one["name"]: one for one in settings[f"notices.{kind}s"]}.get(name)
     if known is None:
         return Result(delivered=False, why="it is not configured any more")
@@ -76,4 +80,4 @@ def _deliver(settings: Mapping[str, Any], target: str, parcel: Parcel, now: floa
     url = split_url(known["url"])
     slack = url.slack or known["format"] == "slack"
     url = replace(url, slack=slack, secret=known["secret"] or url.secret)
-    return webhook.send(url, parcel, known["headers"], allowed, timeout=timeout, now=now)
+    return post(url, parcel, known["headers"], allowed)

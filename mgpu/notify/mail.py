@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import smtplib
-import ssl
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
 
-from mgpu.notify import texts
+from mgpu.notify import texts, tls
 from mgpu.notify.webhook import Parcel, Result
 
 
@@ -24,7 +23,7 @@ def send(
     timeout: float,
     now: float,
 ) -> Result:
-    """Hand the parcel over as a mail; raises OSError and what ``smtplib`` raises."""
+    """Hand the parcel over as a mail; raises OSError, ``tls.Unusable``, what ``smtplib`` raises."""
     if not settings["notices.smtp_host"]:
         return Result(delivered=False, why="no mail server is configured (notices.smtp_host)")
     message = compose(settings, to, parcel, host=host, now=now)
@@ -61,14 +60,14 @@ def compose(
 def _server(settings: Mapping[str, Any], host: str, timeout: float) -> smtplib.SMTP:
     place = (settings["notices.smtp_host"], settings["notices.smtp_port"])
     how = settings["notices.smtp_security"]
+    context = tls.context(settings["notices.ca_file"]) if how != "none" else None
     if how == "tls":
-        context = ssl.create_default_context()
         server: smtplib.SMTP = smtplib.SMTP_SSL(*place, host, timeout=timeout, context=context)
     else:
         server = smtplib.SMTP(*place, host, timeout=timeout)
     try:
         if how == "starttls":
-            server.starttls(context=ssl.create_default_context())
+            server.starttls(context=context)
         if settings["notices.smtp_user"]:
             server.login(settings["notices.smtp_user"], settings["notices.smtp_password"])
     except BaseException:

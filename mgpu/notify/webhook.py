@@ -6,13 +6,13 @@ import hashlib
 import hmac
 import http.client
 import json
-import ssl
+import socket
 from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
 
 from mgpu import __version__
 from mgpu.model.address import Url
-from mgpu.notify import reach, texts
+from mgpu.notify import reach, texts, tls
 
 SIGNATURE: Final = "X-Mgpu-Signature"
 _PASSING: Final = frozenset({408, 425, 429})
@@ -48,8 +48,9 @@ def send(
     *,
     timeout: float,
     now: float,
+    ca_file: str = "",
 ) -> Result:
-    """Post the parcel; raises OSError and what ``http.client`` raises."""
+    """Post the parcel; raises OSError, ``tls.Unusable`` and what ``http.client`` raises."""
     body = texts.slack(json.loads(parcel.body)) if url.slack else parcel.body.encode()
     headers = {
         "Host": url.place,
@@ -62,23 +63,21 @@ def send(
     }
     if url.secret:
         headers[SIGNATURE] = signature(url.secret, int(now), body)
-    return _judge(_post(url, body, headers, allowed, timeout))
-
-
-def _post(
-    url: Url, body: bytes, headers: Mapping[str, str], allowed: Container[str], timeout: float
-) -> int:
-    """The status of the answer."""
     sock = reach.connect(url.host, url.port, allowed, timeout)
     try:
         if url.scheme == "https":
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=url.host)
-        connection = http.client.HTTPConnection(url.host, url.port, timeout=timeout)
-        connection.sock = sock
-        connection.request("POST", url.path, body, dict(headers))
-        return connection.getresponse().status
+            sock = tls.context(ca_file).wrap_socket(sock, server_hostname=url.host)
+        return _judge(_post(url, body, headers, sock))
     finally:
         sock.close()
+
+
+def _post(url: Url, body: bytes, headers: Mapping[str, str], sock: socket.socket) -> int:
+    """The status of the answer."""
+    connection = http.client.HTTPConnection(url.host, url.port)
+    connection.sock = sock
+    connection.request("POST", url.path, body, dict(headers))
+    return connection.getresponse().status
 
 
 def _judge(status: int) -> Result:

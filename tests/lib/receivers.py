@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from email.message import Message
@@ -18,7 +19,7 @@ from email.parser import BytesParser
 from typing import Any, NamedTuple
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 
 class Post(NamedTuple):
@@ -38,7 +39,8 @@ class Post(NamedTuple):
 class WebServer:
     """Answers each path as told: ``ok``, a status, ``hang``, ``drip``, ``flood`` or ``close``."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._listener = socket.create_server((host, 0), backlog=64)
         self.host = host
         self.port: int = self._listener.getsockname()[1]
@@ -64,7 +66,7 @@ class WebServer:
 
     def url(self, path: str, host: str = "") -> str:
         """Where ``path`` of this server is."""
-        return f"http://{host or self.host}:{self.port}{path}"
+        return f"http{'s' * (self._tls is not None)}://{host or self.host}:{self.port}{path}"
 
     def behave(self, path: str, *how: str) -> None:
         """Answer requests for ``path`` so, one after the other; the last holds on."""
@@ -90,10 +92,17 @@ class WebServer:
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client:
-            post = _read(client)
-            if post is not None:
-                self.posts.append(post)
-                self._answer(client, self._next(post.path))
+            if self._tls is None:
+                self._talk(client)
+            else:
+                with self._tls.wrap_socket(client, server_side=True) as hidden:
+                    self._talk(hidden)
+
+    def _talk(self, client: socket.socket) -> None:
+        post = _read(client)
+        if post is not None:
+            self.posts.append(post)
+            self._answer(client, self._next(post.path))
 
     def _next(self, path: str) -> str:
         how = self._how.get(path, ["ok"])
@@ -144,19 +153,38 @@ class Mail(NamedTuple):
 
 
 class MailServer:
-    """A mail server that keeps what it gets. ``says`` is its answer to a recipient, if not 250."""
+    """A mail server that keeps what it gets. ``says`` is its answer to a recipient, if not 250.
 
-    def __init__(self) -> None:
+    With ``tls`` it wants that from the start, with ``starttls`` before it takes mails. ``logins``
+    are the names and passwords that came, over TLS alone.
+    """
+
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, starttls: ssl.SSLContext | None = None
+    ) -> None:
+        self.logins: list[tuple[bytes, bytes]] = []
+        more: dict[str, Any] = {}
+        if tls is not None:
+            more = {"ssl_context": tls}
+        elif starttls is not None:
+            more = {"tls_context": starttls, "require_starttls": True}
+        more |= {"authenticator": self._login, "auth_require_tls": tls is None}
         self.mails: list[Mail] = []
         self.says: list[str] = []
         self.hangs = threading.Event()
         self._over = threading.Event()
-        self._controller = Controller(self, hostname="127.0.0.1", port=_free_port())
+        self._controller = Controller(self, hostname="127.0.0.1", port=_free_port(), **more)
 
     @property
     def port(self) -> int:
         """Where it listens."""
         return int(self._controller.port)
+
+    def _login(
+        self, _server: SMTP, _session: Session, _envelope: Envelope, _how: str, data: Any
+    ) -> AuthResult:
+        self.logins.append((data.login, data.password))
+        return AuthResult(success=True)
 
     async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: Any

@@ -173,3 +173,20 @@ def test_webhooks_that_would_be_refused_are_noted(
     assert '"inside": wiki.example.org has no public address (192.168.7.7)' in inside
     assert '"unknown": whether nowhere.example.org has a public address was not checked' in unknown
     assert "key" not in result.output, "what follows the host can be a secret"
+
+
+@pytest.mark.parametrize(
+    ("host", "security", "noted"),
+    [("mail.example.org", "none", True), ("mail.example.org", "tls", False),
+     ("127.0.0.1", "none", False)],
+)  # fmt: skip
+def test_a_password_that_everybody_could_read_is_noted(
+    tmp_path: Path, host: str, security: str, noted: bool
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        f'[notices]\nsmtp_host = "{host}"\nsmtp_security = "{security}"\nsmtp_user = "mgpu"\n'
+    )
+    path.chmod(0o600)
+    output = run("check", str(path)).output
+    assert ("notices.smtp_security: the password is sent to" in output) == noted

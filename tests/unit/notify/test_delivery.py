@@ -39,6 +39,7 @@ def settings(**changes: object) -> dict[str, Any]:
         "allow_hosts": ["127.0.0.1"],
         "webhooks": [],
         "emails": [],
+        "ca_file": "",
         "smtp_host": "",
         "smtp_port": 25,
         "smtp_security": "none",

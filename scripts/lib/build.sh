@@ -24,6 +24,17 @@ copy_source() {
     | tar --null -T - -c) | tar -x -C "$1" --no-same-owner
 }
 
+# download_wheels DIR VERSION [PACKAGE...]: what pip needs to build and install mgpu and the packages for that
+# Python, as files.
+download_wheels() {
+  local needs
+  mapfile -t needs < <(/usr/bin/python3 -c 'import sys, tomllib
+print(*tomllib.load(open(sys.argv[1], "rb"))["project"]["dependencies"], sep="\n")' "$here/pyproject.toml")
+  step "$tools/bin/pip" download -q --disable-pip-version-check --only-binary :all: --python-version "$2" \
+    --platform "manylinux2014_$(uname -m)" --platform "manylinux_2_28_$(uname -m)" -d "$1" \
+    "setuptools>=64" wheel build "${@:3}" "${needs[@]}"
+}
+
 build_wheel() {
   step "$tools/bin/python" -m build --wheel --no-isolation -o "$dist" "$work/source" > "$work/log" \
     || { cat "$work/log" >&2; exit 1; }
@@ -43,7 +54,7 @@ make_prefix() {
   step /usr/bin/python3 -m venv --without-pip "$home"
   step "$tools/bin/pip" --python "$home/bin/python3" install -q --no-compile --no-warn-script-location \
     --disable-pip-version-check --root-user-action ignore "$work/source"
-  rm -rf "$home"/bin/[!p]* "$home/bin/pygmentize" "$home/include" "$home/lib64" "$home/share"
+  rm -rf "$home"/bin/[!p]* "$home/bin/pygmentize" "$home/include" "$home/lib64" "$home/share" "$home/.gitignore"
   rm -f "$home/bin/python"
   ln -sfn /usr/bin/python3 "$home/bin/python3"
   find "$home/bin" -name 'python3.*' -delete
@@ -55,6 +66,8 @@ make_prefix() {
   find "$home" \( -name RECORD -o -name direct_url.json -o -name REQUESTED -o -name INSTALLER \) -delete
   install_commands "$root" "$prefix"
   install_shared "$root"
+  install -D -m 644 "$here/packaging/debian/copyright" "$root/usr/share/doc/mgpu/copyright"
+  third_parties "$root" "$prefix" >> "$root/usr/share/doc/mgpu/copyright"
 }
 
 # install_commands ROOT PREFIX: what /usr/bin has, for people and for root.
@@ -110,8 +123,6 @@ build_deb() {
   arch=$(dpkg --print-architecture)
   mkdir -p "$root/DEBIAN"
   make_prefix "$root" "$prefix"
-  install -D -m 644 "$here/packaging/debian/copyright" "$root/usr/share/doc/mgpu/copyright"
-  third_parties "$root$prefix" >> "$root/usr/share/doc/mgpu/copyright"
   gzip -9nc "$here/CHANGELOG.md" > "$root/usr/share/doc/mgpu/changelog.gz"
   debian_changelog | gzip -9nc > "$root/usr/share/doc/mgpu/changelog.Debian.gz"
   install -D -m 644 "$here/packaging/debian/lintian-overrides" "$root/usr/share/lintian/overrides/mgpu"
@@ -136,12 +147,12 @@ debian_changelog() {
     "$(date -R -d "@${SOURCE_DATE_EPOCH:-$(git -C "$here" -c safe.directory='*' log -1 --format=%ct)}")"
 }
 
-# third_parties PREFIX: the licences of what is vendored, for the file copyright.
+# third_parties ROOT PREFIX: the licences of what is vendored, for the file copyright.
 third_parties() {
   local file
-  for file in "$1"/lib/python3*/site-packages/*.dist-info/METADATA; do
+  for file in "$1$2"/lib/python3*/site-packages/*.dist-info/METADATA; do
     case $file in */mgpu-*) continue ;; esac
-    printf '\nFiles: usr/lib/mgpu/lib/python3*/site-packages, package %s\n' "$(sed -n 's/^Name: //p;T;q' "$file")"
+    printf '\nFiles: %s/lib/python3*/site-packages, package %s\n' "${2#/}" "$(sed -n 's/^Name: //p;T;q' "$file")"
     printf 'Comment: licence as its own metadata has it: %s\n' \
       "$(sed -n 's/^License\(-Expression\)\{0,1\}: //p' "$file" | head -n 1)"
   done
@@ -169,7 +180,8 @@ build_binaries() {
 build_rpm() {
   command -v rpmbuild > /dev/null || die "rpmbuild is missing"
   local root=$work/rpm
-  [ -d "$root" ] || make_prefix "$root" /usr/lib/mgpu
+  make_prefix "$root" /usr/lib/mgpu
+  mv "$root/usr/share/zsh/vendor-completions" "$root/usr/share/zsh/site-functions" # the name that Debian alone has
   (cd "$root" && find . -mindepth 1 \( -type f -o -type l \) ! -path './etc/*' ! -path './usr/lib/mgpu/*' \
     -printf '/%P\n') > "$work/files"
   step rpmbuild -bb --quiet --define "_topdir $work/rpmbuild" --define "_rpmdir $dist" \

@@ -40,8 +40,29 @@ def lower() -> Path | None:
 
 
 def package() -> Path:
-    """The newest Debian package in dist/."""
-    return max((ROOT / "dist").glob("mgpu_*.deb"), key=lambda path: path.stat().st_mtime)
+    """The Debian package as it was built for the machine."""
+    return Path(os.environ["MGPU_TEST_DEB"])
+
+
+def wheels() -> Path:
+    """The folder in which pip finds all that mgpu needs, for the machine's Python."""
+    return Path(os.environ["MGPU_TEST_WHEELS"])
+
+
+def source() -> Path:
+    """The files of this checkout, and nothing that lies about beside them."""
+    return Path(os.environ["MGPU_TEST_SOURCE"])
+
+
+def build(target: str, source: Path, dist: Path) -> Path:
+    """What ``scripts/build`` of a source makes on the machine's release, by buildbox."""
+    words = [str(word) for word in (lower(), source, wheels(), dist, target)]
+    done = subprocess.run(
+        [ROOT / "tests/lib/buildbox", *words], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = dist.glob(f"*.{target}")
+    return built
 
 
 class Machine:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib.docs import ROOT
-from tests.lib.machine import CONFIG, Machine
+from tests.lib.machine import CONFIG, Machine, source, wheels
 from tests.machine.test_life import files
 
 pytestmark = pytest.mark.slow
@@ -20,34 +19,21 @@ SOURCE = "/opt/source"
 OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/opt/wheels"
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What pip needs to build and install mgpu, as files."""
-    folder = tmp_path_factory.mktemp("wheels")
-    pip = "/var/lib/mgpu-build/venv/bin/pip"
-    wanted = ["setuptools>=64", "wheel", "build", str(ROOT)]
-    command = [pip, "download", "-q", "--disable-pip-version-check", "-d", str(folder), *wanted]
-    subprocess.run(command, check=True)
-    return folder
-
-
 def put_source(machine: Machine, tmp_path: Path) -> None:
     """A checkout of root's in SOURCE."""
-    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT,
-                            check=True, capture_output=True).stdout  # fmt: skip
     tar = tmp_path / "source.tar"
-    subprocess.run(["tar", "--null", "-T", "-", "-cf", tar], cwd=ROOT, input=listed, check=True)
+    subprocess.run(["tar", "-C", source(), "-cf", tar, "."], check=True)
     machine.put(tar, f"{SOURCE}/source.tar")
     machine.shell(f"cd {SOURCE} && tar --no-same-owner -xf source.tar && rm source.tar")
     machine.shell(f"chown -R root:root {SOURCE} && chmod -R go-w {SOURCE}")
 
 
 @pytest.fixture
-def bare(boot: Callable[[str], Machine], wheels: Path, tmp_path: Path) -> Machine:
+def bare(boot: Callable[[str], Machine], tmp_path: Path) -> Machine:
     """A machine with a checkout and no mgpu."""
     machine = boot("bare")
     put_source(machine, tmp_path)
-    for wheel in wheels.iterdir():
+    for wheel in wheels().iterdir():
         machine.put(wheel, f"/opt/wheels/{wheel.name}")
     return machine
 

@@ -5,6 +5,7 @@ The earlier one is built from the last commit before the database's schema becam
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from mgpu.store.schema import VERSION
 from tests.lib.docs import ROOT
 from tests.lib.golden import FOLDER
-from tests.lib.machine import Machine
+from tests.lib.machine import Machine, build
 from tests.lib.waiting import eventually
 from tests.machine.conftest import serving
 from tests.machine.test_life import edit, repacked, site
@@ -43,12 +44,14 @@ def commit_before() -> str:
 
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package of an earlier version, as its own source builds it."""
+    """A package of an earlier version: of its own source, by the scripts of this one."""
     folder, commit = tmp_path_factory.mktemp("older"), commit_before()
-    git("clone", "-q", "--no-checkout", str(ROOT), str(folder / "source"))
-    git("-C", str(folder / "source"), "checkout", "-q", commit)
-    subprocess.run([folder / "source/scripts/build", "deb"], check=True, capture_output=True)
-    (built,) = (folder / "source/dist").glob("*.deb")
+    source = folder / "source"
+    git("clone", "-q", "--no-checkout", str(ROOT), str(source))
+    git("-C", str(source), "checkout", "-q", commit)
+    shutil.rmtree(source / "scripts")
+    shutil.copytree(ROOT / "scripts", source / "scripts")
+    built = build("deb", source, folder / "dist")
 
     def number(tree: Path) -> None:
         edit(site(tree) / "__init__.py", '__version__ = "', '__version__ = "0.0.')

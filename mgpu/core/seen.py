@@ -2,23 +2,23 @@
 
 What a look at the GPUs shows is taken to hold until the next look, or until the end. A time in
 which the driver is silent does not count. The sums are held in memory and stored every
-:data:`STORED_EVERY` seconds, so that a restart of the scheduler loses little of them.
+:data:`STORED_EVERY` seconds, those of all jobs at once, so that a restart of the scheduler loses
+little of them. They are no events: nobody asks how they came to be what they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from mgpu.core.world import World
-from mgpu.model.events import Event, Recorded
+from mgpu.model.events import Event
 from mgpu.model.gpu import Gpu, Inventory
 from mgpu.model.job import Job, Running, Stopping
 from mgpu.model.records import Seen
 from mgpu.model.time import Now
 
-STORED_EVERY: Final = 1800.0
+STORED_EVERY: Final = 120.0
 _KEY: Final = "seen"
 
 
@@ -40,11 +40,11 @@ class _Book:
     last: dict[int, Look] = field(default_factory=dict)
 
 
-def settle(world: World, now: Now) -> Iterator[Event]:
-    """Take over the last look at the GPUs; store what has been seen for long."""
+def settle(world: World, _now: Now) -> tuple[Event, ...]:
+    """Take over the last look at the GPUs; store what has been seen for long. No event follows."""
     book = _book(world)
     if book.inventory is world.inventory:
-        return
+        return ()
     book.inventory, taken = world.inventory, world.inventory.taken
     gpus = {gpu.uuid: gpu for gpu in world.inventory.gpus if gpu.available}
     sums, last = {}, {}
@@ -54,11 +54,18 @@ def settle(world: World, now: Now) -> Iterator[Event]:
             if set(job.gpus) <= gpus.keys():
                 last[job.id] = _look(world, job, [gpus[uuid] for uuid in job.gpus])
     book.sums, book.last = sums, last
-    for number, seen in sums.items():
-        stored = world.records.get(Seen, number)
-        known = stored.seconds if stored and stored.attempt == seen.attempt else 0.0
-        if seen.seconds - known >= STORED_EVERY:
-            yield Recorded(now, 0, seen)
+    new = {seen: _unstored(world, seen) for seen in sums.values()}
+    if max(new.values(), default=0.0) >= STORED_EVERY:
+        for seen in filter(new.__getitem__, new):
+            world.records.put(seen)
+    return ()
+
+
+def _unstored(world: World, seen: Seen) -> float:
+    """The seconds of it that a restart would lose."""
+    stored = world.records.get(Seen, seen.job)
+    known = stored.seconds if stored and stored.attempt == seen.attempt else 0.0
+    return seen.seconds - known
 
 
 def total(world: World, job: Job, at: float) -> Seen:

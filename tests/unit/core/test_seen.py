@@ -9,7 +9,6 @@ import pytest
 from mgpu.core.requests import AttemptLost
 from mgpu.core.seen import STORED_EVERY
 from mgpu.core.world import World
-from mgpu.model.events import Recorded
 from mgpu.model.gpu import Inventory, Reading
 from mgpu.model.records import Seen
 from mgpu.model.runs import Run
@@ -137,7 +136,7 @@ def test_a_restart_of_the_scheduler_loses_little() -> None:
     look(desk, (100, 4000))
     look(desk, (100, 4000), after=STORED_EVERY)
     look(desk, (100, 4000), after=60)
-    stored = [e.record for e in desk.log if isinstance(e, Recorded) and isinstance(e.record, Seen)]
+    stored = desk.world.records.all(Seen)
     assert [seen.seconds for seen in stored] == [STORED_EVERY]
     jobs = [replace(job) for job in desk.world.jobs.values()]
     desk.world = World(desk.world.policy, desk.world.inventory, jobs=jobs, records=stored)
@@ -145,3 +144,22 @@ def test_a_restart_of_the_scheduler_loses_little() -> None:
     run = only(desk)
     assert (run.seen, run.utilization) == (STORED_EVERY, 100)
     assert desk.world.records.all(Seen) == []
+
+
+def test_the_sums_of_all_jobs_are_stored_at_once_and_seldom() -> None:
+    desk = Desk(20000, 20000, 20000)
+    commits = 0
+    for _ in range(360):  # an hour
+        if len(desk.world.jobs) < 3:  # they begin one after the other
+            desk.submit(a_spec(1, 8000))
+            desk.run()
+            desk.launched(len(desk.world.jobs))
+            desk.world.records.take_changed()
+        desk.wait(10)
+        gpus = tuple(replace(a_gpu(n, 20000), reading=Reading(50)) for n in range(3))
+        desk.world.set_inventory(Inventory("nvml", gpus, taken=desk.now.boot))
+        desk.run()
+        commits += bool(desk.world.records.take_changed())
+    assert commits == 3600 // STORED_EVERY - 1, "the first look comes after 10 seconds"
+    assert {one.seconds for one in desk.world.records.all(Seen)} == {3480.0, 3470.0, 3460.0}
+    assert not [event for event in desk.log if getattr(event, "record", None)]

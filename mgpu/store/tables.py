@@ -50,47 +50,16 @@ _NEEDS: Final = ("needs", or_none(shapes.dependency))
 _TASKS: Final = ("tasks", or_none(shapes.tasks))
 _PEAKS: Final = ("peaks", shapes.peaks)
 
+_PROCESS: Final = (("pid", integer), ("ticks", integer))
+_STOPPING_1: Final = (_GPUS, ("by", check_uid), ("started", or_none(now)), *_PROCESS)
+_STOPPING_2: Final = (*_STOPPING_1, ("preempted", integer))
 PHASES: Final = (
     Kind(1, Pending, (("since", number), ("eligible", number), ("reason", text), _DETAIL)),
     Kind(2, Starting, (_GPUS, ("decided", now))),
-    Kind(3, Running, (_GPUS, ("started", now), ("pid", integer), ("ticks", integer))),
-    Kind(
-        4,
-        Stopping,
-        (
-            _GPUS,
-            ("by", check_uid),
-            ("started", or_none(now)),
-            ("pid", integer),
-            ("ticks", integer),
-        ),
-    ),
-    Kind(
-        6,
-        Stopping,
-        (
-            _GPUS,
-            ("by", check_uid),
-            ("started", or_none(now)),
-            ("pid", integer),
-            ("ticks", integer),
-            ("preempted", integer),
-        ),
-    ),
-    Kind(
-        7,
-        Stopping,
-        (
-            _GPUS,
-            ("by", check_uid),
-            ("started", or_none(now)),
-            ("pid", integer),
-            ("ticks", integer),
-            ("preempted", integer),
-            ("cause", text),
-            _DETAIL,
-        ),
-    ),
+    Kind(3, Running, (_GPUS, ("started", now), *_PROCESS)),
+    Kind(4, Stopping, _STOPPING_1),
+    Kind(6, Stopping, _STOPPING_2),
+    Kind(7, Stopping, (*_STOPPING_2, ("cause", text), _DETAIL)),
     Kind(
         5,
         Ended,
@@ -106,23 +75,20 @@ PHASES: Final = (
     ),
 )
 
+_SUBMITTED_1: Final = (
+    _AT,
+    _JOB,
+    ("count", integer),
+    _UID,
+    ("user", text),
+    ("spec", integer),
+    ("priority", integer),
+)
 _ALTERED: Final = (_AT, _JOB, _UID, ("time_limit", or_none(integer)), ("qos", text))
 EVENTS: Final = (
-    Kind(
-        1,
-        ev.Submitted,
-        (
-            _AT,
-            _JOB,
-            ("count", integer),
-            _UID,
-            ("user", text),
-            ("spec", integer),
-            ("priority", integer),
-        ),
-    ),
+    Kind(1, ev.Submitted, _SUBMITTED_1),
     Kind(2, ev.Started, (_AT, _JOB, _ATTEMPT, _GPUS)),
-    Kind(3, ev.Launched, (_AT, _JOB, _ATTEMPT, ("pid", integer), ("ticks", integer))),
+    Kind(3, ev.Launched, (_AT, _JOB, _ATTEMPT, *_PROCESS)),
     Kind(4, ev.CancelRequested, (_AT, _JOB, _UID)),
     Kind(
         5,
@@ -140,23 +106,7 @@ EVENTS: Final = (
     Kind(6, ev.Requeued, (_AT, _JOB, _ATTEMPT, ("state", end_state))),
     Kind(7, ev.Finished, (_AT, _JOB, _ATTEMPT, ("state", end_state), _CODE, _SIGNAL, _DETAIL)),
     Kind(8, ev.PriorityChanged, (_AT, _JOB, _UID, ("priority", integer))),
-    Kind(
-        9,
-        ev.Submitted,
-        (
-            _AT,
-            _JOB,
-            ("count", integer),
-            _UID,
-            ("user", text),
-            ("spec", integer),
-            ("priority", integer),
-            _TASKS,
-            _HELD,
-            _BEGIN,
-            _NEEDS,
-        ),
-    ),
+    Kind(9, ev.Submitted, (*_SUBMITTED_1, _TASKS, _HELD, _BEGIN, _NEEDS)),
     Kind(10, ev.Split, (_AT, _JOB, ("child", integer), ("tasks", shapes.tasks))),
     Kind(11, ev.Held, (_AT, _JOB, _UID, _HELD)),
     Kind(12, ev.Released, (_AT, _JOB, _UID, _BEGIN)),
@@ -231,7 +181,6 @@ _MORES: Final = enumerate((_MORE_1, _MORE_2, _MORE_3), start=1)
 MORE: Final = tuple(Kind(number, shapes.More, fields) for number, fields in _MORES)
 
 _UIDS: Final = (("id", integer), _UID)
-_PROCESS: Final = (("pid", integer), ("ticks", integer))
 
 
 def _whole_spec(value: Any) -> Any:
@@ -254,6 +203,14 @@ _RECURRING_1: Final = (
     ("note", text),
 )
 
+_ARRAY_1: Final = (
+    *_UIDS,
+    ("total", integer),
+    ("max_concurrent", integer),
+    ("done", integer),
+    ("failed", integer),
+)
+
 _DRAIN_1: Final = (
     ("uuid", text),
     ("reason", text),
@@ -263,30 +220,8 @@ _DRAIN_1: Final = (
 )
 
 RECORDS: Final = (
-    Kind(
-        1,
-        kept.Array,
-        (
-            *_UIDS,
-            ("total", integer),
-            ("max_concurrent", integer),
-            ("done", integer),
-            ("failed", integer),
-        ),
-    ),
-    Kind(
-        9,
-        kept.Array,
-        (
-            *_UIDS,
-            ("total", integer),
-            ("max_concurrent", integer),
-            ("done", integer),
-            ("failed", integer),
-            ("first", integer),
-            ("last", integer),
-        ),
-    ),
+    Kind(1, kept.Array, _ARRAY_1),
+    Kind(9, kept.Array, (*_ARRAY_1, ("first", integer), ("last", integer))),
     Kind(2, kept.Usage, (("account", text), ("gpu_seconds", number), ("at", number))),
     Kind(
         3,

@@ -29,7 +29,7 @@ _DONE: Final = frozenset(
         names.ATTACHED,
     }
 )
-_FULL: Final = _DONE | {"ok", names.CANCELLING}
+_FULL: Final = _DONE | {"ok"}
 _HOUR: Final = 3600.0
 
 

@@ -124,8 +124,7 @@ def _over(desk: Dispatcher, wish: Wish, job: Job) -> dict[str, str]:
 
 
 def _tell_why(desk: Dispatcher, wish: Wish, job: Job, now: Now) -> None:
-    viewer = views.Viewer(job.uid, may_any=True, open_queue=True)
-    row = dict(zip(names.JOB_FIELDS, views.row(desk.engine.world, job, viewer, now), strict=True))
+    row = views.whole(desk.engine.world, job, now)
     told = tuple(row[name] for name in _TOLD)
     if told != wish.told:
         wish.told = told

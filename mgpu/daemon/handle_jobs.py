@@ -95,8 +95,7 @@ def newest(desk: Dispatcher, conn: Connection, request: questions.Newest, now: N
 
 
 def _logs_of(desk: Dispatcher, job: Job, now: Now) -> dict[str, object]:
-    viewer = views.Viewer(job.uid, may_any=True, open_queue=True)
-    row = dict(zip(names.JOB_FIELDS, views.row(desk.engine.world, job, viewer, now), strict=True))
+    row = views.whole(desk.engine.world, job, now)
     told = {name: row[name] for name in _OF_LOGS}
     return told | {"output": job.spec.output, "error": job.spec.error}
 

@@ -14,7 +14,8 @@ from mgpu.model.job import Ended, Job, Pending
 from mgpu.model.records import Array
 from mgpu.model.sweep import expand
 from mgpu.model.time import Now
-from mgpu.protocol.messages import JOB_FIELDS
+from mgpu.protocol.messages import ok, part
+from mgpu.protocol.names import JOB_FIELDS
 
 #: About the size of one message of a listing, and of a row's short fields, in characters.
 CHUNK = 1 << 16
@@ -29,6 +30,12 @@ class Viewer(NamedTuple):
     uid: int
     may_any: bool
     open_queue: bool
+
+
+def whole(world: World, job: Job, now: Now) -> dict[str, Any]:
+    """All fields of one job by name, as its owner sees them."""
+    owner = Viewer(job.uid, may_any=True, open_queue=True)
+    return dict(zip(JOB_FIELDS, row(world, job, owner, now), strict=True))
 
 
 def listing(
@@ -50,11 +57,11 @@ def listing(
         size += ROW + len(job.spec.command) + len(job.spec.cwd)
         size += sum(len(rows[-1][at]) for at in LONG_AT)
         if size >= CHUNK:
-            yield {"part": {"rows": rows, **fields}}
+            yield part({"rows": rows, **fields})
             fields, rows, size = {}, [], 0
     if rows or fields:
-        yield {"part": {"rows": rows, **fields}}
-    yield {"ok": {"count": count}}
+        yield part({"rows": rows, **fields})
+    yield ok({"count": count})
 
 
 def _wait_alike(one: Job, other: Job) -> bool:
@@ -74,7 +81,7 @@ def _wait_alike(one: Job, other: Job) -> bool:
 
 
 def row(world: World, job: Job, viewer: Viewer, now: Now) -> list[Any]:
-    """One job in the order of ``messages.JOB_FIELDS``. Private fields are None for others."""
+    """One job in the order of ``names.JOB_FIELDS``. Private fields are None for others."""
     spec = job.spec
     mine = job.uid == viewer.uid
     hidden = hidden_fields(job, mine=mine, may_any=viewer.may_any, open_queue=viewer.open_queue)

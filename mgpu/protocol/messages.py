@@ -11,8 +11,7 @@ from mgpu.model.target import Name
 from mgpu.model.tasks import MAX_TASKS
 from mgpu.protocol import control, gpus, history, jobs, keeping, names, orders, questions
 from mgpu.protocol.fields import INT64_MAX, Fields, as_integer, as_state, as_text, refuse, shown
-from mgpu.protocol.names import JOB_FIELDS as JOB_FIELDS
-from mgpu.protocol.names import VERSIONS as VERSIONS
+from mgpu.protocol.names import VERSIONS
 from mgpu.protocol.spec import LIMITS, SpecFields, parse_spec
 
 _SCOPES = ("all", "me")

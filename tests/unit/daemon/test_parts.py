@@ -16,7 +16,7 @@ from mgpu.daemon.accounts import FRESH, PATIENCE, Account, Accounts
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Ended, Pending, Phase, Running, Starting, Stopping
 from mgpu.model.time import Now
-from mgpu.protocol.messages import JOB_FIELDS
+from mgpu.protocol.names import JOB_FIELDS
 from mgpu.store.sqlite import open_store
 from mgpu.testing.builders import Desk, a_job, a_spec, at
 from tests.unit.daemon.rig import Rig

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mgpu.daemon import limits, selection
-from mgpu.protocol.messages import JOB_FIELDS, ListJobs
+from mgpu.protocol.messages import ListJobs
+from mgpu.protocol.names import JOB_FIELDS
 from tests.unit.daemon.rig import Rig
 
 

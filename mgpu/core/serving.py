@@ -42,6 +42,17 @@ def find(world: World, words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(uuid for word in words for uuid in _found(world, word)))
 
 
+def uuids_of(world: World, indices: Iterable[int], path: str) -> tuple[str, ...]:
+    """The GPUs with these indices, which a later boot may give to others; ``path`` names them."""
+    uuids = {gpu.index: gpu.uuid for gpu in world.gpus.values()}
+    for index in indices:
+        if index not in uuids:
+            known = ", ".join(f"gpu{known}" for known in uuids) or "none"
+            hint = f"there are: {known}; mgpu_info shows them"
+            raise MgpuError("Refused", f"there is no gpu{index}", path=path, hint=hint)
+    return tuple(uuids[index] for index in sorted(set(indices)))
+
+
 def label(world: World, uuid: str) -> str:
     """``gpu0``; the UUID of what has no index."""
     gpu = world.gpus.get(uuid)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mgpu.core import orders as core
-from mgpu.core import quotas, reservations
+from mgpu.core import quotas, reservations, serving
 from mgpu.core.administration import HORIZON, occurrences
 from mgpu.core.tally import Owner
 from mgpu.core.world import World
@@ -127,7 +127,7 @@ def _order(world: World, request: orders.Reserve, uid: int, zone: str, now: Now)
         duration,
         start,
         request.count,
-        _uuids(world, request.gpus),
+        serving.uuids_of(world, request.gpus, "gpus"),
         request.users,
         request.groups,
         request.projects,
@@ -147,15 +147,6 @@ def _check_cron(expression: str, zone: str) -> None:
             cron.check(expression, zone)
     except ValueError as error:
         raise MgpuError("BadRequest", str(error), path="cron") from None
-
-
-def _uuids(world: World, indices: Iterable[int]) -> tuple[str, ...]:
-    known = {gpu.index: gpu.uuid for gpu in world.gpus.values()}
-    for index in indices:
-        if index not in known:
-            hint = "mgpu_info shows the GPUs"
-            raise MgpuError("Refused", f"there is no gpu{index}", path="gpus", hint=hint)
-    return tuple(known[index] for index in sorted(set(indices)))
 
 
 def _reservation(

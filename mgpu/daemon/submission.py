@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mgpu.core import people
+from mgpu.core import people, serving
 from mgpu.core.policy import Defaults
 from mgpu.core.requests import Repeat, Submit
 from mgpu.core.world import World
@@ -89,7 +89,7 @@ def _spec(world: World, fields: SpecFields, usual: Defaults) -> JobSpec:
         project=extras.project or usual.project,
         qos=extras.qos or usual.qos,
         gpu_type=extras.gpu_type.strip(),
-        gpu_uuids=_uuids(world, extras.gpu_ids),
+        gpu_uuids=serving.uuids_of(world, extras.gpu_ids, "spec.gpu_ids"),
         min_gpu_total=extras.min_gpu_total,
         min_capability=extras.min_capability,
         cpus=extras.cpus,
@@ -102,18 +102,3 @@ def _spec(world: World, fields: SpecFields, usual: Defaults) -> JobSpec:
         output=fields.output,
         error=fields.error,
     )
-
-
-def _uuids(world: World, indices: tuple[int, ...]) -> tuple[str, ...]:
-    """The GPUs with these indices, which a later boot may give to others."""
-    uuids = {gpu.index: gpu.uuid for gpu in world.gpus.values()}
-    for index in indices:
-        if index not in uuids:
-            known = ", ".join(f"gpu{known}" for known in uuids) or "none"
-            raise MgpuError(
-                "Refused",
-                f"there is no gpu{index}",
-                path="spec.gpu_ids",
-                hint=f"there are: {known}; mgpu_info shows them",
-            )
-    return tuple(uuids[index] for index in sorted(set(indices)))

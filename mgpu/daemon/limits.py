@@ -22,6 +22,8 @@ SEND_AHEAD: Final = 1 << 17
 ACCEPT_RATE: Final = 5000.0
 ACCEPT_BURST: Final = 512.0
 ACCEPTS_PER_TURN: Final = 64
+#: Messages of a process of ours that are heard in one turn.
+MESSAGES_PER_TURN: Final = 64
 #: New connections of a user, at once and a second, for each request at once and a second.
 CONNECTS_PER_REQUEST: Final = 4
 #: Users of whom something is remembered though they have no connection.

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from mgpu.daemon import limits
 from mgpu.daemon.loop import Loop
 from mgpu.model.time import Now
 from mgpu.protocol import link
@@ -31,15 +32,20 @@ class Line:
         link.send(self.sock, message, fds)
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """What has come. The line is closed once the other end is gone, or sends nonsense."""
-        while not self.closed:
+        """What has come. The line is closed once the other end is gone, or sends nonsense.
+
+        So many in a turn: who never stops to speak keeps nobody else waiting.
+        """
+        for _ in range(limits.MESSAGES_PER_TURN):
+            if self.closed:
+                return
             try:
                 received = link.recv(self.sock)
             except BlockingIOError:
                 return
             except (OSError, link.LinkError) as error:
-                log.warning("broken link", action="link-broken", error=error, **self._about)
-                received = None
+                self.reject(error)
+                return
             if received is None:
                 self.close()
                 return
@@ -47,6 +53,11 @@ class Line:
             for fd in fds:  # nobody sends any; keep none
                 os.close(fd)
             yield message
+
+    def reject(self, error: Exception) -> None:
+        """What the other end says makes no sense: say so, and hear no more of it."""
+        log.warning("broken link", action="link-broken", error=repr(error), **self._about)
+        self.close()
 
     def close(self) -> None:
         """End the line."""

@@ -79,17 +79,22 @@ class Outbox:
         self._known = False
 
     def _hear(self, now: Now) -> None:
-        if self._notifier is not None:
+        if self._notifier is None:
+            return
+        try:
             for message in self._notifier.messages():
                 self._told(message, now)
-            if self._notifier.closed:
-                self.detach()
+        except (KeyError, TypeError, ValueError) as error:  # strangers answer it: it may be theirs
+            self._notifier.reject(error)
+        if self._notifier.closed:
+            self.detach()
 
     def _told(self, message: dict[str, Any], now: Now) -> None:
         if message["op"] == "outcome":
-            self._outcomes.append(Outcome(*message["outcome"]))
-        elif message["op"] == "state":  # what an earlier scheduler gave it
-            self._held.update({one: (tries, lane) for one, tries, lane in message["held"]})
+            self._outcomes.append(Outcome(*_typed(message["outcome"], int, int, bool, bool, str)))
+        elif message["op"] == "state" and not self._known:  # what an earlier scheduler gave it
+            held = [_typed(one, int, int, str) for one in message["held"]]
+            self._held.update({one: (tries, lane) for one, tries, lane in held})
             self._known = True
         self._scan_at = now.boot
 
@@ -228,6 +233,13 @@ class Outbox:
 
     def _body(self, now: Now) -> Callable[[Tiding], str]:
         return lambda tiding: body_of(tiding, now)
+
+
+def _typed(told: Any, *kinds: type) -> list[Any]:
+    """A row that the notifier has told, if it is what it should be; else ValueError."""
+    if [type(one) for one in told] != list(kinds):
+        raise ValueError(f"not a row of the notifier's: {told!r:.80}")
+    return list(told)
 
 
 def body_of(tiding: Tiding, now: Now) -> str:

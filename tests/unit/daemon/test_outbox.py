@@ -30,13 +30,13 @@ def nothing_left_open() -> Iterator[None]:
 class Notifier:
     """The other end of the line; knows what it was given, as the real one does."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, *, introduced: bool = True) -> None:
         self.rig = rig
         self.held: dict[int, dict[str, Any]] = {}
-        self.connect()
+        self.connect(introduced=introduced)
 
-    def connect(self) -> None:
-        """A (new) scheduler is given its end."""
+    def connect(self, *, introduced: bool = True) -> None:
+        """A (new) scheduler is given its end, and told what is held."""
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         OPEN.append(self.sock)
         message = {"op": "helper", "name": "notifier"}
@@ -45,7 +45,8 @@ class Notifier:
         self.rig.settle()
         assert received(self.sock) == [{"op": "hello"}]
         held = [[one["id"], one["tries"], one["lane"]] for one in self.held.values()]
-        self.says({"op": "state", "held": held})
+        if introduced:
+            self.says({"op": "state", "held": held})
 
     def says(self, message: dict[str, Any]) -> None:
         link.send(self.sock, message)
@@ -123,6 +124,28 @@ def test_a_new_scheduler_hears_what_the_last_one_did_not(rig: Rig) -> None:
     assert notifier.hears() == []
     notifier.tells(sent)
     assert waiting(rig) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"op": "outcome"},
+        {"op": "outcome", "outcome": 3},
+        {"op": "outcome", "outcome": [[], 1, True, True, ""]},
+        {"op": "outcome", "outcome": [1, 1, "yes", True, ""]},
+        {"op": "state"},
+        {"op": "state", "held": [[{}, 1, "user:1001"]]},
+    ],
+    ids=str,
+)
+def test_a_notifier_that_says_nonsense_is_heard_no_more(rig: Rig, words: dict[str, Any]) -> None:
+    """Strangers answer it; what they make of it must not end the scheduler."""
+    notifier = Notifier(rig, introduced=words["op"] == "outcome")
+    notifier.says(words)
+    an_ended_job(rig)
+    with pytest.raises(BrokenPipeError):
+        notifier.says(words)
+    assert len(Notifier(rig).hears()) == 1
 
 
 def test_before_the_notifier_has_said_what_it_holds_nothing_is_handed_over(rig: Rig) -> None:

@@ -6,10 +6,11 @@ the fork. What does not depend on the order is done while it waits.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
-from mgpu.privileged import log, syscalls
+from mgpu.privileged import identity, log, syscalls
 from mgpu.privileged.childbirth import fork
 from mgpu.privileged.order import Order
 from mgpu.privileged.record import Fenced
@@ -58,19 +59,23 @@ class Spare:
     def give(self, message: link.Message, fds: list[int]) -> int:
         """Make the spare the supervisor of the order ``message``; its pid."""
         try:
-            pid = self._send(message, fds)
+            data = link.encode(message)  # what no order needs can have grown beyond a message
+        except link.LinkError as error:
+            raise Refusal("order", errno.EINVAL, str(error), transient=False) from error
+        try:
+            pid = self._send(data, fds)
         except OSError:  # it died while it waited
-            pid = self._send(message, fds)
+            pid = self._send(data, fds)
         self._deadlines.set("spare", _SPARE_SECONDS)
         return pid
 
-    def _send(self, message: link.Message, fds: list[int]) -> int:
+    def _send(self, data: bytes, fds: list[int]) -> int:
         self.refill()
         pid, line = self.pid, self._line
         self.pid, self._line = 0, None
         if line is not None:
             with line:
-                link.send(line, message, fds)
+                link.send_bytes(line, data, fds)
         return pid
 
     def forget(self) -> None:
@@ -120,9 +125,9 @@ def _enter(place: Group) -> None:
 
 
 def _start(supervisor: Supervisor, payload: int) -> None:
-    """Start; a failure becomes a refusal that the scheduler is told."""
+    """Start; a failure becomes a refusal that the scheduler is told, and never by root."""
     try:
-        supervisor.start(payload)
+        _try(supervisor, payload)
     except Fenced:
         supervisor.kill()
         os._exit(0)
@@ -131,6 +136,14 @@ def _start(supervisor: Supervisor, payload: int) -> None:
     except Exception as error:  # a fault of ours must not look like a lost supervisor
         detail = f"internal error: {place_of(error)}"
         supervisor.refusal = Refusal(supervisor.stage, 0, detail)
+
+
+def _try(supervisor: Supervisor, payload: int) -> None:
+    try:
+        supervisor.start(payload)
+    finally:
+        if os.getuid() == 0:
+            identity.become_supervisor(supervisor.site.uid, supervisor.site.gid)
 
 
 def _forget_output() -> None:

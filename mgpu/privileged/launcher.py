@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10.0
 #: A scheduler that has been ready for so long is started again at once when it ends.
 _STABLE_SECONDS = 10.0
-#: A scheduler that ends with one of these has said why it cannot run here (78), or with us (76):
-#: no use in trying again.
+#: No use in trying again: it has said why it cannot run here (78), or with us (76).
 _EXIT_FOR_GOOD = (76, 78)
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MESSAGES_IN_A_TURN = 64
@@ -160,6 +159,8 @@ class Launcher:
                 self._obey_further(operation, message)
         except Refusal as refusal:
             log.error("Refused an order", "order-refused", op=operation, reason=refusal.detail)
+        except OSError as error:  # no room for a process or a descriptor
+            log.error("Cannot follow an order", "order-failed", op=operation, reason=error)
 
     def _obey_further(self, operation: str, message: dict[str, Any]) -> None:
         if operation == "alive":

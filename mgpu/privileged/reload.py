@@ -48,13 +48,24 @@ class Reload:
         if self.pid:
             self._again = True
             return
-        current = in_memory("settings", self._raw())
-        self._out = in_memory("answer")
-        self.pid = os.fork()
-        if self.pid == 0:
-            _become(current, self._out)
-        os.close(current)
-        self._deadlines.set("reload", READ_SECONDS)
+        try:
+            self._fork()
+        except OSError as error:
+            self._done(*_judged({"problems": [f"it cannot be read now: {error.strerror}"]}))
+        else:
+            self._deadlines.set("reload", READ_SECONDS)
+
+    def _fork(self) -> None:
+        current, self._out = in_memory("settings", self._raw()), in_memory("answer")
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _become(current, self._out)
+        except OSError:
+            os.close(self._out)
+            raise
+        finally:
+            os.close(current)
 
     def late(self) -> None:
         """The reader takes too long: its end is its answer."""

@@ -61,7 +61,7 @@ def identity(pid: int) -> tuple[int, set[int]]:
 def _open(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):
         return -1
 
 

@@ -72,7 +72,11 @@ def decode(data: bytes) -> Message:
 
 def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
     """Send one message, and copies of ``fds`` with it."""
-    data = encode(message)
+    send_bytes(sock, encode(message), fds)
+
+
+def send_bytes(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
+    """``send`` for a message that is encoded already."""
     if fds:
         rights = struct.pack(f"{len(fds)}i", *fds)
         sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], socket.MSG_NOSIGNAL)

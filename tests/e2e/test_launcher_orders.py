@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from typing import Any
 
+import msgpack
 import pytest
 
 from tests.lib import processes
 from tests.lib.fake_scheduler import FakeScheduler, order_of
-from tests.lib.users import User
+from tests.lib.users import SERVICE_USER, User, find
 from tests.lib.waiting import eventually
 
 
@@ -50,6 +52,37 @@ def test_bad_fields_are_refused(
     scheduler.start(1, alice, ["/bin/true"], **change)
     answer = scheduler.hear("refused")
     assert (answer["stage"], answer["transient"]) == ("order", False)
+
+
+def test_an_order_that_cannot_be_passed_on_is_refused(
+    scheduler: FakeScheduler, alice: User
+) -> None:
+    """What nobody asks for is passed on too, and here its numbers grow."""
+    order = msgpack.packb(order_of(1, 1, alice, {"junk": None}))
+    junk = msgpack.packb([1.5] * 11_000, use_single_float=True)
+    payload = os.memfd_create("payload")
+    near, far = socket.socketpair()
+    with near, far:
+        assert scheduler.link is not None
+        socket.send_fds(scheduler.link, [order[:-1] + junk], [payload, far.fileno()])
+        answer = scheduler.hear("refused")
+    os.close(payload)
+    assert (answer["stage"], answer["transient"]) == ("order", False)
+    assert scheduler.start(2, alice, ["/bin/true"]).end()["code"] == 0
+
+
+def test_what_cannot_be_started_is_not_told_by_root(scheduler: FakeScheduler, alice: User) -> None:
+    scheduler.group(1).mkdir()
+    run = scheduler.start(1, alice, ["/bin/true"])
+    assert run.until("refused")["stage"] == "prepare"
+
+    def uids() -> list[int]:
+        others = [p for p in processes.running().values() if p.parent == scheduler.pid]
+        return sorted(p.uid for p in others if p.pid != scheduler.stub_pid)
+
+    # The next spare is root's, as it must be.
+    eventually(uids, until=lambda found: found == [0, find(SERVICE_USER).uid])
+    run.ack()
 
 
 def test_descriptors_must_be_what_they_are_said_to_be(

@@ -36,7 +36,8 @@ def order(process: subprocess.Popen[bytes], **changes: object) -> dict[str, Any]
 def test_the_process_that_is_named_ends(stray: subprocess.Popen[bytes]) -> None:
     strays.kill(order(stray), SITE)
     assert stray.wait(10) == -signal.SIGKILL
-    strays.kill(order(stray, ticks=5), SITE)  # gone: nothing to do
+    for pid in (stray.pid, 2**40):
+        strays.kill(order(stray, pid=pid, ticks=5), SITE)  # nothing to do
 
 
 @pytest.mark.parametrize("change", [{"ticks": 5}, {"uid": USER + 5}])

@@ -5,6 +5,8 @@ Between the requests jobs start, end and fail, time passes, and the scheduler is
 
 from __future__ import annotations
 
+import os
+import random
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ from tests.lib.wire import frame
 from tests.unit.daemon.rig import Client, Rig
 
 STEPS = 250
+#: The same in every run, as the examples of Hypothesis (tests/conftest.py).
+SEEDS = random.sample(range(1 << 32), 6) if os.environ.get("MGPU_TEST_RANDOM") else range(6)
 #: Submissions come more often than any other request.
 OPERATIONS = [*names.OPERATIONS, *[names.SUBMIT] * 12, *[names.CANCEL, names.WAIT] * 2]
 
@@ -112,7 +116,7 @@ def test_every_operation_is_asked() -> None:
     assert set(SHAPES) == set(names.OPERATIONS)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_odd_requests_are_answered(
     folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -50,6 +50,7 @@ def _columns() -> int:
 
 
 click.Context.formatter_class = Formatter
+click.IntRange.name = "integer"  # in errors; click says "integer range"
 CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
 
 

@@ -104,11 +104,11 @@ def _change(
 
 
 def _tell(done: str, told: list[tuple[int | str, str]]) -> int:
-    """Say what became of each job; 1 if nothing was changed."""
+    """Say what became of each job; 1 if something was not done."""
     bad = [(name, _NOT_DONE[word]) for name, word in told if word in _NOT_DONE]
     for name, text in bad:
         complain(f"job {name}: {text}")
     good = len(told) - len(bad)
     if good:
         emit(f"{done} {good} of {len(told)}")
-    return 0 if good else 1
+    return int(bool(bad))

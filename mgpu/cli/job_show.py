@@ -15,7 +15,7 @@ from mgpu.cli.zone import timezone_option
 from mgpu.client.logs import path_of
 from mgpu.model.target import Names, on_wire
 from mgpu.model.tasks import parse_tasks
-from mgpu.model.units import format_duration, format_memory, quoted, visible
+from mgpu.model.units import format_duration, format_memory, visible
 from mgpu.protocol import names
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ def show(
         emit(json.dumps(jobs, ensure_ascii=False))
     elif jobs:
         emit("\n\n".join("\n".join(_lines(job)) for job in jobs))
-    unknown = [str(on_wire(name)) for name in chosen if not any(_is(job, name) for job in jobs)]
+    unknown = [on_wire(name) for name in chosen if not any(_is(job, name) for job in jobs)]
+    for name in unknown:
+        complain(f"job {name}: unknown")
     if unknown:
-        complain(f"unknown: {quoted(','.join(unknown))}")
         complain("mgpu_queue --me --all lists your jobs", label="hint")
     return 1 if unknown else 0
 

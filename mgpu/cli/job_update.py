@@ -155,7 +155,7 @@ def _ask(client: Client, operation: str, fields: Mapping[str, object]) -> Told:
 
 
 def _tell(told: dict[str, Told]) -> int:
-    """Say what became of each job, of each change of several; 1 if nothing was changed."""
+    """Say what became of each job, of each change of several; 1 if one was not made."""
     changed: list[int | str] = []
     for what, outcomes in told.items():
         kept = f"; its {what} was not changed" if len(told) > 1 else ""
@@ -166,4 +166,4 @@ def _tell(told: dict[str, Told]) -> int:
                 changed.append(name)
     for name in dict.fromkeys(changed):
         emit(f"Changed job {name}")
-    return int(not changed)
+    return int(any(word in _WORDS for outcomes in told.values() for word in outcomes.values()))

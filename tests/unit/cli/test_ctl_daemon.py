@@ -128,7 +128,7 @@ def test_what_was_not_done_is_said_of_each_job(
     run: Run, server: FakeServer, capsys: Capture
 ) -> None:
     server.answer = lambda _: [{"ok": {"jobs": [[1, "never"], [2, "requeued"], [3, "waits"]]}}]
-    assert run(ctl_jobs.requeue, "1-3") == 0
+    assert run(ctl_jobs.requeue, "1-3") == 1
     seen = capsys.readouterr()
     assert seen.out == "Requeued 1 of 3\n"
     assert seen.err.splitlines() == [

@@ -33,7 +33,7 @@ def test_a_change_is_told(
     how: str, done: str, run: Run, server: FakeServer, capsys: Capture
 ) -> None:
     server.answer = lambda _: [{"ok": {"jobs": [[1, "changed"], [2, "changed"], [9, "unknown"]]}}]
-    assert run(cron.commands[how], "1-2,9") == 0
+    assert run(cron.commands[how], "1-2,9") == 1
     assert server.requests == [{"op": "cron_change", "numbers": [1, 2, 9], "how": how}]
     said = capsys.readouterr()
     assert said.out == f"{done} recurring jobs 1, 2\n"

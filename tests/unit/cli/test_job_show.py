@@ -145,6 +145,8 @@ def test_an_unknown_job_is_an_error(run: Run, capsys: Capture) -> None:
     assert run(show, "5") == 1
     seen = capsys.readouterr()
     assert seen.out == ""
-    assert 'unknown: "5"\n' in seen.err
+    assert "error: job 5: unknown\n" in seen.err
     assert run(show, "3,5,42_7,42_8") == 1
-    assert 'unknown: "5,42_8"\n' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "error: job 5: unknown\n" in said
+    assert "error: job 42_8: unknown\n" in said

@@ -73,7 +73,7 @@ def test_what_is_asked(
 def test_what_is_said_of_each_job(run: Run, server: FakeServer, capsys: Capture) -> None:
     told = [[3, "changed"], [4, "started"], [5, "ended"], ["6_1", "unknown"]]
     server.answer = lambda _: [{"ok": {"jobs": told}}]
-    assert run(update, "-d", "none", "3-5") == 0
+    assert run(update, "-d", "none", "3-5") == 1
     seen = capsys.readouterr()
     assert seen.out == "Changed job 3\n"
     for words in ("4: has started already", "5: has ended", "6_1: unknown, or not yours"):

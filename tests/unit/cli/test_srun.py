@@ -208,7 +208,7 @@ def test_what_cannot_be_read_is_a_command(word: str, run: Run, server: FakeServe
         (["--cron-overlap", "skip", "true"], "--cron-overlap says nothing without --cron"),
         (["--cron-missed", "once", "true"], "--cron-missed says nothing without --cron"),
         (["--timezone", "UTC", "true"], "says nothing without --cron or --begin or --deadline"),
-        (["--nice=x", "true"], "'x' is not a valid integer range"),
+        (["--nice=x", "true"], "'x' is not a valid integer"),
         (["--partition", "x", "true"], "leave it away"),
         (["-N", "1", "true"], "leave it away"),
         (["--name", "\udcff", "true"], "not valid UTF-8"),

@@ -150,3 +150,22 @@ def spoken(program: str, words: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_every_program_has_a_session() -> None:
     assert set(SESSIONS) == set(PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("mgpu_queue", "mgpu_cancel 3", "mgpu_stats", "mgpu_job hold 3", "mgpu_job release 3"),
+        *("mgpu_job show 3", "mgpu_job log 3", "mgpu_job update 3 --priority 1"),
+        *("mgpu_job signal 3 USR1", "mgpu_job history 3", "mgpu_job cron list"),
+    ],
+)
+def test_root_needs_no_option_to_be_an_administrator(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MGPU_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    program, *words = shlex.split(line)
+    with FakeServer(tmp_path / "admin.sock", scheduler) as server:
+        base.status_of(PROGRAMS[program], words)
+    assert server.requests

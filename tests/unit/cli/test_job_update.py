@@ -89,7 +89,7 @@ def test_what_is_said_where_some_changes_are_made(
     server.answer = lambda asked: [
         {"ok": {"jobs": [[3, "changed" if asked["op"] == "alter" else "started"]]}}
     ]
-    assert run(update, "--priority", "5", "--time-limit", "10m", "3") == 0
+    assert run(update, "--priority", "5", "--time-limit", "10m", "3") == 1
     seen = capsys.readouterr()
     assert seen.out == "Changed job 3\n"
     assert "job 3: has started already; its priority was not changed\n" in seen.err

@@ -17,7 +17,7 @@ from mgpu.config import DEFAULT_PATH, ConfigError, machine
 from mgpu.config.load import Resolved, resolve, resolve_text
 from mgpu.config.problems import Problem
 from mgpu.config.settings import BY_KEY
-from mgpu.config.trust import read_trusted
+from mgpu.config.trust import read_trusted, way_problems
 from mgpu.config.written import written
 
 Answers = dict[str, Any]
@@ -72,6 +72,8 @@ def init(file: Path | None, *, yes: bool, force: bool, **given: str | None) -> N
     if not (yes or _is_terminal()):
         raise click.UsageError("nobody is there to answer; give --yes, and answers as options")
     try:
+        if problems := way_problems(path):
+            raise ConfigError(problems)
         place = _place(path)
         known = _known(path, force=force)
         new = force or not path.exists()

@@ -13,11 +13,11 @@ from mgpu.system.way import way
 
 def read_trusted(path: Path) -> tuple[str, list[Problem]]:
     """The text of ``path`` and what speaks against trusting it. Raises OSError."""
-    with path.open("rb") as file:
-        problems = list(_file_problems(path, os.fstat(file.fileno())))
-        data = file.read()
-    for step in sorted(set(way(str(path)))):
-        problems += _step_problems(Path(step), _owners())
+    with open(path, "rb", opener=_open) as file:
+        status = os.fstat(file.fileno())
+        problems = list(_file_problems(path, status))
+        data = file.read() if stat.S_ISREG(status.st_mode) else b""
+    problems += way_problems(path)
     try:
         return data.decode(), problems
     except UnicodeDecodeError as error:
@@ -25,10 +25,21 @@ def read_trusted(path: Path) -> tuple[str, list[Problem]]:
         return "", [*problems, Problem(str(path), line, "", "this is not UTF-8", "convert it")]
 
 
+def way_problems(path: Path) -> list[Problem]:
+    """What speaks against the folders and links that lead to ``path``, as far as there are any."""
+    steps = [Path(step) for step in sorted(set(way(str(path)))) if os.path.lexists(step)]
+    return [problem for step in steps for problem in _step_problems(step, _owners())]
+
+
 def changeable(path: str) -> list[str]:
     """The file and what is on the way to it, but for what root alone can change. Raises OSError."""
     steps = [os.path.realpath(path), *reversed(list(way(path)))]
     return [step for step in dict.fromkeys(steps) if any(_step_problems(Path(step), (0,)))]
+
+
+def _open(path: str, flags: int) -> int:
+    """Open without waiting for somebody to write, where it is no file."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _file_problems(path: Path, status: os.stat_result) -> Iterator[Problem]:

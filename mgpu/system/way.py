@@ -18,7 +18,9 @@ _MOST_STEPS = 1000
 
 def way(path: str) -> Iterator[str]:
     """Each folder and each link on the way to ``path``. Raises OSError where it has no end."""
-    at, names = "/", os.path.abspath(path).split("/")[::-1]
+    # Not abspath: behind a link, ".." leads up from where the link leads to.
+    start = "" if os.path.isabs(path) else os.getcwd()
+    at, names = "/", os.path.join(start, path).split("/")[::-1]
     for _ in range(_MOST_STEPS):
         if not names:
             return

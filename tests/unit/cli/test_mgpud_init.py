@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,23 @@ def test_a_link_that_cannot_be_trusted_or_leads_nowhere_is_refused(path: Path) -
     assert result.exit_code == 1
     assert "others than root can write it" in result.output
     assert real.read_text() == "# ours\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+@pytest.mark.parametrize("force", [(), ("--force",)])
+@pytest.mark.parametrize("led", [False, True])
+def test_nothing_is_written_below_a_folder_of_a_user(
+    tmp_path: Path, force: tuple[str, ...], *, led: bool
+) -> None:
+    """Where the user could have it lead elsewhere, and mgpud would not believe it."""
+    theirs, roots = tmp_path / "home", tmp_path / "etc"
+    theirs.mkdir()
+    roots.mkdir()
+    (theirs / "link").symlink_to(roots)
+    os.chown(theirs, 12345, 12345)
+    place = theirs / "link" if led else theirs
+    result = run("--yes", *force, place / "new" / "config.toml")
+    assert result.exit_code == 1
+    assert f"{theirs}: it belongs to uid 12345" in result.stderr
+    assert not list(roots.iterdir())
+    assert not (theirs / "new").exists()

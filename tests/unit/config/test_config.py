@@ -268,6 +268,12 @@ def test_a_link_on_the_way_is_judged_too(tmp_path: Path, config: Path, where: st
     assert [problem.source for problem in read_trusted(named)[1]] == [str(loose)]
 
 
+def test_what_is_no_file_is_not_waited_for(config: Path) -> None:
+    config.unlink(missing_ok=True)
+    os.mkfifo(config, 0o600)
+    assert [problem.message for problem in read_trusted(config)[1]] == ["this is no regular file"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user_is_refused(config: Path) -> None:
     os.chown(config, 12345, -1)

@@ -36,6 +36,16 @@ def test_a_folder_that_a_link_leads_through_is_judged(file: Path, tmp_path: Path
         check(str(tmp_path / "python"))
 
 
+def test_a_step_back_behind_a_link_is_a_step_of_the_kernels(file: Path, tmp_path: Path) -> None:
+    """As it is written, ``up/../python`` is beside the link; it is above where that leads."""
+    (tmp_path / "loose" / "deep").mkdir(parents=True)
+    (tmp_path / "loose").chmod(0o777)
+    (tmp_path / "loose" / "python").symlink_to(file)
+    (tmp_path / "up").symlink_to("loose/deep")
+    with pytest.raises(Untrusted, match=str(tmp_path / "loose")):
+        check(f"{tmp_path}/up/../python")
+
+
 def test_a_link_of_somebody_else_is_refused(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "python"
     link.symlink_to(file)

@@ -9,8 +9,7 @@ from mgpu.core.world import World
 from mgpu.model.dependency import AFTERCORR, SINGLETON, WHOLE, Condition, Dependency, Newest
 from mgpu.model.dependency import parse_dependency as parse
 from mgpu.model.errors import MgpuError
-from mgpu.model.job import Job
-from mgpu.model.states import COMPLETED, FAILED
+from mgpu.model.states import COMPLETED, FAILED, PENDING
 from mgpu.store.base import JobFilter, Outcome, Store
 
 
@@ -68,13 +67,9 @@ def known(world: World, store: Store, conditions: Iterable[Condition]) -> dict[P
 
 def of_waiting(world: World, store: Store) -> dict[Parent, End]:
     """The ends of all that waiting jobs wait for, as far as they are over."""
-    waiting = [job.needs for job in world.jobs.values() if _waits(job) and job.needs]
+    waiting = [job.needs for job in world.jobs.values() if job.needs and job.state == PENDING]
     conditions = {condition for needs in waiting for condition in needs.conditions}
     return known(world, store, conditions)
-
-
-def _waits(job: Job) -> bool:
-    return job.needs is not None and job.state == "PENDING"
 
 
 def _may_be_over(world: World, number: int) -> bool:

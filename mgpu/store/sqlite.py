@@ -193,23 +193,24 @@ class SqliteStore:
         query = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
         with _errors():
             found = self._db.execute(query, (after, limit)).fetchall()
-        unpack = records.unpack_event
-        return [(n, unpack(body, f"events row {n}", self._spec_of_old)) for n, body in found]
+        return [(n, self._event(n, body)) for n, body in found]
 
     def events_of(self, jobs: Sequence[int], limit: int = 1000) -> list[Event]:
         """The newest events of these records, in order."""
         with _errors():
             values = (json.dumps(list(jobs)), limit)
             found = self._db.execute(_EVENTS_OF, values).fetchall()
-        unpack = records.unpack_event
-        return [unpack(body, f"events row {n}", self._spec_of_old) for n, body in reversed(found)]
+        return [self._event(n, body) for n, body in reversed(found)]
 
     def first_event(self, job: int) -> Event | None:
         """The oldest event of this record."""
-        query = "SELECT body FROM events WHERE job > 0 AND job = ? ORDER BY seq LIMIT 1"
-        body = self._value(query, job)
-        where = f"first event of job {job}"
-        return None if body is None else records.unpack_event(body, where, self._spec_of_old)
+        query = "SELECT seq, body FROM events WHERE job > 0 AND job = ? ORDER BY seq LIMIT 1"
+        with _errors():
+            found = self._db.execute(query, (job,)).fetchone()
+        return None if found is None else self._event(*found)
+
+    def _event(self, number: int, body: bytes) -> Event:
+        return records.unpack_event(body, f"events row {number}", self._spec_of_old)
 
     def trail(self, before: int, span: int) -> tuple[list[Asked], int]:
         """Who asked for what, newest first: of the ``span`` events before number ``before``."""
@@ -217,8 +218,7 @@ class SqliteStore:
         first = self._value("SELECT min(seq) FROM events") or 0
         with _errors():
             found = self._db.execute(_TRAIL, (before, before - span)).fetchall()
-        unpack = records.unpack_event
-        events = [unpack(body, f"events row {n}", self._spec_of_old) for n, body in found]
+        events = [self._event(n, body) for n, body in found]
         asked = [event for event in events if isinstance(event, Asked)]
         return asked, before - span if before - span > first else 0
 

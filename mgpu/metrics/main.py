@@ -13,13 +13,12 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgpack
-
 from mgpu.metrics.page import Sample, written
 from mgpu.metrics.server import Server
 from mgpu.protocol import link
 from mgpu.system import clock
 from mgpu.system.log import log
+from mgpu.system.process import settings_in
 
 #: Seconds for which a snapshot is shown again, in which one must come, and after which it is old.
 FRESH: Final = 1.0
@@ -122,7 +121,7 @@ async def _listen(exporter: Exporter, listen: str) -> asyncio.Server:
 async def _serve(scheduler: socket.socket, settings: dict[str, Any]) -> None:
     """Serve where the settings say, and elsewhere when others say so."""
     news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    exporter = Exporter(scheduler, lambda fd: news.put_nowait(read_settings(fd)))
+    exporter = Exporter(scheduler, lambda fd: news.put_nowait(settings_in(fd)))
     while settings:
         listen = settings["metrics.listen"]
         async with await _listen(exporter, listen):
@@ -140,17 +139,8 @@ async def _next(news: asyncio.Queue[dict[str, Any]], over: asyncio.Future[None])
     return {}
 
 
-def read_settings(fd: int) -> dict[str, Any]:
-    """The settings in a file, which is closed; lines are written as they say from now on."""
-    with open(fd, "rb") as file:
-        file.seek(0)
-        settings: dict[str, Any] = msgpack.unpackb(file.read())
-    log.configure(settings["log.level"], settings["log.format"], os.environ)
-    return settings
-
-
 def main(link_fd: int, settings_fd: int) -> None:
     """Serve metrics of the schedulers at the other end of ``link_fd``."""
-    settings = read_settings(settings_fd)
+    settings = settings_in(settings_fd)
     with socket.socket(fileno=link_fd) as scheduler:
         asyncio.run(_serve(scheduler, settings))

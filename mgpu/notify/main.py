@@ -20,6 +20,7 @@ from mgpu.notify.webhook import Parcel, Result
 from mgpu.protocol import link
 from mgpu.system import clock
 from mgpu.system.log import log
+from mgpu.system.process import settings_in
 
 _MOST_ANSWER: Final = 4096
 #: More is never handed over: see ``notices.max_concurrent_deliveries``.
@@ -53,7 +54,7 @@ class Notifier:
             return False
         message, fds = received
         if message["op"] == "settings":
-            self._settings = read_settings(fds.pop())
+            self._settings = settings_in(fds.pop())
         for fd in fds:
             os.close(fd)
         if message["op"] == "hello":
@@ -142,17 +143,8 @@ class Notifier:
             self._scheduler.setblocking(True)
 
 
-def read_settings(fd: int) -> dict[str, Any]:
-    """The settings in a file, which is closed; lines are written as they say from now on."""
-    with open(fd, "rb") as file:
-        file.seek(0)
-        settings: dict[str, Any] = msgpack.unpackb(file.read())
-    log.configure(settings["log.level"], settings["log.format"], os.environ)
-    return settings
-
-
 def main(link_fd: int, settings_fd: int) -> None:
     """Serve the schedulers at the other end of ``link_fd``, one after the other."""
-    settings = read_settings(settings_fd)
+    settings = settings_in(settings_fd)
     with socket.socket(fileno=link_fd) as scheduler:
         Notifier(scheduler, settings).run()

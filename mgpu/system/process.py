@@ -1,4 +1,4 @@
-"""Processes that this one starts to run a function of mgpu."""
+"""Processes that run a function of mgpu: how they are started, tied and told what holds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import ctypes
 import os
 import signal
 import sys
-from typing import Final
+from typing import Any, Final
+
+import msgpack
+
+from mgpu.system.log import log
 
 _SET_PDEATHSIG: Final = 1
 
@@ -27,3 +31,15 @@ def end_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def settings_in(fd: int) -> dict[str, Any]:
+    """The settings in a file of whoever has started this process, which is closed.
+
+    Lines of the log are written as they say from now on.
+    """
+    with open(fd, "rb") as file:
+        file.seek(0)
+        settings: dict[str, Any] = msgpack.unpackb(file.read())
+    log.configure(settings["log.level"], settings["log.format"], os.environ)
+    return settings

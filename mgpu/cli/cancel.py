@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run, wired
-from mgpu.cli.params import WORDS, Parsed, signal_number
+from mgpu.cli.params import WORDS, Parsed, of_projects, signal_number
 
 if TYPE_CHECKING:
     from mgpu.cli.columns import Row
@@ -63,16 +63,7 @@ def _gpus(text: str) -> list[int]:
     metavar="NAMES",
     help="Those of these users; others than you with --admin.",
 )
-@click.option(
-    "-P",
-    "--project",
-    "-A",
-    "--account",
-    "projects",
-    type=WORDS,
-    metavar="NAMES",
-    help="Those of these projects.",
-)
+@of_projects("Those of these projects.")
 @click.option("-q", "--qos", type=WORDS, metavar="NAMES", help="Those of these classes.")
 @click.option(
     "-w",

@@ -6,7 +6,7 @@ A bad value is a usage error.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -98,3 +98,9 @@ WORDS = Parsed("list", words)
 IDS = click.argument("ids", nargs=-1, required=True, metavar="IDS")
 ADMIN = click.option("--admin", is_flag=True, help="As an administrator: anybody's jobs.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
+
+
+def of_projects(text: str) -> Callable[[Any], Any]:
+    """The option that chooses jobs by their projects, with Slurm's words for them too."""
+    flags = ("-P", "--project", "-A", "--account", "projects")
+    return click.option(*flags, type=WORDS, metavar="NAMES", help=text)

@@ -8,7 +8,7 @@ import click
 
 from mgpu.cli import queue_filter, queue_show
 from mgpu.cli.columns import DEFAULT, LONG, parse_format
-from mgpu.cli.params import WORDS, Parsed
+from mgpu.cli.params import WORDS, Parsed, of_projects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +40,7 @@ _OPTIONS = (
                  help="Only these, as 3, 3,4, 3-5, 42_7."),
     click.option("-n", "--name", "--names", "names", type=WORDS, metavar="NAMES",
                  help="Only of these names; * and ? stand for anything."),
-    click.option("-P", "--project", "-A", "--account", "projects", type=WORDS, metavar="NAMES",
-                 help="Only of these projects."),
+    of_projects("Only of these projects."),
     click.option("-q", "--qos", type=WORDS, metavar="NAMES", help="Only of these classes."),
     click.option("-w", "--nodelist", "gpus", type=Parsed("GPUs", queue_filter.parse_gpus),
                  metavar="GPUS", help="Only those on these GPUs, as gpu0,gpu2."),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, connect, emit, job_numbers, run
-from mgpu.cli.params import WORDS, Parsed
+from mgpu.cli.params import WORDS, Parsed, of_projects
 from mgpu.cli.queue_filter import parse_since, parse_states
 from mgpu.cli.zone import timezone_option
 from mgpu.protocol.names import MAX_IDS
@@ -56,16 +56,7 @@ _DAYS = 30
     metavar="STATES",
     help="Only what ended so: CD,F,CA,TO,NF,LF,OOM, R runs.",
 )
-@click.option(
-    "-P",
-    "--project",
-    "-A",
-    "--account",
-    "projects",
-    type=WORDS,
-    metavar="NAMES",
-    help="Only of these projects.",
-)
+@of_projects("Only of these projects.")
 @click.option(
     "-j",
     "--jobs",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mgpu.core.gates import left
+from mgpu.core.gates import hung, left
 from mgpu.core.orders import DrainGpus, Judged, Kept, ResumeGpus
 from mgpu.core.serving import find, label
 from mgpu.core.world import World
@@ -99,7 +99,7 @@ def _above(world: World, uuid: str) -> Drain | None:
 def _taken_as_base(world: World, uuid: str, uid: int, now: Now) -> Event:
     """What is in use now is so when nobody is there; processes are none of it."""
     gpu, trace = world.gpus[uuid], world.traces.of(uuid)
-    if trace is not None and trace.pids:
+    if (trace is not None and trace.pids) or hung(uuid, world.ledger, world.stuck):
         text = f"{label(world, uuid)} is {gpu.note}"
         hint = "it is given out by itself once they are gone"
         raise MgpuError("Refused", text, path="gpus", hint=hint)
@@ -130,6 +130,8 @@ def _still(world: World, uuid: str, named: list[str]) -> Iterator[str]:
 
 def dirt(world: World, uuid: str) -> str:
     """What keeps a GPU from being clean for too long already, else nothing."""
+    if why := hung(uuid, world.ledger, world.stuck):
+        return why
     gpu, trace = world.gpus.get(uuid), world.traces.of(uuid)
     taken = world.traces.taken
     if gpu is None or trace is None or taken - trace.since <= world.policy.cleaning_limit:

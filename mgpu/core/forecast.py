@@ -168,12 +168,13 @@ def _cleaned_up(world: World) -> Inventory:
 
 
 def _left(world: World, gpu: Gpu) -> Gpu:
+    if world.gpus[gpu.uuid].state == DIRTY:
+        gpu = replace(gpu, available=False)
     over = world.traces.jobs(gpu.uuid)
     if not over:
         return gpu
     return replace(
         gpu,
-        available=gpu.available and world.gpus[gpu.uuid].state != DIRTY,
         used=gpu.outside,
         measured=tuple(one for one in gpu.measured if one[0] not in over),
         untold=tuple(job for job in gpu.untold if job not in over),

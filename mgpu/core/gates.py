@@ -38,6 +38,7 @@ class Gates:
         traces: Traces,
         placed: Mapping[int, Job],
         ledger: Ledger,
+        stuck: Mapping[int, tuple[int, ...]],
     ) -> None:
         self._drains = {drain.uuid: drain for drain in records.all(Drain)}
         self._ignored = {(one.pid, one.ticks) for one in records.all(Ignored)}
@@ -47,6 +48,7 @@ class Gates:
         self._traces = traces
         self._placed = placed
         self._ledger = ledger
+        self._stuck = stuck
 
     def judged(self, gpu: Gpu) -> Gpu:
         """The GPU with its outsiders counted, and with the first thing that keeps jobs off it."""
@@ -57,6 +59,8 @@ class Gates:
         state, why = self._order_against(gpu)
         if why:
             return replace(gpu, available=False, note=why, state=state)
+        if why := hung(gpu.uuid, self._ledger, self._stuck):
+            return replace(gpu, available=False, note=f"dirty: {why}", state=DIRTY)
         trace = self._traces.of(gpu.uuid)
         if trace is None:
             return gpu
@@ -128,10 +132,26 @@ def _explains_the_rest(ignored: list[Process], strangers: list[Process]) -> bool
 def left(gpu: Gpu, trace: Trace, taken: float) -> str:
     """What a job left of which a GPU has a trace, as it was seen when last looked at."""
     if trace.pids:
-        named = ", ".join(f"pid {pid}" for pid in trace.pids[:3])
-        rest = len(trace.pids) - 3
-        more = f" and {rest} more" if rest > 0 else ""
-        return f"{named}{more} of job {trace.job} still there"
+        return f"{_named(trace.pids)} of job {trace.job} still there"
     if trace.since >= taken:
         return f"job {trace.job} has just ended"
     return f"{gpu.used} MiB in use after the end of job {trace.job}"
+
+
+def hung(uuid: str, ledger: Ledger, stuck: Mapping[int, tuple[int, ...]]) -> str:
+    """What outlives SIGKILL of a job that holds a GPU, nothing where all is well."""
+    for job in ledger.on(uuid):
+        if stuck.get(job.id):
+            return f"{_named(stuck[job.id])} of job {job.id} cannot be killed"
+    return ""
+
+
+def hangs(pids: tuple[int, ...]) -> str:
+    """``pid 42 cannot be killed``; nothing where there is none."""
+    return f"{_named(pids)} cannot be killed" if pids else ""
+
+
+def _named(pids: tuple[int, ...]) -> str:
+    rest = len(pids) - 3
+    more = f" and {rest} more" if rest > 0 else ""
+    return ", ".join(f"pid {pid}" for pid in pids[:3]) + more

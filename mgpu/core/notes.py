@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mgpu.core import idleness, silence, usage
+from mgpu.core.gates import hangs
 from mgpu.core.world import World
 from mgpu.model.events import Event, Noted
 from mgpu.model.job import Job, Running
@@ -29,7 +30,8 @@ def settle(world: World, now: Now) -> Iterator[Event]:
 def shown(world: World, job: Job) -> str:
     """The note of a job with the figures of this moment."""
     running = isinstance(job.phase, Running) and job.note == _stored(world, job)
-    return _joined(world, job, idleness.shown(world, job)) if running else job.note
+    noted = _joined(world, job, idleness.shown(world, job)) if running else job.note
+    return "; ".join(filter(None, (hangs(world.stuck.get(job.id, ())), noted)))
 
 
 def _stored(world: World, job: Job) -> str:

@@ -44,7 +44,8 @@ class World:
     deadline, ``over`` the jobs that ended and whose
     consequences for others are not drawn yet (see ``core.settle``), ``closed`` the attempts that
     are over and not stored yet. ``derived`` is what modules
-    of the core remember of what they derived from it. ``next_run`` knows the calendar.
+    of the core remember of what they derived from it. ``stuck`` has the processes that outlive
+    SIGKILL, by job. ``next_run`` knows the calendar.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class World:
         self.due: dict[int, Job] = {}
         self.records = Book(tuple(records))
         self.derived: dict[str, Any] = {}
+        self.stuck: dict[int, tuple[int, ...]] = {}
         self.next_run: NextRun | None = None
         for base in self.records.all(Base):
             self.traces.accept(base.uuid, base.used)
@@ -114,6 +116,18 @@ class World:
             self.generation += 1
         return changed or known.backend != inventory.backend
 
+    def stick(self, key: tuple[int, int], pids: tuple[int, ...]) -> bool:
+        """These processes of an attempt outlive SIGKILL; False when that is known, or it is over.
+
+        Its GPUs are not given out before they are gone, and it with them.
+        """
+        job = self.placed.get(key[0])
+        if job is None or job.attempt != key[1] or self.stuck.get(job.id, ()) == pids:
+            return False
+        self.stuck[job.id] = pids
+        self.judge()
+        return True
+
     def judge(self) -> bool:
         """Say anew of each GPU whether it may be given out; False when nothing is new."""
         found = sorted(self.inventory.gpus, key=lambda gpu: gpu.index)
@@ -132,7 +146,8 @@ class World:
         return self._gates().may_use(gpu)
 
     def _gates(self) -> Gates:
-        return Gates(self.records, self.policy, self.traces, self.placed, self.ledger)
+        known = (self.traces, self.placed, self.ledger, self.stuck)
+        return Gates(self.records, self.policy, *known)
 
     @property
     def backend(self) -> str:
@@ -237,6 +252,7 @@ class World:
     def displace(self, job: Job, at: Now) -> None:
         """Give back what a job holds, before its phase changes."""
         del self.placed[job.id]
+        was_stuck = self.stuck.pop(job.id, ())
         if self.policy.cleaning:
             self.traces.leave(job, at.boot)
         if job.array:
@@ -245,7 +261,7 @@ class World:
         self._commit(job, -1)
         self.ledger.give(job)
         self.tally.give(job)
-        if self.policy.cleaning and job.gpus:
+        if (self.policy.cleaning or was_stuck) and job.gpus:
             self.judge()
 
     def _commit(self, job: Job, sign: int) -> None:

@@ -75,6 +75,8 @@ class Attempts:
         self._dirs = dirs
         self._launcher = launcher
         self._report = report
+        #: Told which processes of an attempt outlive SIGKILL.
+        self.on_stuck: Callable[[Key, tuple[int, ...]], None] = lambda _key, _pids: None
         self._attempts: dict[Key, Attempt] = {}
 
     def observed(self) -> dict[Key, str]:
@@ -349,6 +351,8 @@ class Attempts:
 
     def _said(self, attempt: Attempt, message: dict[str, Any]) -> None:
         op = message["op"]
+        if "stuck" in message:
+            self.on_stuck(attempt.key, tuple(message["stuck"]))
         if op == "ready":
             attempt.ready = True
             if attempt.stage == "ordered":

@@ -126,6 +126,7 @@ class Engine:
         self._boot_id = boot_id
         self._notices = Notices()
         self._inventory = Inventory("none", ())
+        self._stuck: dict[int, tuple[int, ...]] = {}
         self._asks: list[Ask] = []
         self._reports: list[Report] = []
         self._notes: list[Audited] = []
@@ -149,7 +150,7 @@ class Engine:
             next_seq=loaded.next_seq,
             records=loaded.records,
         )
-        world.next_run = cron.next_run
+        world.next_run, world.stuck = cron.next_run, self._stuck
         world.dependents.learn(dependencies.of_waiting(world, self._store))
         self._new_boot = loaded.boot_id != self._boot_id
         self.rebooted = self._new_boot and loaded.boot_id != ""
@@ -171,6 +172,10 @@ class Engine:
     def report(self, report: Report) -> None:
         """Handle a report about an attempt in the next turn."""
         self._reports.append(report)
+
+    def stick(self, key: tuple[int, int], pids: tuple[int, ...]) -> None:
+        """These processes of an attempt outlive SIGKILL."""
+        self._dirty = self.world.stick(key, pids) or self._dirty
 
     def set_inventory(self, inventory: Inventory) -> None:
         """Use these GPUs from now on."""

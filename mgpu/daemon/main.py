@@ -129,7 +129,8 @@ class Scheduler:
         self._keep_history(settings, now)
 
     def _introduce(self) -> None:
-        """Tell the dispatcher of the parts that some requests are about."""
+        """Tell parts of those that they have to do with, as some requests do."""
+        self._attempts.on_stuck = self._engine.stick
         self._dispatcher.attach = self._attempts.attach
         self._dispatcher.simulate = self._monitor.tell
         self._dispatcher.signal = self._attempts.signal

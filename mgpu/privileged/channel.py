@@ -71,6 +71,12 @@ class Channel:
         self._newest = message
         self._send()
 
+    def add(self, **facts: object) -> None:
+        """Tell the newest state again with more about it, unless that is known."""
+        message = {**self._newest, **facts}
+        if message != self._newest:
+            self.tell(message)
+
     def _send(self) -> None:
         if self._control is None or not self._newest:
             return

@@ -38,6 +38,7 @@ _RETRY_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 #: How long the end waits for output to be written, and clients for what they have not seen.
 _DRAIN_SECONDS = 5.0
+_DEATH_SECONDS = 10.0  # what lives on so long after SIGKILL hangs in the kernel
 
 
 class Supervisor:
@@ -100,17 +101,8 @@ class Supervisor:
         if self.child == 0:
             near.close()  # else the child would hold open itself what tells it that we have died
             fds = {"payload_fd": payload, "script_fd": script_fd, "fence_fd": fence_fd}
-            job.run(
-                job.Child(
-                    self.order,
-                    self.site,
-                    group=group,
-                    entered=entered,
-                    parent=parent,
-                    pipe=far.fileno(),
-                    **fds,
-                )
-            )
+            ours = {"parent": parent, "pipe": far.fileno(), **fds}
+            job.run(job.Child(self.order, self.site, group=group, entered=entered, **ours))
         far.close()
         for fd in (payload, script_fd, fence_fd):
             if fd >= 0:
@@ -222,6 +214,7 @@ class Supervisor:
             "limit": lambda: self.stop("timelimit", grace),
             "term": lambda: self.stop("cancel", grace),
             "kill": self.kill,
+            "stuck": self._look_after,
             "reap": self._reap,
             "look": self._look,
             "drain": self.console.give_up,
@@ -335,9 +328,16 @@ class Supervisor:
         """SIGKILL the tree; without a cgroup again whenever something of it is left."""
         self.patient = False
         self.killed = True
+        self.deadlines.set_once("stuck", _DEATH_SECONDS)
         if self.tree is not None:
             self.tree.kill()
             self.deadlines.set_once("look", _LOOK_SECONDS)
+
+    def _look_after(self) -> None:
+        """Tell what outlives its SIGKILL, as long as something does."""
+        if self.tree is not None and not self.over:
+            self.channel.add(stuck=sorted(self.tree.members()))
+            self.deadlines.set("stuck", _DEATH_SECONDS)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Nothing was executed: say why, having made sure that nothing will be."""

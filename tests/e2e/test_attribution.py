@@ -138,7 +138,7 @@ def test_the_group_of_a_job_that_ended_under_another_launcher_goes_too(
     assert info(daemon, alice)["fenced_by"] == "cgroup-v1"
     job = daemon.submit(alice, "--", "sleep", "600")
     daemon.wait_state(job, "RUNNING")
-    folder = cgroups.devices_root() / daemon.name / f"{job}.1"
+    folder = cgroups.old_root("devices") / daemon.name / f"{job}.1"
     assert folder.is_dir()
     daemon.kill9()
     daemon.start()

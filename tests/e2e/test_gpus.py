@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.lib import cgroups
 from tests.lib.daemon import Daemon
 from tests.lib.stubbox import Box
 from tests.lib.users import User
@@ -199,6 +203,48 @@ def test_a_gpu_that_a_job_has_not_left_is_given_out_when_it_has(
     assert placed(daemon, late) == [0]
     assert "action=gpu-dirty gpu=gpu0" in daemon.log()
     assert "action=gpu-clean gpu=gpu0" in daemon.log()
+
+
+@pytest.fixture
+def frozen() -> Iterator[Callable[[int, bool], None]]:
+    """Has a process hang in the kernel, where no signal reaches it, and go on."""
+    group = cgroups.old_root("freezer") / f"mgpu-test-{os.getpid()}"
+    group.mkdir()
+
+    def freeze(pid: int, stop: bool) -> None:
+        if stop:
+            (group / "cgroup.procs").write_text(str(pid))
+        (group / "freezer.state").write_text("FROZEN" if stop else "THAWED")
+
+    yield freeze
+    freeze(0, False)
+    eventually(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_be_killed_keeps_its_gpu_until_it_is_gone(
+    daemon: Daemon, alice: User, frozen: Callable[[int, bool], None]
+) -> None:
+    job = daemon.submit(alice, "--gpu-ids", "0", "--", "sh", "-c", "echo $$; exec sleep 600")
+    daemon.wait_state(job, "RUNNING")
+    pid = int(eventually(lambda: daemon.output(alice, job).splitlines()[1:])[0])
+    late = daemon.submit(alice, "--gpu-ids", "0", *LONG)
+    frozen(pid, True)
+    daemon.cancel(alice, str(job))
+    become(daemon, alice, "dirty", "available")
+    daemon.kill9_scheduler()
+    become(daemon, alice, "dirty", "available")
+    daemon.kill9()
+    daemon.start()
+    become(daemon, alice, "dirty", "available")
+    assert f"pid {pid} of job {job} cannot be killed" in ctl(daemon, alice, "show-gpus")
+    assert f"(pid {pid} cannot be killed)" in daemon.queue(alice)
+    assert daemon.job(late)["state"] == "PENDING"
+    frozen(pid, False)
+    assert placed(daemon, late) == [0]
+    assert daemon.job(job)["state"] == "CANCELLED"
+    assert daemon.log().count("action=gpu-dirty gpu=gpu0") == 3
 
 
 def test_memory_that_is_rightly_in_use_is_accepted_by_resuming(

@@ -30,13 +30,13 @@ def mounted(script: str) -> list[str]:
     return [*command, "sh", "-c", f'{script}; exec "$@"', "sh"]
 
 
-def devices_root() -> Path:
-    """The mount point of the ``devices`` controller of version 1; skips where there is none."""
+def old_root(controller: str) -> Path:
+    """The mount point of a controller of version 1; skips where there is none."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, kind = line.partition(" - ")
-        if kind.startswith("cgroup ") and kind.endswith("devices"):
+        if kind.startswith("cgroup ") and kind.endswith(controller):
             return Path(fields.split()[4])
-    raise SkipTest("no devices controller of cgroup version 1")
+    raise SkipTest(f"no {controller} controller of cgroup version 1")
 
 
 def groups_of(name: str) -> list[Path]:

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from mgpu.core import notes
 from mgpu.core.draining import dirt
+from mgpu.core.forecast import forecast
 from mgpu.core.invariants import check_invariants
 from mgpu.core.lifecycle import forget_boot
 from mgpu.core.orders import DrainGpus, Kept, Order, ResumeGpus
@@ -229,6 +231,42 @@ def test_a_process_that_a_job_left_is_not_accepted() -> None:
     desk = after_a_job(Process(77, 800, 1000, 1, 5))
     assert refused(desk, ResumeGpus(CAROL, ("0",))) == "gpu0 is dirty: pid 77 of job 1 still there"
     assert kept(desk, Base) == []
+
+
+def with_a_stuck_job() -> Desk:
+    """SIGKILL did not end two processes of job 1, which has gpu0; job 2 waits for it."""
+    desk = Desk(20000)
+    for _ in range(2):
+        desk.submit(replace(a_spec(), time_limit=60))
+    desk.run()
+    desk.launched(1)
+    assert 2 in forecast(desk.world, desk.now, {2})
+    assert desk.world.stick((1, 1), (78, 79))
+    desk.run()
+    return desk
+
+
+def test_what_cannot_be_killed_makes_the_gpu_dirty_until_it_is_gone() -> None:
+    desk = with_a_stuck_job()
+    why = "pid 78, pid 79 of job 1 cannot be killed"
+    assert (state(desk), dirt(desk.world, "GPU-0")) == ("dirty", why)
+    assert notes.shown(desk.world, desk.job(1)) == "pid 78, pid 79 cannot be killed"
+    assert forecast(desk.world, desk.now, {2}) == {}, "nobody knows when"
+    assert refused(desk, ResumeGpus(CAROL, ("0",))) == f"gpu0 is dirty: {why}"
+    desk.end(1)
+    desk.run()
+    assert state(desk) == "available"
+    assert desk.job(2).gpus == ("GPU-0",)
+
+
+def test_what_cannot_be_killed_is_told_of_once_and_of_its_attempt_alone() -> None:
+    desk = with_a_stuck_job()
+    assert not desk.world.stick((1, 1), (78, 79))
+    assert not desk.world.stick((1, 2), (80,))
+    assert not desk.world.stick((7, 1), (80,))
+    assert desk.world.stick((1, 1), ())
+    assert (state(desk), dirt(desk.world, "GPU-0")) == ("available", "")
+    assert notes.shown(desk.world, desk.job(1)) == ""
 
 
 def test_a_gpu_that_is_drained_and_dirty_is_resumed_twice() -> None:

@@ -154,6 +154,25 @@ def test_a_gpu_that_becomes_dirty_and_clean_is_told_of_once(
     assert gpu_lines(capfd) == [f'gpu-dirty gpu=gpu0 why="{why}"', "gpu-clean gpu=gpu0"]
 
 
+def test_a_process_that_cannot_be_killed_keeps_its_gpus_and_is_told_of(
+    rig: Rig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job, later = (rig.submit(gpus=2) for _ in range(2))
+    rig.supervisor(job).runs()
+    log.set_level("info")
+    for _ in range(2):
+        rig.supervisor(job).says("running", pid=81, ticks=7, stuck=[81])
+    assert rig.active()[later].state == "PENDING"
+    why = f"pid 81 of job {job} cannot be killed"
+    rows = rig.client(0, admin=True).one({"op": "gpu_list"})["ok"]["gpus"]
+    assert [(row["state"], row["note"]) for row in rows] == [("dirty", f"dirty: {why}")] * 2
+    rig.supervisor(job).ends()
+    assert rig.active()[later].state == "RUNNING"
+    names = ("gpu0", "gpu1")
+    told = [f'gpu-dirty gpu={name} why="{why}"' for name in names]
+    assert gpu_lines(capfd) == [*told, *(f"gpu-clean gpu={name}" for name in names)]
+
+
 def test_a_gpu_that_is_not_heard_of_is_told_of_once(
     rig: Rig, capfd: pytest.CaptureFixture[str]
 ) -> None:

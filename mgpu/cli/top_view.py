@@ -129,8 +129,19 @@ def _gpu(
     line.append(_spark(past, span, plain=size.plain) + "  ", "cyan")
     if size.width >= _WIDE:
         line.append(f"{_reading(gpu, 'temperature', 'C'):>4} {_reading(gpu, 'power', 'W'):>5}  ")
-    word = "ok" if gpu["available"] and gpu.get("state") == "available" else gpu.get("state")
-    return line.append(visible(word or "unknown"), "green" if word == "ok" else "bold red")
+    well = gpu["available"] and gpu.get("state") == "available"
+    word = _holders(gpu) if well else visible(gpu.get("state") or "unknown")
+    return line.append(word, "green" if well else "bold red")
+
+
+def _holders(gpu: dict[str, Any]) -> str:
+    """``job 7``, ``3 jobs``, ``outsiders`` (processes without mgpu) or ``free``."""
+    holders = gpu.get("jobs") or []
+    if len(holders) == 1:
+        return f"job {holders[0][0]}"
+    if holders:
+        return f"{len(holders)} jobs"
+    return "outsiders" if gpu.get("outsiders") else "free"
 
 
 def _gib(mib: int) -> str:

@@ -53,7 +53,8 @@ def test_root_and_the_service_user_touch_no_path_of_a_user(daemon: Daemon, alice
     with traced(daemon, trace, "trace=%file,execve,setresuid"):
         job = daemon.submit(alice, "--time-limit", "1h", "-o", "out.log", "./job.sh", cwd=work)
         daemon.wait_state(job, "RUNNING")
-        eventually(lambda: str(work / ".venv/bin/python3") in (work / "out.log").read_text())
+        log = work / "out.log"  # strace is slow: it may run before it has opened its log
+        eventually(lambda: log.exists() and str(work / ".venv/bin/python3") in log.read_text())
         daemon.cancel(alice, str(job))
         daemon.wait_state(job, "CANCELLED")
     lines = [line.split(None, 1) for line in trace.read_text().splitlines()]

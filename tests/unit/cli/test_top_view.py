@@ -14,10 +14,12 @@ from tests.lib.golden import Golden
 from tests.unit.cli.conftest import MOMENT, job
 from tests.unit.cli.test_info import gpu, machine
 
+HELD = [[7, "ada", 40000, 3723.5, "RUNNING", 45234, 0, ""]]
 GPUS = [
-    gpu(0, used=61234, utilization=100, temperature=71, power=398),
-    gpu(1, used=20480, utilization=42, temperature=55, power=210),
+    gpu(0, used=61234, utilization=100, temperature=71, power=398, jobs=HELD),
+    gpu(1, used=20480, utilization=42, temperature=55, power=210, jobs=[*HELD, *HELD]),
     gpu(2, available=False, state="drained", utilization=-1, temperature=-1, power=-1),
+    gpu(3),
 ]
 HISTORY: History = {
     0: tuple(min(100, 9 * n) for n in range(40)), 1: (0, 90, 10, -1, 50, 42), 2: (-1, -1),
@@ -73,6 +75,13 @@ def test_the_screen(name: str, size: str, shown: Known, state: State, golden: Go
     text = drawn(shown, state, SIZES[size])
     assert text.count("\n") == SIZES[size].height
     golden.check(f"cli/top_{name}_{size}.txt", text)
+
+
+def test_a_gpu_that_others_use_is_not_called_free() -> None:
+    stranger = {"pid": 4242, "user": "bob", "memory": 4000}
+    text = drawn(known(gpus=[gpu(0, outsiders=[stranger])]), State(), Size(80, 24))
+    assert "outsiders" in text
+    assert "free" not in text
 
 
 def test_without_block_letters_all_is_ascii() -> None:

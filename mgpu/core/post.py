@@ -83,7 +83,7 @@ def lane_of(uid: int) -> str:
 def take(
     world: World, rules: Rules, tidings: Iterable[Tiding], body: Callable[[Tiding], str], now: Now
 ) -> list[str]:
-    """Put what is to be told into the world; the lanes that are full and were told nothing."""
+    """Put what is to be told into the world; of what is dropped, the lane that is full."""
     full: list[str] = []
     waiting: Counts[str] | None = None
     for tiding in tidings:
@@ -102,7 +102,7 @@ def take(
             number = world.records.number(_COUNTER)
             world.records.put(number)
             world.records.put(Notice(number.last, uid, lane, *about, now.wall, now.wall))
-    return list(dict.fromkeys(full))
+    return full
 
 
 def _targets(rules: Rules, tiding: Tiding) -> Iterator[tuple[str, int, str]]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MOST = 4096
+#: What is no file, as a pipe, is refused and not waited for.
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PLACES = frozenset({"url", "secret", "headers", "notices.smtp_password"})
 
 
@@ -31,7 +33,7 @@ def resolved(values: dict[str, Any]) -> dict[str, Any]:
 
 def read(path: str) -> str:
     """The first line of a file that root alone can read."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = os.open(path, _OPEN)
     try:
         _judge_open(fd, path)
         return os.read(fd, _MOST).decode("ascii", "replace").partition("\n")[0].strip()
@@ -40,7 +42,7 @@ def read(path: str) -> str:
 
 
 def _judge(path: str) -> str:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = os.open(path, _OPEN)
     try:
         _judge_open(fd, path)
     finally:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from tests.lib.daemon import Daemon
 from tests.lib.receivers import WebServer
 from tests.lib.senders import helper, notices
 from tests.lib.users import ROOT, User
-from tests.lib.waiting import eventually
+from tests.lib.waiting import eventually, never
 
 MakeDaemon = Callable[..., Daemon]
 
@@ -98,3 +101,36 @@ def test_a_reload_that_the_notifier_cannot_go_by_changes_nothing(
     daemon.submit(alice, "--notify", web.url("/hook"), "--", "true")
     eventually(lambda: web.of("/hook"))
     secret.unlink()
+
+
+def test_reloads_and_crashes_in_between_lose_nothing_and_send_nothing_twice(
+    make_daemon: MakeDaemon, alice: User, web: WebServer
+) -> None:
+    daemon = make_daemon(notices(timeout=10))
+    jobs = set()
+    for round_ in range(12):
+        number = daemon.submit(alice, "--gpus", "0", "--notify", web.url("/hook"), "--", "true")
+        jobs.add(str(number))
+        config = notices(timeout=10, subject_prefix=f"[{round_}]", max_retries=round_ % 10)
+        daemon.configure(config | {"metrics": {"users": bool(round_ % 2)}})
+        os.kill(daemon.pid, signal.SIGHUP)
+        if round_ % 3 == 2:
+            daemon.kill9_scheduler()
+            daemon.wait_ready()
+    eventually(lambda: len(web.of("/hook")), until=lambda count: count >= 12, timeout=30)
+    never(lambda: len(web.of("/hook")), for_seconds=2, until=lambda count: count > 12)
+    assert Counter(post.json["job"]["id"] for post in web.of("/hook")) == dict.fromkeys(jobs, 1)
+    assert "ERROR" not in daemon.log()
+
+
+def test_a_notifier_that_hangs_or_dies_keeps_no_reload_from_being_applied(
+    make_daemon: MakeDaemon, alice: User, web: WebServer
+) -> None:
+    daemon = make_daemon(notices(window=3))
+    stopped = helper(daemon)
+    assert stopped is not None
+    os.kill(stopped.pid, signal.SIGSTOP)
+    reload(daemon, notices(window=4))
+    os.kill(stopped.pid, signal.SIGKILL)
+    daemon.submit(alice, "--notify", web.url("/hook"), "--", "true")
+    eventually(lambda: web.of("/hook"), timeout=20)

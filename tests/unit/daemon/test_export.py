@@ -165,3 +165,34 @@ def test_what_was_before_somebody_asks_is_counted_too(make_rig: MakeRig) -> None
     exporter = Exporter(rig)
     assert exporter.values()["mgpu_jobs_submitted_total", "normal"] == 1
     exporter.sock.close()
+
+
+def test_what_users_have_and_who_waits_first(make_rig: MakeRig) -> None:
+    rig = make_rig(metrics__users=True, limits__request_burst=100_000)
+    exporter = Exporter(rig)
+    for uid, gpus in ((ALICE, 1), (BOB, 1), (BOB, 2), (BOB, 1)):
+        rig.submit(uid, gpus=gpus, time_limit=5000)
+    rig.supervisor(1).runs()
+    rig.wait(100)
+    found = exporter.values()
+    exporter.sock.close()
+    counted = ("mgpu_user_jobs", "mgpu_user_gpus", "mgpu_user_waiting")
+    assert [found[name, f"u{ALICE}"] for name in counted] == [1, 1, 0]
+    assert [found[name, f"u{BOB}"] for name in counted] == [1, 1, 2]
+    assert found["mgpu_first_in_line_seconds",] == pytest.approx(101, abs=1)
+    assert found["mgpu_gpu_memory_outside_bytes", "gpu0"] == 0
+
+
+def test_notices_and_the_cost_of_snapshots_are_counted(make_rig: MakeRig) -> None:
+    rig = make_rig(notices__enabled=True, limits__request_burst=100_000)
+    exporter = Exporter(rig)
+    for job in range(1, 8):
+        assert rig.submit(notify=[f"https://h.org/{n}" for n in range(15)]) == job
+        rig.supervisor(job).runs()
+        rig.supervisor(job).ends(0)
+    exporter.values()
+    found = exporter.values()
+    exporter.sock.close()
+    assert (found["mgpu_notices_waiting",], found["mgpu_notices_dropped_total",]) == (100, 5)
+    assert (found["mgpu_notices_sent_total",], found["mgpu_notices_failed_total",]) == (0, 0)
+    assert sum(found["mgpu_snapshot_seconds",][:-1]) == 1

@@ -15,7 +15,7 @@ from tests.unit.daemon.test_outbox import Notifier, nothing_left_open  # noqa: F
 
 MakeRig = Callable[..., Rig]
 URL = "https://h.org/x"
-HALF, LATE, LAST = (f"job_time_limit_{part}" for part in (50, 80, 90))
+HALF, LATE, LAST = "job_time_limit_50", "job_time_limit_80", "job_time_limit_90"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Final
 
 from mgpu.core import wishes
 from mgpu.core.holding import HELD_BY_ADMIN
-from mgpu.core.requests import ChangeRepeat, Repeat
+from mgpu.core.requests import ChangeRepeat, Repeat, Submit
 from mgpu.core.wishes import CHANGED, UNKNOWN, Outcomes
 from mgpu.core.world import World
 from mgpu.model.errors import MgpuError
@@ -30,25 +30,8 @@ _KEY: Final = "recurring"
 def repeat(world: World, wish: Repeat, now: Now) -> tuple[list[Event], Outcomes]:
     """Take a recurring job in; it is checked as a submission of now would be."""
     submit = wish.submit
-    if submit.tasks is not None or submit.needs is not None or submit.count != 1:
-        raise MgpuError(
-            "BadRequest", "a recurring job has no array and no dependency", path="spec.cron"
-        )
-    if submit.held or submit.begin or submit.spec.deadline is not None:
-        raise MgpuError(
-            "BadRequest",
-            "a recurring job has no hold, no begin and no deadline: its times are those of cron",
-            path="spec.cron",
-            hint="mgpu_job cron pause keeps its runs back",
-        )
+    _check(world, submit)
     wishes.submit(world, submit, now)
-    mine = [one for one in world.records.all(Recurring) if one.uid == submit.uid]
-    if len(mine) >= MOST:
-        raise MgpuError(
-            "LimitReached",
-            f"{len(mine)} recurring jobs are yours; {MOST} are allowed",
-            hint="remove some: mgpu_job cron list shows them",
-        )
     counter = world.records.number(_NUMBERS)
     number = counter.last
     made = Recurring(
@@ -65,6 +48,28 @@ def repeat(world: World, wish: Repeat, now: Now) -> tuple[list[Event], Outcomes]
     )
     events: list[Event] = [Recorded(now, submit.uid, one) for one in (counter, made)]
     return events, Outcomes(((number, CHANGED),))
+
+
+def _check(world: World, submit: Submit) -> None:
+    """Refuse what cannot be repeated, and more than one user may have."""
+    if submit.tasks is not None or submit.needs is not None or submit.count != 1:
+        raise MgpuError(
+            "BadRequest", "a recurring job has no array and no dependency", path="spec.cron"
+        )
+    if submit.held or submit.begin or submit.spec.deadline is not None:
+        raise MgpuError(
+            "BadRequest",
+            "a recurring job has no hold, no begin and no deadline: its times are those of cron",
+            path="spec.cron",
+            hint="mgpu_job cron pause keeps its runs back",
+        )
+    mine = [one for one in world.records.all(Recurring) if one.uid == submit.uid]
+    if len(mine) >= MOST:
+        raise MgpuError(
+            "LimitReached",
+            f"{len(mine)} recurring jobs are yours; {MOST} are allowed",
+            hint="remove some: mgpu_job cron list shows them",
+        )
 
 
 def change(world: World, wish: ChangeRepeat, now: Now) -> tuple[list[Event], Outcomes]:

@@ -97,18 +97,12 @@ def _length(job: Job, policy: Policy) -> int:
 
 def _is_wanted(world: World, seen: Outlook, job: Job, length: int, now: Now) -> bool:
     """Whether somebody waits who would start on what the job has, or a reservation begins."""
-    need = need_of(job.spec)
-    rooms, host = [room.copy() for room in seen.rooms], seen.host.copy()
-    host.give(need)
-    for room in rooms:
-        if job.id in room.jobs:
-            room.give(job.id)
-    ask = ask_of(world, job, need, now)._replace(end=now.boot + LEAD + length)
+    ask = ask_of(world, job, need_of(job.spec), now)._replace(end=now.boot + LEAD + length)
     own = [room for room in seen.rooms if room.uuid in job.gpus]
     if len(seen.open_to(ask, own)) < len(own):
         return True
     unfit: set[tuple[int, frozenset[int]]] = set()
-    freed = replace(seen, rooms=rooms, host=host)
+    freed = _without(seen, job)
     for line in world.queue.lines.values():
         head = line.jobs[0]
         wish: Ask = ask_of(world, head, line.need, now)
@@ -121,6 +115,16 @@ def _is_wanted(world: World, seen: Outlook, job: Job, length: int, now: Now) -> 
         elif bar_of_owner(world, now, head, Tally(), world.placed_of.get(head.uid, 0)) is None:
             return True
     return False
+
+
+def _without(seen: Outlook, job: Job) -> Outlook:
+    """What is there once the job has gone."""
+    rooms, host = [room.copy() for room in seen.rooms], seen.host.copy()
+    host.give(need_of(job.spec))
+    for room in rooms:
+        if job.id in room.jobs:
+            room.give(job.id)
+    return replace(seen, rooms=rooms, host=host)
 
 
 def _for(job: Job, seen: Outlook) -> Outlook:

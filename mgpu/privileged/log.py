@@ -8,7 +8,7 @@ from mgpu.privileged import clock
 
 _STDERR = 2
 _PLAIN = frozenset(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+,="  # needs no quotes
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+,"  # needs no quotes
 )
 _LEVELS = ("debug", "info", "warning", "error")
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
@@ -42,7 +42,7 @@ def error(sentence: str, action: str, **ids: object) -> None:
 
 def line(level: str, sentence: str, action: str, ids: dict[str, object]) -> str:
     """One log line, in the form of ``system.log``; no value can look like a field or a line."""
-    fields = "".join(f" {name}={quoted(value)}" for name, value in ids.items())
+    fields = "".join(f" {name}={_quoted(value)}" for name, value in ids.items())
     return f"{level.upper()} {sentence} action={action}{fields}\n"
 
 
@@ -63,10 +63,13 @@ def _is_journal(stream: str) -> bool:
     return stream == f"{status.st_dev}:{status.st_ino}"
 
 
-def quoted(value: object) -> str:
-    """``value`` as it stands if it is plain, else as a Python string literal."""
+def _quoted(value: object) -> str:
+    """``value`` as it stands if it is plain, else in quotes, with what is not ASCII written out."""
     text = str(value)
-    return text if text and _PLAIN.issuperset(text) else ascii(text)
+    if text and _PLAIN.issuperset(text):
+        return text
+    written = text.encode("unicode_escape").decode("ascii")
+    return '"' + written.replace('"', '\\"') + '"'
 
 
 def _write(level: str, sentence: str, action: str, ids: dict[str, object]) -> None:

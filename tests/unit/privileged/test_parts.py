@@ -16,6 +16,7 @@ from mgpu.privileged.job import programs
 from mgpu.privileged.loop import Deadlines
 from mgpu.privileged.refusal import Refusal
 from mgpu.protocol import link
+from mgpu.system import log as system_log
 from tests.lib.waiting import eventually
 
 
@@ -89,8 +90,13 @@ def test_a_value_cannot_look_like_a_field_or_a_line(value: str) -> None:
     assert line.count("\n") == 1
     assert line.isascii()
     quoted = line.removeprefix("INFO Something action=some_action job=1 reason=")[:-1]
-    assert quoted == value or quoted[0] in "'\""
-    assert quoted != ""
+    assert quoted == value != "" or quoted[0] == quoted[-1] == '"'
+
+
+def test_a_value_is_quoted_as_in_the_lines_of_the_scheduler() -> None:
+    ids: dict[str, object] = {"reason": 'its "shell" is\ngone', "pid": 7}
+    ours = log.line("warning", "Refused a start", "start-refused", ids)
+    assert ours == system_log.line("warning", "Refused a start", "start-refused", ids)
 
 
 def test_deadlines_pass_in_their_order() -> None:

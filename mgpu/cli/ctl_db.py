@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import stat
 import subprocess
 from collections.abc import Iterator
 from typing import IO, Any
@@ -14,7 +13,7 @@ import click
 
 from mgpu.cli.base import CONTEXT, common_options, connect, emit
 from mgpu.model.errors import MgpuError
-from mgpu.model.units import visible
+from mgpu.model.units import quoted, visible
 
 
 @click.group("db", context_settings=CONTEXT)
@@ -36,9 +35,12 @@ def backup(target: str | None, socket: str | None, config: str | None) -> None:
     if target is None:
         told = _asked(socket, config)
     else:
+        from mgpu.config import load_settings
+
+        service = _account(load_settings(config, os.environ)["access.service_user"])
         with _new(target) as file:
             told = _asked(socket, config)
-            _copy(told["path"], file)
+            _copy(told["path"], service.pw_uid, file)
     emit(f"Copied to {visible(target or told['path'])}: {_holds(told)}")
 
 
@@ -85,10 +87,7 @@ def _restore(file: IO[bytes], state_dir: str, service: str) -> dict[str, Any]:
     from mgpu.system import clock
     from mgpu.system.process import command
 
-    try:
-        who = pwd.getpwnam(service)
-    except KeyError:
-        raise MgpuError("Refused", f"there is no user {service} (access.service_user)") from None
+    who = _account(service)
     argv = ["restore", state_dir, str(clock.now().wall), visible(file.name)]
     done = subprocess.run(
         command("mgpu.store.copying", f"main({argv!r})"),
@@ -106,6 +105,13 @@ def _restore(file: IO[bytes], state_dir: str, service: str) -> dict[str, Any]:
     if "error" in told:
         raise MgpuError("Refused", f"nothing was restored: {told['error']}", hint=told["hint"])
     return told
+
+
+def _account(service: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(service)
+    except KeyError:
+        raise MgpuError("Refused", f"there is no user {service} (access.service_user)") from None
 
 
 def _holds(told: dict[str, Any]) -> str:
@@ -132,15 +138,20 @@ def _new(target: str) -> Iterator[IO[bytes]]:
         raise
 
 
-def _copy(source: str, file: IO[bytes]) -> None:
-    """Copy what the service's user has written; whatever else is found there is not followed."""
+def _copy(source: str, owner: int, file: IO[bytes]) -> None:
+    """Copy a file of the service's user, who named it: it can be that of nobody else."""
     import shutil
 
+    from mgpu.client.logs import open_regular
+
     try:
-        fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
+        fd = open_regular(source)
+        if fd < 0:
+            raise MgpuError("Refused", f"{quoted(source, 200)} is no regular file")
         with os.fdopen(fd, "rb") as taken:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise MgpuError("Refused", f"{source} is no regular file")
+            if os.fstat(fd).st_uid != owner:
+                text = f"{quoted(source, 200)} does not belong to the service's user, who named it"
+                raise MgpuError("Refused", text, hint="is the scheduler still what it should be?")
             shutil.copyfileobj(taken, file)
             file.flush()
             os.fsync(file.fileno())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from mgpu.cli import ctl_db
 from mgpu.cli.ctl_db import backup
 from tests.lib.fake_server import FakeServer, Message
 from tests.unit.cli.conftest import Run
@@ -14,9 +16,14 @@ from tests.unit.cli.conftest import Run
 Capture = pytest.CaptureFixture[str]
 
 
+ME = os.getuid()
+
+
 @pytest.fixture(autouse=True)
 def root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler is whoever runs the tests."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(ctl_db, "_account", lambda _: SimpleNamespace(pw_uid=ME))
 
 
 @pytest.fixture
@@ -62,6 +69,25 @@ def test_who_is_not_root_is_refused_before_a_copy_is_made(
     assert run(backup, "--to", str(tmp_path / "copy")) != 0
     assert "only root can write the copy" in capsys.readouterr().err
     assert asked == []
+
+
+@pytest.mark.parametrize("kind", ["root's", "pipe"])
+def test_a_scheduler_that_names_another_file_has_root_read_nothing(
+    run: Run,
+    asked: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    kind: str,
+) -> None:
+    if kind == "pipe":
+        (tmp_path / "kept").unlink()
+        os.mkfifo(tmp_path / "kept")
+    else:
+        monkeypatch.setattr(ctl_db, "_account", lambda _: SimpleNamespace(pw_uid=ME + 1))
+    assert run(backup, "--to", str(tmp_path / "copy")) != 0
+    assert str(tmp_path / "kept") in capsys.readouterr().err
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_copy_that_fails_leaves_no_file(run: Run, server: FakeServer, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from mgpu import Client
 from mgpu.cli.main import programs
 from scripts.lib.bench import rig
 from scripts.lib.bench.measure import (
+    PYTHON,
     USUAL_PYTHON,
     Row,
     Scale,
@@ -26,6 +27,9 @@ from tests.lib import cgroups
 from tests.lib.daemon import Daemon
 from tests.lib.users import User
 
+#: The yardstick P among the commands that are measured in turn with it.
+_YARD = "python3"
+
 
 def command(name: str, *words: str) -> list[str]:
     """One of our programs."""
@@ -33,12 +37,16 @@ def command(name: str, *words: str) -> list[str]:
 
 
 def _each_command(count: int) -> dict[str, list[float]]:
-    """Milliseconds of each command, a few times; all GPUs are held, so what is submitted waits."""
+    """Milliseconds of each command, a few times; all GPUs are held, so what is submitted waits.
+
+    The yardstick is measured in turn with them, as ``_YARD``: other load is the same for all.
+    """
     with Client() as client:
         victims = [client.submit(["true"], gpus=2) for _ in range(count)]
     took: dict[str, list[float]] = {}
     for victim in victims:
         rounds = {
+            _YARD: PYTHON,
             "mgpu_srun": command("mgpu_srun", "--gpus", "2", "--", "true"),
             "mgpu_cancel": command("mgpu_cancel", str(victim)),
             "mgpu_queue": command("mgpu_queue"),
@@ -55,9 +63,8 @@ def commands(user: User, scale: Scale) -> list[Row]:
     count = 3 if scale.quick else 21
     with rig.daemon() as running:
         rig.as_user(user, running, rig.block)
-        yard = Yardsticks.take()
         took = rig.as_user(user, running, lambda: _each_command(count))
-    unit = ("P", yard.python)
+    unit = ("P", median(took.pop(_YARD)))
     return [beside("commands", f"{name}, short queue", ms, unit, 6) for name, ms in took.items()]
 
 
@@ -81,13 +88,12 @@ def full(user: User, scale: Scale) -> list[Row]:
         rig.as_user(user, running, rig.block)
         short = rig.as_user(user, running, lambda: _each_command(count))
         rig.as_user(user, running, lambda: rig.submit(["true"], gpus=2, count=scale.many))
-        yard = Yardsticks.take()
         took = rig.as_user(user, running, lambda: _each_command(count))
     rows = [
         _growth(f"{name}, {scale.many:,} waiting, to short", took[name], short[name])
         for name in ("mgpu_srun", "mgpu_cancel")
     ]
-    what, unit = f"mgpu_queue lists {scale.many:,}", ("P", yard.python)
+    what, unit = f"mgpu_queue lists {scale.many:,}", ("P", median(took[_YARD]))
     return [*rows, beside("full", what, took["mgpu_queue"], unit, 15)]
 
 

@@ -66,6 +66,11 @@ def test_no_hard_limit_is_set_below_what_a_submitter_can_have() -> None:
     assert set(hard.values()) == {"infinity"}
 
 
+def test_one_user_cannot_have_all_processes_there_can_be() -> None:
+    """The limit is for all jobs of a user together; without one here it is the kernel's."""
+    assert "LimitNPROC" not in options("mgpu.service")
+
+
 def test_users_and_administrators_have_a_socket_each() -> None:
     users, admins = options("mgpu.socket"), options("mgpu-admin.socket")
     assert (users["SocketMode"], users["FileDescriptorName"]) == ("0666", "user")

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 _USER = "access.notify_user"
+#: name -> the setting that asks for it, and its program.
+_WANTED = {
+    "notifier": ("notices.enabled", "mgpu.notify.main"),
+    "exporter": ("metrics.listen", "mgpu.metrics.main"),
+}
 
 
 def helpers(settings: startup.Settings, account: tuple[int, int] | None = None) -> list[Helper]:
@@ -20,13 +25,13 @@ def helpers(settings: startup.Settings, account: tuple[int, int] | None = None) 
     ``account`` is the user that they run as, where somebody has looked it up.
     """
     values: dict[str, Any] = msgpack.unpackb(settings.raw)
-    wanted = {name: chosen for name, chosen in _WANTED.items() if chosen[0](values)}
+    wanted = {name: one for name, one in _WANTED.items() if values.get(one[0])}
     if not wanted:
         return []
     account = account or _account(settings, str(values.get(_USER) or ""))
     return [
-        Helper(name, module, account, _checked(values, section))
-        for name, (_, module, section) in wanted.items()
+        Helper(name, module, account, _checked(values, setting.partition(".")[0]))
+        for name, (setting, module) in wanted.items()
     ]
 
 
@@ -39,32 +44,9 @@ def _account(settings: startup.Settings, name: str) -> tuple[int, int]:
 
 def _checked(values: dict[str, Any], section: str) -> dict[str, Any]:
     """What a helper needs to know; the files of secrets among it can be used."""
-    known = {key: one for key, one in values.items() if key.startswith((section, "log."))}
+    known = {key: one for key, one in values.items() if key.startswith((f"{section}.", "log."))}
     try:
         secretfiles.check(known)
     except (OSError, trust.Untrusted) as error:
         raise startup.StartError(f"a secret cannot be used: {error}") from error
     return known
-
-
-def _sends(values: dict[str, Any]) -> bool:
-    return values.get("notices.enabled") is True
-
-
-def _serves(values: dict[str, Any]) -> bool:
-    return bool(values.get("metrics.listen"))
-
-
-#: name -> whether it is wanted, its program, and the settings that it needs.
-_WANTED = {
-    "notifier": (
-        _sends,
-        "mgpu.notify.main",
-        "notices.",
-    ),
-    "exporter": (
-        _serves,
-        "mgpu.metrics.main",
-        "metrics.",
-    ),
-}

@@ -25,22 +25,8 @@ class Site:
     """
 
     __slots__ = (
-        *(
-            "attempts",
-            "boot_id",
-            "export_slurm",
-            "activate",
-            "fence",
-            "gid",
-            "groups",
-            "host",
-            "processes",
-            "report",
-            "rules",
-            "scripts",
-            "scripts_path",
-        ),
-        *("signals", "uid"),
+        *("activate", "attempts", "boot_id", "export_slurm", "fence", "gid", "groups", "host"),
+        *("processes", "report", "rules", "scripts", "scripts_path", "signals", "uid"),
     )
 
     def __init__(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mgpu.client import Client
     from mgpu.model.target import Name
 
-USAGE, DEFECT, BROKEN_PIPE, INTERRUPTED = 2, 70, 128 + 13, 128 + 2
+DEFECT, BROKEN_PIPE, INTERRUPTED = 70, 128 + 13, 128 + 2
 #: Variable that asks for the trace of what went wrong.
 DEBUG = "MGPU_DEBUG"
 #: Set by a shell that wants to know how a line may go on (``mgpu.cli.complete``).

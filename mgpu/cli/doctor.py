@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mgpu.config import machine
+from mgpu.config.problems import Problem
 from mgpu.config.trust import changeable
 
 OK: Final = "ok"
@@ -97,21 +98,12 @@ def _of_backend(info: Mapping[str, Any]) -> Finding:
 
 def of_helpers(settings: Mapping[str, Any]) -> Iterator[Finding]:
     """Whether there is the user that sends notices and serves metrics, where they are wanted."""
-    if not (settings["notices.enabled"] or settings["metrics.listen"]):
-        return
-    name, service = settings["access.notify_user"], settings["access.service_user"]
-    try:
-        account = pwd.getpwnam(name)
-    except KeyError:
-        text = "it does not exist: notices and metrics need it, and mgpud does not start"
-        remedy = f"useradd --system --user-group --shell /usr/sbin/nologin {name}"
-        yield Finding(FAIL, f"user {name}", text, remedy)
-        return
-    if account.pw_uid == 0 or name == service:
-        text = "it must be neither root nor access.service_user: mgpud does not start"
-        yield Finding(FAIL, f"user {name}", text, "name another one in access.notify_user")
-    else:
-        yield Finding(OK, f"user {name}", "sends notices and serves metrics")
+    found = machine.helper_account(settings, {})
+    what = f"user {settings['access.notify_user']}"
+    if isinstance(found, Problem):
+        yield Finding(FAIL, what, f"{found.message}: mgpud does not start", found.hint)
+    elif found is not None:
+        yield Finding(OK, what, "sends notices and serves metrics")
 
 
 def of_nodes(folder: Path = Path("/dev")) -> Iterator[Finding]:

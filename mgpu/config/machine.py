@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import re
 import socket
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mgpu.config.problems import Problem
+from mgpu.config.trust import changeable
 from mgpu.model.address import split_url
 from mgpu.model.hosts import is_public, problem_of
 from mgpu.model.units import quoted
@@ -51,6 +54,7 @@ def remarks(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator
         make = f"useradd --system --user-group --shell /usr/sbin/nologin {user}"
         yield _remark("access.service_user", origins, f"there is no user {user}", make)
     yield from _of_mail(settings, origins)
+    yield from _of_files(settings, origins)
     helpers = helper_account(settings, origins)
     if isinstance(helpers, Problem):
         yield helpers
@@ -99,6 +103,39 @@ def _of_mail(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterato
     if away and settings["notices.smtp_user"] and security == "none":
         text = f"the password is sent to {host} for everybody on the way to read"
         yield _remark("notices.smtp_security", origins, text, 'write "starttls" or "tls"')
+
+
+def _of_files(settings: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[Problem]:
+    """Files that notices need: of secrets, which root alone may read, and of certificates."""
+    for key in ("notices.smtp_password", "notices.webhooks"):
+        for path in dict.fromkeys(_secrets(settings[key])):
+            if found := _of_secret(path):
+                yield _remark(key, origins, *found)
+    path = settings["notices.ca_file"]
+    if path and not os.path.isfile(path):
+        yield _remark("notices.ca_file", origins, f"there is no file {path}", "put it there")
+
+
+def _secrets(value: object) -> Iterator[str]:
+    """The paths behind each ``@``."""
+    if isinstance(value, str) and value.startswith("@/"):
+        yield value[1:]
+    elif isinstance(value, Mapping | list):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _secrets(one)
+
+
+def _of_secret(path: str) -> tuple[str, str] | tuple[()]:
+    """Why mgpud will not take a secret from there, and what to do; nothing where it will."""
+    try:
+        mode, weak = os.lstat(path).st_mode, changeable(path)
+    except PermissionError:
+        return ()
+    except OSError:
+        return f"there is no file {path}", "mgpud will not start without"
+    if not stat.S_ISREG(mode) or mode & 0o077:
+        return f"{path} must be a file that root alone can read", f"chmod 600 {path}"
+    return (f"others than root can change {weak[0]}", f"chown root {weak[0]}") if weak else ()
 
 
 def _of_webhook(url: str, allowed: Sequence[str]) -> tuple[str, str] | None:

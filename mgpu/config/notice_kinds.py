@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import Final
@@ -61,8 +62,21 @@ def _check_host(text: str) -> None:
         raise ValueError(f"{quoted(text)} is no host; write a name or an address, without a port")
 
 
+def _check_place(text: str) -> None:
+    """``127.0.0.1:9105`` or ``[::1]:9105``."""
+    found = re.fullmatch(r"(?a)(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", text)
+    try:
+        if found is not None and 0 < int(found[3]) < 65536:
+            ipaddress.IPv6Address(found[1]) if found[1] else ipaddress.IPv4Address(found[2])
+            return
+    except ValueError:
+        pass
+    raise ValueError(f'{quoted(text)} is no address and port; write as "127.0.0.1:9105"')
+
+
 _NAME: Final = Text("a name of letters, digits and -", r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 ADDRESS: Final = Checked("an address of mail", check_mail, empty=True)
+PLACE: Final = Checked('an address and a port, such as "127.0.0.1:9105"', _check_place, empty=True)
 HOSTS: Final = ListOf("a list of hosts", Host("a host", _check_host))
 SECRET: Final = Checked("@ and the path of a file", _check_file, empty=True)
 DOMAINS: Final = ListOf("a list of domains", Text("a domain", r"[A-Za-z0-9.-]{1,253}"))

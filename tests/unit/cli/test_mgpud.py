@@ -165,8 +165,8 @@ def test_webhooks_that_would_be_refused_are_noted(
     result = CliRunner().invoke(mgpud.main, ["check"], env={"MGPU_CONFIG": str(path)})
     assert result.exit_code == 0, result.output
     notes = [line for line in result.output.splitlines() if "notices.webhooks" in line]
-    assert len(notes) == 4
-    near, hidden, inside, unknown = notes
+    gone, near, hidden, inside, unknown = notes
+    assert "there is no file /etc/mgpu/url" in gone
     assert '"near": 10.0.0.1 is no host of the open Internet' in near
     assert 'add "10.0.0.1" to notices.allow_hosts' in near
     assert '"hidden": its URL is in a file, which was not looked at' in hidden
@@ -190,3 +190,35 @@ def test_a_password_that_everybody_could_read_is_noted(
     path.chmod(0o600)
     output = run("check", str(path)).output
     assert ("notices.smtp_security: the password is sent to" in output) == noted
+
+
+def test_files_that_notices_need_are_looked_at(tmp_path: Path) -> None:
+    for name, mode in (("good", 0o600), ("open", 0o644)):
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(mode)
+    path = tmp_path / "config.toml"
+    path.write_text(
+        f'[notices]\nsmtp_password = "@{tmp_path}/open"\nca_file = "{tmp_path}/ca"\n'
+        f'[[notices.webhooks]]\nname = "a"\nurl = "@{tmp_path}/good"\n'
+        f'headers = {{ X = "@{tmp_path}/gone" }}\n'
+    )
+    path.chmod(0o600)
+    output = run("check", str(path)).output
+    assert f"{path}:2: notices.smtp_password: {tmp_path}/open must be a file that root" in output
+    assert f"notices.ca_file: there is no file {tmp_path}/ca" in output
+    assert f"notices.webhooks: there is no file {tmp_path}/gone" in output
+    assert f"{tmp_path}/good" not in output
+
+
+@pytest.mark.parametrize(
+    ("place", "good"),
+    [("127.0.0.1:9105", True), ("[::1]:9105", True), ("", True), ("127.0.0.1:99999", False),
+     ("127.0.0.1:0", False), ("999.0.0.1:80", False), ("[::zz]:80", False), ("::1:80", False),
+     ("localhost:80", False)],
+)  # fmt: skip
+def test_where_metrics_can_be_served(tmp_path: Path, place: str, good: bool) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[metrics]\nlisten = "{place}"\n')
+    path.chmod(0o600)
+    result = run("check", str(path))
+    assert (result.exit_code == 0) == good, result.output

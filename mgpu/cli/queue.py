@@ -12,6 +12,7 @@ from mgpu.cli import queue_filter, queue_show, watch
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
 from mgpu.cli.queue_options import queue_options
 from mgpu.cli.zone import timezone_option
+from mgpu.model.units import quoted
 from mgpu.protocol.names import MAX_IDS
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def queue(socket: str | None, config: str | None, *, admin: bool, **options: Any
     from mgpu.cli import array_rows, queue_stream  # --help does without
 
     _check(options)
+    _note_strangers(options["users"] or [])
     options["layout"] = options["layout"] or options["fields"]
     ids = job_names([options["jobs"]], MAX_IDS) if options["jobs"] else []
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
@@ -138,6 +140,17 @@ def _ask(client: Client, ids: list[Name], options: dict[str, Any]) -> int:
     return (
         views.show_starts(client, shown) if options["starts"] else views.show_ranks(client, shown)
     )
+
+
+def _note_strangers(users: list[str]) -> None:
+    """Say which names no account has: a queue that is empty for a typing error looks like rest."""
+    import pwd
+
+    for name in users:
+        try:
+            pwd.getpwnam(name)
+        except (KeyError, ValueError):
+            complain(f"no account is called {quoted(name)}", label="note")
 
 
 def _own_name() -> list[str]:

@@ -64,7 +64,8 @@ SESSIONS = {
     ],
     "mgpu_sbatch": ["job.sh", "--parsable job.sh", "none.sh", "--exclusive job.sh", "wrong.sh"],
     "mgpu_queue": ["--jobs 3,99", "--jobs 99", "--format %y", "--sort colour", "--json --csv",
-                   "--states LOST", "--why 3 --tree"],
+                   "--states LOST", "--why 3 --tree",
+                   "--user root,not-there --no-header"],
     "mgpu_cancel": ["3", "3-5,9", "9", "", "x", "--signal FOO 3"],
     "mgpu_job": [
         "hold 3", "hold 3-5,9", "release 3", "release 4", "update 3 --priority 5",

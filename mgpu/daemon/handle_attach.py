@@ -15,7 +15,8 @@ from mgpu.daemon.sayings import how_over
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Job, Pending
 from mgpu.model.time import Now
-from mgpu.protocol import names, questions
+from mgpu.protocol import codec, names, questions
+from mgpu.store.base import Store
 
 if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _TOLD = ("state", "reason", "detail")
 #: Events of a job, the newest, among which the end of an attempt is looked for.
 _EVENTS = 100
+#: Submissions of which it is remembered whether they have a terminal.
+_MOST_KNOWN = 10_000
 
 
 @dataclass(slots=True)
@@ -46,6 +49,20 @@ class Attaching:
     def __init__(self) -> None:
         self._wishes: dict[Connection, Wish] = {}
         self._seen = 0
+        self._terminals: dict[int, bool] = {}
+
+    def has_terminal(self, store: Store, job: Job) -> bool:
+        """Whether a job that waits or runs was submitted with a terminal.
+
+        What it was submitted with can be large: it is read once.
+        """
+        spec = job.spec.spec_id
+        if spec not in self._terminals:
+            if len(self._terminals) >= _MOST_KNOWN:
+                self._terminals.clear()
+            payload = codec.unpack_reply(store.payload(spec))
+            self._terminals[spec] = payload.get("tty") is not None
+        return self._terminals[spec]
 
     def add(self, wish: Wish) -> None:
         """This client waits from now on."""
@@ -84,7 +101,7 @@ def attach(desk: Dispatcher, conn: Connection, request: questions.Attach, now: N
 
 
 def _check_terminal(desk: Dispatcher, job: Job) -> None:
-    if not handle_jobs.has_terminal(desk, job):
+    if not desk.attaching.has_terminal(desk.store, job):
         raise MgpuError(
             "Refused",
             f"job {job.id} has no terminal: it was submitted without --interactive",

@@ -15,7 +15,6 @@ from mgpu.model.target import Name, Names, Target, name_of, on_wire
 from mgpu.model.tasks import Tasks
 from mgpu.model.time import Now
 from mgpu.protocol import jobs, messages, names, questions
-from mgpu.protocol.codec import unpack_reply
 
 if TYPE_CHECKING:
     from mgpu.daemon.connection import Connection
@@ -79,13 +78,12 @@ def logs(desk: Dispatcher, conn: Connection, request: questions.Logs, now: Now) 
     found = {job.id: job for job in [*active, *ended] if own in (None, job.uid)}
     chosen = list(found.values())[: questions.MOST]
     if request.terminal:
-        chosen = [job for job in chosen if job.id in world.jobs and has_terminal(desk, job)]
+        chosen = [job for job in chosen if job.id in world.jobs and _attachable(desk, job)]
     desk.ok(conn, {"rows": [_logs_of(desk, job, now) for job in chosen]}, now)
 
 
-def has_terminal(desk: Dispatcher, job: Job) -> bool:
-    """Whether a job that waits or runs was submitted with a terminal."""
-    return unpack_reply(desk.store.payload(job.spec.spec_id)).get("tty") is not None
+def _attachable(desk: Dispatcher, job: Job) -> bool:
+    return desk.attaching.has_terminal(desk.store, job)
 
 
 def newest(desk: Dispatcher, conn: Connection, request: questions.Newest, now: Now) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.unit.daemon.outside import Map
 from tests.unit.daemon.rig import ALICE, BOB, Rig
 
@@ -49,6 +51,16 @@ def test_terminals_are_asked_for_until_their_jobs_are_over(rig: Rig) -> None:
     rig.supervisor(shell).runs()
     rig.supervisor(shell).ends()
     assert [row["id"] for row in rig.client().one(wish)["ok"]["rows"]] == [waiting]
+
+
+def test_a_large_submission_is_read_once_for_its_terminal(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = rig.submit(tty=TTY)
+    wish = {"op": "logs", "jobs": [job], "terminal": True}
+    assert rig.client().one(wish)["ok"]["rows"]
+    monkeypatch.setattr(rig.store, "payload", None)
+    assert rig.client().one(wish)["ok"]["rows"]
 
 
 def test_nobody_else_is_told(rig: Rig) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from mgpu.cli import array_rows, queue_filter
+from mgpu.cli.base import user_name
 from mgpu.cli.columns import COLUMNS, NOTHING, Row
 from mgpu.model.states import ACTIVE, PENDING
 from mgpu.model.target import Name
@@ -73,7 +73,7 @@ def _check_users(users: list[str] | None, *, admin: bool) -> None:
     """Refuse what the scheduler would refuse job by job."""
     if admin or not users:
         return
-    own = pwd.getpwuid(os.geteuid()).pw_name
+    own = user_name(os.geteuid())
     for user in users:
         if user != own:
             raise click.UsageError(

@@ -60,7 +60,8 @@ def _memory(mib: int | None) -> str:
     return NOTHING if mib is None else format_memory(mib)
 
 
-def _moment(seconds: float | None) -> str:
+def moment(seconds: float | None) -> str:
+    """A time on the clocks of this machine, as it stands in a column."""
     return "N/A" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
 
 
@@ -142,14 +143,14 @@ COLUMNS = {
         "NODELIST(REASON)",
         _each(_place, "gpu_ids", "reason", "detail", "state", "code", "signal", "note"),
     ),
-    "S": Column("START_TIME", _each(_moment, "started")),
+    "S": Column("START_TIME", _each(moment, "started")),
     "T": Column("STATE", _field("state")),
-    "V": Column("SUBMIT_TIME", _each(_moment, "submitted")),
+    "V": Column("SUBMIT_TIME", _each(moment, "submitted")),
     "Z": Column("WORK_DIR", _text("cwd")),
     "a": Column("ACCOUNT", _each(_given, "project")),
     "b": Column("TRES_PER_NODE", _each(lambda count: f"gpu:{count}", "gpus")),
     "c": Column("MIN_CPUS", _field("cpus")),
-    "e": Column("END_TIME", _each(_moment, "ended")),
+    "e": Column("END_TIME", _each(moment, "ended")),
     "f": Column("FEATURES", _each(_given, "gpu_type")),
     "h": Column("OVER_SUBSCRIBE", _each(_shares, "gpu_mem", "exclusive")),
     "i": Column("JOBID", _names),
@@ -167,7 +168,7 @@ COLUMNS = {
 }
 #: Names of squeue's --Format for what has no letter: as people write them, without case and dashes.
 UNLETTERED = {
-    "EligibleTime": Column("ELIGIBLE_TIME", _each(_moment, "begin")),
+    "EligibleTime": Column("ELIGIBLE_TIME", _each(moment, "begin")),
     "Exclusive": Column("EXCLUSIVE", _field("exclusive")),
     "Exit_Code": Column("EXIT_CODE", _each(_exit, "code", "signal", "state")),
     "HostMemory": Column("HOST_MEMORY", _each(lambda mib: format_memory(mib or 0), "host_mem")),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import codecs
 import os
-import pwd
 import re
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from mgpu.cli.base import CONTEXT, OutputLost, common_options, connect, job_name
+from mgpu.cli.base import CONTEXT, OutputLost, common_options, connect, job_name, user_name
 from mgpu.cli.watch import pause
 from mgpu.client.logs import is_per_run, open_regular, path_of
 from mgpu.model.errors import MgpuError
@@ -85,7 +84,7 @@ class Reader:
         self.ask()
         # What was read may end within a character.
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        self._strange = sys.stdout.isatty() and self._known["user"] != _me()
+        self._strange = sys.stdout.isatty() and self._known["user"] != user_name(os.getuid())
 
     def ask(self) -> None:
         """Learn how the job is now, and where its log is."""
@@ -139,7 +138,7 @@ class Reader:
         raise self._unreadable(self._problem)
 
     def _unreadable(self, why: str) -> MgpuError:
-        user, me = self._known["user"], _me()
+        user, me = self._known["user"], user_name(os.getuid())
         hint = f"mgpu_job show {on_wire(self._job)} tells what became of the job"
         if user != me:
             hint = f"job {self._job} wrote it as {user}, and it is read as {me}"
@@ -198,13 +197,6 @@ def _start_of_last(descriptor: int, lines: int) -> int:
             return begin + at + 1
         wanted, place = wanted - found, begin
     return 0
-
-
-def _me() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def _harmless(text: str) -> bytes:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mgpu.cli import queue_filter, queue_show, watch
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, run
+from mgpu.cli.base import (
+    CONTEXT,
+    common_options,
+    complain,
+    connect,
+    emit,
+    job_names,
+    run,
+    user_name,
+)
 from mgpu.cli.queue_options import queue_options
 from mgpu.cli.zone import timezone_option
 from mgpu.model.units import quoted
@@ -135,7 +144,7 @@ def _ask(client: Client, ids: list[Name], options: dict[str, Any]) -> int:
     as_json = options["as_json"]
     if options["why"]:
         return views.show_why(client, job_names([options["why"]], 100), as_json=as_json)
-    users = _own_name() if options["me"] else options["users"]
+    users = [user_name(os.geteuid())] if options["me"] else options["users"]
     shown = views.Shown(ids, users, options["limit"], as_json, not options["no_header"])
     return (
         views.show_starts(client, shown) if options["starts"] else views.show_ranks(client, shown)
@@ -151,12 +160,6 @@ def _note_strangers(users: list[str]) -> None:
             pwd.getpwnam(name)
         except (KeyError, ValueError):
             complain(f"no account is called {quoted(name)}", label="note")
-
-
-def _own_name() -> list[str]:
-    import pwd
-
-    return [pwd.getpwuid(os.geteuid()).pw_name]
 
 
 def main() -> NoReturn:

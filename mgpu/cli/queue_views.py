@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mgpu.cli.base import complain, emit, emit_json, table
+from mgpu.cli.columns import moment
 from mgpu.model.target import Name, Names, on_wire
 from mgpu.model.tasks import parse_tasks
 from mgpu.model.units import visible
@@ -68,7 +68,7 @@ def show_starts(client: Client, shown: Shown) -> int:
         _write_json([*_HEAD, "start", "gpu_ids", "after", "reason"], rows)
         return 0
     lines = [
-        [job_name(row), visible(row[3]), _moment(row[4]), _gpus(row[5]),
+        [job_name(row), visible(row[3]), moment(row[4]), _gpus(row[5]),
          *(visible(text) or "-" for text in row[6:8])]
         for row in rows
     ]  # fmt: skip
@@ -119,12 +119,6 @@ def job_name(row: Row) -> str:
     if not array:
         return str(number)
     return f"{array}_{tasks}" if tasks.isdecimal() else f"{array}_[{tasks}]"
-
-
-def _moment(seconds: float | None) -> str:
-    if seconds is None:
-        return "N/A"
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
 
 
 def _gpus(indices: list[int]) -> str:

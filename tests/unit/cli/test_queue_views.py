@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pwd
+
 import pytest
 
 import mgpu.cli.queue as queue_module
@@ -82,10 +84,22 @@ def test_views_heed_who_and_which(
 def test_own_jobs_alone(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(queue_module, "_own_name", lambda: ["alice"])
+    monkeypatch.setattr(queue_module, "user_name", lambda _uid: "alice")
     server.answer = lambda request: [{"ok": ANSWERS[str(request["op"])]}]
     assert run(queue, "-h", "--priority", "--me") == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["7"]
+
+
+def test_who_has_no_account_has_no_jobs(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def nobody(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    server.answer = lambda request: [{"ok": ANSWERS[str(request["op"])]}]
+    assert run(queue, "-h", "--priority", "--me") == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_who_has_no_waiting_jobs_is_not_shown_those_of_others(

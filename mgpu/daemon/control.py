@@ -27,7 +27,8 @@ class Control:
     """The settings that hold, and who waits for them to be read again.
 
     ``send`` orders something of the launcher, ``adopt`` makes the parts of the scheduler go on by
-    other settings. ``stopping``: nothing is to be started any more, whatever happens.
+    other settings. ``unasked`` is told where a signal had them read again. ``stopping``: nothing
+    is to be started any more, whatever happens.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Control:
         self._send = send
         self._adopt = adopt
         self.stopping = False
+        self.unasked: Told = lambda _told, _now: None
         self._asking: list[Told] = []
         self._next: list[Told] = []
 
@@ -52,7 +54,7 @@ class Control:
         """The launcher has read it, and checked root's part."""
         told = self._take_over(message)
         asking, self._asking, self._next = self._asking, self._next, []
-        for then in asking:
+        for then in asking or [self.unasked]:
             then(told, now)
 
     def _take_over(self, message: dict[str, Any]) -> dict[str, Any]:

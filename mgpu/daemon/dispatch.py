@@ -115,7 +115,7 @@ class Dispatcher:
                 yield
         except MgpuError as error:
             if op in names.CHANGES:
-                self.note(conn, op, error, now)
+                self.note(conn.uid, op, error, now)
             self.waiters.forget(conn)
             self.attaching.forget(conn)
             self.fail(conn, error, now)
@@ -195,7 +195,7 @@ class Dispatcher:
         self, conn: Connection, op: str, key: str, now: Now, body: dict[str, Any] | None = None
     ) -> None:
         """End the reply to a request that changed something which is not stored."""
-        self.note(conn, op, {"key": key}, now)
+        self.note(conn.uid, op, {"key": key}, now)
         self.ok(conn, {"key": key} if body is None else body, now)
 
     def refuse_in_recovery(self) -> None:
@@ -203,10 +203,10 @@ class Dispatcher:
         if self.rules.recovery:
             raise recovery_error(self.rules.recovery)
 
-    def note(self, conn: Connection, op: str, result: Any, now: Now) -> None:
+    def note(self, uid: int, op: str, result: Any, now: Now) -> None:
         """Keep who asked for what, in the log and in the audit trail."""
-        audit.say(conn.uid, op, result)
-        self.engine.note(conn.uid, op, result, (), now)
+        audit.say(uid, op, result)
+        self.engine.note(uid, op, result, (), now)
 
     # -- operations -----------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ def _serve(desk: Dispatcher, wish: Wish, now: Now, *, news: bool) -> bool:
     if not isinstance(job.phase, Pending) and job.attempt > wish.request.after:
         line = desk.attach((job.id, job.attempt), wish.request.read_only)
         if line is not None:
-            desk.note(wish.conn, names.ATTACH, {"jobs": [[job.id, names.ATTACHED]]}, now)
+            desk.note(wish.conn.uid, names.ATTACH, {"jobs": [[job.id, names.ATTACHED]]}, now)
             desk.hand(wish.conn, {"attempt": job.attempt, **_over(desk, wish, job)}, line, now)
             return True
     if news:

@@ -11,7 +11,7 @@ from mgpu.core import orders as core
 from mgpu.core import requests as wishes
 from mgpu.core.world import World
 from mgpu.daemon import audit
-from mgpu.daemon.control import Control
+from mgpu.daemon.control import Control, Told
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Pending
 from mgpu.model.time import Now
@@ -145,13 +145,21 @@ def reload(desk: Dispatcher, conn: Connection, _request: control.Reload, _now: N
     """Read the configuration again; a bad one changes nothing."""
 
     def done(told: dict[str, Any], at: Now) -> None:
-        if told["problems"]:
-            desk.note(conn, names.RELOAD, MgpuError("Refused", told["problems"][0]), at)
-            desk.ok(conn, told, at)
-            return
-        desk.done(conn, names.RELOAD, ",".join(told["changed"]) or "nothing new", at, told)
+        desk.note(conn.uid, names.RELOAD, _outcome(told), at)
+        desk.ok(conn, told, at)
 
     _control(desk).reload(done)
+
+
+def by_signal(desk: Dispatcher) -> Told:
+    """What notes a reload that nobody asked for here: root alone can send root's process SIGHUP."""
+    return lambda told, at: desk.note(0, names.RELOAD, _outcome(told), at)
+
+
+def _outcome(told: dict[str, Any]) -> Any:
+    if told["problems"]:
+        return MgpuError("Refused", told["problems"][0])
+    return {"key": ",".join(told["changed"]) or "nothing new"}
 
 
 def log_level(desk: Dispatcher, conn: Connection, request: control.LogLevel, now: Now) -> None:

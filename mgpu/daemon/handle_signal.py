@@ -25,7 +25,7 @@ def signal(desk: Dispatcher, conn: Connection, request: jobs.Signal, now: Now) -
     may_any = desk.may_any(conn, names.SIGNAL)
     own = None if may_any else conn.uid
     told = [[on_wire(name), _to_all(desk, name, own, request)] for name in request.jobs]
-    desk.note(conn, names.SIGNAL, {"jobs": told}, now)
+    desk.note(conn.uid, names.SIGNAL, {"jobs": told}, now)
     desk.outcomes(conn, may_any=may_any)({"jobs": told}, now)
 
 

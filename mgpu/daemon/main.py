@@ -20,7 +20,7 @@ from mgpu.core.effects import Effect, KillProcess
 from mgpu.core.receipt import receipt
 from mgpu.core.requests import Report
 from mgpu.core.settle import next_look
-from mgpu.daemon import export, machine, notices, opening, outbox
+from mgpu.daemon import export, handle_control, machine, notices, opening, outbox
 from mgpu.daemon.accounts import Accounts
 from mgpu.daemon.attemptdir import AttemptDirs, Key
 from mgpu.daemon.attempts import Attempts
@@ -136,6 +136,7 @@ class Scheduler:
         self._dispatcher.signal = self._attempts.signal
         self._dispatcher.repaired = self._monitor.forgive
         self._dispatcher.control = self._control
+        self._control.unasked = handle_control.by_signal(self._dispatcher)
         self._dispatcher.copies = self._copies
         self._export.observe(lambda: self._engine.world)
         export.time_commits(self._store, self._export.counts, clock.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgpack
 import pytest
 
 from mgpu.daemon import handle_control
@@ -110,6 +111,13 @@ def test_a_reload_of_a_bad_file_was_refused(rig: Rig, admin: Client) -> None:
     rig.settle()
     rig.launcher.says({"op": "reloaded", "problems": ["c.toml:3: wrong"]})
     assert trail(rig, refused=True) == [(0, "reload", "", "Refused")]
+
+
+def test_a_reload_by_signal_is_roots(rig: Rig, admin: Client) -> None:
+    message = {"op": "reloaded", "changed": ["jobs.report"], "waiting": []}
+    rig.launcher.says(message, msgpack.packb(rig.settings))
+    rig.launcher.says({"op": "reloaded", "problems": ["c.toml:3: wrong"]})
+    assert trail(rig) == [(0, "reload", "jobs.report", "ok"), (0, "reload", "", "Refused")]
 
 
 def test_it_is_read_in_pieces(rig: Rig, admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:

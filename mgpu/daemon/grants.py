@@ -22,11 +22,20 @@ class _Numbers(NamedTuple):
 
 
 class Grants:
-    """Whose connections have which roles; made anew when the configuration is read."""
+    """Whose connections have which roles; made anew when the configuration is read.
 
-    def __init__(self, admins: frozenset[int], granted: Mapping[str, _Numbers]) -> None:
+    ``users`` are the groups that may use the users' socket; None: everybody may.
+    """
+
+    def __init__(
+        self,
+        admins: frozenset[int],
+        granted: Mapping[str, _Numbers],
+        users: frozenset[int] | None = None,
+    ) -> None:
         self._admins = admins
         self._granted = granted
+        self._users = users
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Grants:
@@ -36,11 +45,16 @@ class Grants:
         return cls(
             frozenset(_gids(groups)),
             {role: _numbers(people) for role, people in named.items()},
+            frozenset(_gids([group])) if (group := settings["access.group"]) else None,
         )
 
-    def administers(self, client: socket.socket) -> bool:
-        """Whether the peer is in a group of administrators. Raises OSError."""
-        return not self._admins.isdisjoint(peer.groups(client))
+    def admits(self, uid: int, client: socket.socket, *, admin: bool) -> bool:
+        """Whether the peer may use the socket it is at. Raises OSError.
+
+        The socket's mode says so too, but where systemd has made it, that is not of this file.
+        """
+        groups = self._admins if admin else self._users
+        return uid == 0 or groups is None or not groups.isdisjoint(peer.groups(client))
 
     def roles(self, uid: int, client: socket.socket) -> frozenset[str]:
         """The roles of the peer. Raises OSError."""

@@ -23,6 +23,11 @@ OnRequest = Callable[[Connection, dict[str, object], Now], None]
 OnClose = Callable[[Connection], None]
 
 _STRANGER = MgpuError("Denied", "this socket is for administrators")
+_OUTSIDER = MgpuError(
+    "Denied",
+    "only members of one group may use mgpu on this machine, and you are not in it",
+    hint="ask an administrator to let you in (setting access.group), and log in again",
+)
 _TOO_MANY = MgpuError(
     "LimitReached",
     "you have as many connections open as one user may",
@@ -72,7 +77,7 @@ class Server:
         client.setblocking(False)
         try:
             uid = peer.credentials(client).uid
-            trusted = not admin or uid == 0 or self.grants.administers(client)
+            trusted = self.grants.admits(uid, client, admin=admin)
             granted = self.grants.roles(uid, client)
         except OSError:
             client.close()
@@ -89,7 +94,7 @@ class Server:
     def _refusal(self, uid: int, now: Now, *, trusted: bool, admin: bool) -> MgpuError | None:
         """Why a new connection is not kept; an administrator is not asked how often."""
         if not trusted:
-            return _STRANGER
+            return _STRANGER if admin else _OUTSIDER
         if not admin and not self._ledger.connect(uid, now.boot):
             return _TOO_OFTEN
         return None if self._ledger.open(uid, now.boot) else _TOO_MANY

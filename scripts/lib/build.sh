@@ -99,9 +99,17 @@ install_shared() {
   done
   find "$root/usr/share/man" -type f -exec gzip -9n {} +
   install_completions "$root"
-  install -D -m 644 -t "$root/usr/share/doc/mgpu" "$here/README.md" "$here"/docs/*.md
-  install -D -m 644 -t "$root/usr/share/doc/mgpu/reference" "$here"/docs/reference/*.md
+  install_documentation "$root/usr/share/doc/mgpu"
   install -D -m 644 "$here/packaging/config.toml" "$root/etc/mgpu/config.toml"
+}
+
+# install_documentation DIR: the pages as they lie in docs/, and README.md, whose links lead there, beside them.
+install_documentation() {
+  local folder
+  install -D -m 644 -t "$1" "$here"/docs/*.md
+  sed -e 's|](docs/|](|g' -e 's|](CHANGELOG.md)|](changelog.gz)|g' "$here/README.md" > "$1/README.md"
+  gzip -9nc "$here/CHANGELOG.md" > "$1/changelog.gz"
+  for folder in adr pictures reference; do install -D -m 644 -t "$1/$folder" "$here/docs/$folder"/*; done
 }
 
 # install_completions ROOT: for all commands of a shell at once; bash wants a file for each.
@@ -123,7 +131,6 @@ build_deb() {
   arch=$(dpkg --print-architecture)
   mkdir -p "$root/DEBIAN"
   make_prefix "$root" "$prefix"
-  gzip -9nc "$here/CHANGELOG.md" > "$root/usr/share/doc/mgpu/changelog.gz"
   debian_changelog | gzip -9nc > "$root/usr/share/doc/mgpu/changelog.Debian.gz"
   install -D -m 644 "$here/packaging/debian/lintian-overrides" "$root/usr/share/lintian/overrides/mgpu"
   python=$(/usr/bin/python3 -c 'import sys; print("%d.%d %d.%d" % (*sys.version_info[:2], sys.version_info[0], sys.version_info[1] + 1))')

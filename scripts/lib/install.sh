@@ -26,6 +26,7 @@ arrange() {
   mv "$root/usr/lib/systemd/system" "$root/etc/systemd/system"
   mv "$root/usr/lib/tmpfiles.d" "$root/etc/tmpfiles.d"
   sed -i 's|=/usr/bin/mgpud|=/usr/local/bin/mgpud|' "$root"/etc/systemd/system/*.service
+  sed -i 's|/usr/share/doc|/usr/local/share/doc|' "$root/etc/mgpu/config.toml"
   mv "$root/usr/bin" "$local/bin"
   for link in "$local"/bin/*; do ln -sfn "$prefix/bin/${link##*/}" "$link"; done
   mv "$root/usr/share/zsh/vendor-completions" "$local/share/zsh/site-functions"

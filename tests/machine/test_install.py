@@ -18,6 +18,20 @@ SOURCE = "/opt/source"
 #: There is no network in the machine: pip takes what it needs from a folder.
 OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/opt/wheels"
 
+#: No systemd, another prefix, a daemon that somebody has started, a job; then all of it goes.
+ELSEWHERE = f"""
+mount -t tmpfs tmpfs /run
+{OFFLINE} {SOURCE}/scripts/install --prefix /srv/tools/mgpu > /opt/log 2>&1
+printf %s '{CONFIG}' > /etc/mgpu/config.toml
+mgpud >> /opt/log 2>&1 &
+for n in $(seq 100); do mgpu_queue > /dev/null 2>&1 && break; sleep 0.1; done
+runuser -u alice -- sh -c 'cd; mgpu_srun --gpus 1 -- sleep 600' > /dev/null
+for n in $(seq 100); do pgrep -u alice -x sleep > /dev/null && break; sleep 0.1; done
+pgrep -u alice -x sleep > /dev/null && echo running
+{SOURCE}/scripts/uninstall --prefix /srv/tools/mgpu --purge >> /opt/log 2>&1
+pgrep -x 'sleep|python3' | wc -l
+"""
+
 
 def put_source(machine: Machine, tmp_path: Path) -> None:
     """A checkout of root's in SOURCE."""
@@ -51,6 +65,8 @@ def test_install_again_and_uninstall(bare: Machine) -> None:
     assert files(bare) == before
     install(bare)
     assert "nologin" in bare.ok("getent", "passwd", "mgpu-notify")
+    (page,) = re.findall(r"/usr/\S+\.md", bare.ok("cat", "/etc/mgpu/config.toml"))
+    bare.ok("test", "-e", page)
     bare.make_users()
     bare.configure()
     job = bare.submit("alice", "--gpus 1 -- sleep 600")
@@ -117,3 +133,13 @@ def test_what_an_interrupted_installation_has_left_is_taken_away(bare: Machine) 
     bare.ok("rm", "-r", "/usr/local/bin/mgpu_srun")
     bare.ok(f"{SOURCE}/scripts/uninstall", "--purge")
     assert files(bare) - before == set()
+
+
+def test_another_prefix_without_systemd(bare: Machine) -> None:
+    bare.ok("useradd", "-m", "-s", "/bin/bash", "alice")
+    before = files(bare)
+    done = bare.run(
+        "unshare", "--mount", "--propagation", "private", "sh", "-ec", ELSEWHERE, timeout=200
+    )
+    assert done.stdout.split() == ["running", "0"], bare.ok("cat", "/opt/log")
+    assert files(bare) - before == {"/opt/log"}

@@ -226,3 +226,17 @@ def test_installing_twice_changes_nothing(fresh: Machine, deb: Path) -> None:
     assert fresh.ok("cat", "/etc/mgpu/config.toml") == CONFIG
     assert fresh.wait(job, "RUNNING")["attempt"] == 1
     assert fresh.pid_of(job) == pid
+
+
+@pytest.mark.slow
+def test_an_upgrade_that_is_killed_is_made_good_by_the_next(fresh: Machine, deb: Path) -> None:
+    job = fresh.submit("alice", ENDLESS)
+    pid = fresh.pid_of(job)
+    fresh.put(deb, "/opt/mgpu.deb")
+    for seconds in ("0.2", "0.5", "1"):  # while files are replaced, while they are compiled
+        done = fresh.run("timeout", "--signal=KILL", seconds, "dpkg", "-i", "/opt/mgpu.deb")
+        assert done.returncode in (0, 137, -9), done.stderr
+        fresh.ok("dpkg", "-i", "/opt/mgpu.deb")
+        assert fresh.show("mgpu", "ActiveState") == "active"
+        assert fresh.wait(job, "RUNNING")["attempt"] == 1
+        assert fresh.pid_of(job) == pid

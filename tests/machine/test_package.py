@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +18,19 @@ def test_lintian_has_no_error_and_no_warning(deb: Path) -> None:
     command = [lintian, "--fail-on", "error,warning", "--suppress-tags", tags, str(deb)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_links_in_the_documentation_lead_to_what_is_installed(deb: Path, tmp_path: Path) -> None:
+    subprocess.run(["dpkg-deb", "-x", deb, tmp_path], check=True)
+    folder = tmp_path / "usr/share/doc/mgpu"
+    pages = list(folder.rglob("*.md"))
+    assert folder / "README.md" in pages
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.relative_to(folder)}: {link}"
+    config = (tmp_path / "etc/mgpu/config.toml").read_text()
+    for named in re.findall(r"/usr/share/\S+", config):
+        assert (tmp_path / named[1:]).exists(), named
 
 
 def test_what_is_in_it(deb: Path) -> None:

@@ -207,6 +207,20 @@ def test_a_bad_configuration_is_one_line_and_no_loop(machine: Machine) -> None:
     machine.configure(good)
 
 
+def test_a_group_of_users_keeps_others_out_of_the_socket_that_systemd_made(
+    machine: Machine,
+) -> None:
+    good = machine.ok("cat", "/etc/mgpu/config.toml")
+    machine.shell("groupadd gpu-users; usermod -a -G gpu-users alice")
+    machine.configure(good + '\n[access]\ngroup = "gpu-users"\n')
+    machine.as_user("alice", "mgpu_queue")
+    done = machine.run("runuser", "-l", "bob", "-c", "mgpu_srun --gpus 1 -- true")
+    assert done.returncode != 0
+    assert "access.group" in done.stderr
+    machine.configure(good)
+    machine.as_user("bob", "mgpu_queue")
+
+
 def test_status_and_journal_can_be_read(machine: Machine, running: tuple[int, int]) -> None:
     status = machine.ok("systemctl", "status", "--no-pager", "mgpu")
     assert "mgpu, a scheduler that shares this machine's GPUs" in status

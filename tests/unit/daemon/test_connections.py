@@ -12,6 +12,7 @@ import pytest
 
 from mgpu.daemon import limits
 from mgpu.daemon.grants import Grants
+from mgpu.system import peer
 from tests.lib.wire import frame
 from tests.unit.daemon.rig import ALICE, BOB, Rig, a_submit, open_fds, send_with_fds
 
@@ -381,3 +382,18 @@ def test_nobody_but_administrators_gets_past_the_admin_socket(
     assert answer["error"]["code"] == "Denied"
     assert stranger.closed
     assert "ok" in rig.client(0, admin=True).one({"op": "ping"})
+
+
+def test_where_a_group_is_named_nobody_else_is_served_whoever_made_the_socket(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grants = Grants(frozenset(), {}, frozenset({4711}))
+    monkeypatch.setattr(rig.scheduler._server, "grants", grants)
+    outsider = rig.client(ALICE, greet=False)
+    (answer,) = outsider.take()
+    assert answer["error"]["code"] == "Denied"
+    assert "access.group" in answer["error"]["hint"]
+    assert outsider.closed
+    assert "ok" in rig.client(0).one({"op": "ping"})
+    monkeypatch.setattr(peer, "groups", lambda _: frozenset({4711}))
+    assert "ok" in rig.client(ALICE).one({"op": "ping"})

@@ -173,10 +173,8 @@ def open_sockets(settings: Settings) -> tuple[socket.socket, socket.socket]:
     """The listening sockets for users and for administrators, made here or by systemd."""
     given = systemd.inherited_sockets(os.environ, os.getpid())
     for name, sock in given.items():
-        if not systemd.listens(sock):
-            raise StartError(
-                f"the socket {name!r} that was passed in is no Unix stream that listens"
-            )
+        if problem := systemd.problem(name, sock, settings.runtime):
+            raise StartError(problem)
     group, mode = (_gid(settings.group), 0o660) if settings.group else (0, 0o666)
     user = given.get("user") or _listen(settings.runtime, "mgpu.sock", group, mode)
     admin = given.get("admin")

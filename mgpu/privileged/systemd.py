@@ -33,6 +33,19 @@ def listens(sock: socket.socket) -> bool:
     return bool(listening) and kind == (socket.AF_UNIX, socket.SOCK_STREAM)
 
 
+def problem(name: str, sock: socket.socket, folder: str) -> str:
+    """Why a socket that was passed in cannot be served; empty where it can."""
+    if not listens(sock):
+        return f"the socket {name!r} that was passed in is no Unix stream that listens"
+    path = sock.getsockname()
+    if os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder):
+        return ""
+    return (
+        f"the socket {path} was passed in, but clients look in {folder} (paths.runtime_dir):"
+        " change ListenStream= of mgpu.socket and mgpu-admin.socket, or the setting"
+    )
+
+
 class Manager:
     """The service manager, if there is one (NOTIFY_SOCKET)."""
 

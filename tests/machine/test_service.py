@@ -246,6 +246,14 @@ def test_the_jobs_unit_ends_jobs_that_go_on_later(machine: Machine) -> None:
     machine.as_user("alice", f"mgpu_cancel {job}")
 
 
+def test_it_can_be_stopped_and_started_in_a_row(machine: Machine) -> None:
+    for _ in range(7):
+        machine.shell(
+            f"systemctl stop {UNITS} && systemctl start mgpu.socket mgpu-admin.socket mgpu"
+        )
+    machine.ok("mgpu_queue")
+
+
 def test_descriptors_of_systemd_do_not_reach_jobs(machine: Machine) -> None:
     machine.as_user("alice", "mgpu_srun --wait --gpus 0 --output fds -- ls /proc/self/fd")
     assert machine.as_user("alice", "tail -n +2 fds").split() == ["0", "1", "2", "3"]

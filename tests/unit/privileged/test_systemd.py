@@ -41,7 +41,9 @@ def test_only_a_unix_stream_that_listens_is_served(
 ) -> None:
     with make() as odd:
         monkeypatch.setattr(systemd, "inherited_sockets", lambda *_: {"user": odd, "admin": odd})
-        settings: Any = SimpleNamespace(group="", admin_group="root", admin_groups=[])
+        settings: Any = SimpleNamespace(
+            group="", admin_group="root", admin_groups=[], runtime="/run/mgpu"
+        )
         with pytest.raises(startup.StartError, match="'user' that was passed in"):
             startup.open_sockets(settings)
 

@@ -41,7 +41,11 @@ def test_stopping_the_service_leaves_jobs_and_their_sockets() -> None:
     service = options("mgpu.service")
     assert service["KillMode"] == "process"
     assert service["RuntimeDirectoryPreserve"] == "yes"
-    assert service["StartLimitIntervalSec"] == "0"
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_nothing_stays_down_because_it_was_started_often(name: str) -> None:
+    assert options(name)["StartLimitIntervalSec"] == "0"
 
 
 def test_both_services_name_one_control_group_for_jobs() -> None:

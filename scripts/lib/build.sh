@@ -107,7 +107,7 @@ install_shared() {
 install_documentation() {
   local folder
   install -D -m 644 -t "$1" "$here"/docs/*.md
-  sed -e 's|](docs/|](|g' -e 's|](CHANGELOG.md)|](changelog.gz)|g' "$here/README.md" > "$1/README.md"
+  sed -e 's|](docs/|](|g' -e 's|](CHANGELOG.md)|](changelog.gz)|' -e 's|](LICENSE)|](copyright)|' "$here/README.md" > "$1/README.md"
   gzip -9nc "$here/CHANGELOG.md" > "$1/changelog.gz"
   for folder in adr pictures reference; do install -D -m 644 -t "$1/$folder" "$here/docs/$folder"/*; done
 }

@@ -33,7 +33,12 @@ _BLOCK = 1 << 16
 @click.argument("job", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
 @click.option("-n", "--lines", type=click.IntRange(0), metavar="N", help="Only the last N lines.")
-@click.option("--attempt", type=click.IntRange(1), metavar="K", help="The K-th run's (%r).")
+@click.option(
+    "--attempt",
+    type=click.IntRange(1),
+    metavar="K",
+    help="What its K-th run wrote, where --output names a file for each (%r).",
+)
 @click.option("--stderr", is_flag=True, help="Its standard error, where that is another file.")
 @click.option("--admin", is_flag=True, help="As an administrator: anybody's job.")
 @common_options

@@ -17,7 +17,9 @@ from typing import IO, Any, Final
 
 import msgpack
 
-from mgpu.store import files, schema
+from mgpu.model.events import Audited
+from mgpu.model.time import Now
+from mgpu.store import files, rows, schema
 from mgpu.store.base import StoreCorrupt, StoreError, StoreNewer
 from mgpu.store.faults import as_store_error, of_os_error
 from mgpu.system.process import end_with
@@ -76,10 +78,12 @@ def back_up(state: Path, stamp: str, *, keep: bool) -> dict[str, Any]:
     return told
 
 
-def restore(state: Path, source: IO[bytes], stamp: str, name: str) -> dict[str, Any]:
+def restore(
+    state: Path, source: IO[bytes], stamp: str, name: str, now: float = 0.0
+) -> dict[str, Any]:
     """Put a verified copy in the place of the database, which is put aside with its log.
 
-    ``name`` is what the user calls ``source``.
+    ``name`` is what the user calls ``source``; the copy's audit trail says that it was restored.
 
     The database has its name all the time: what is killed here is done by the next start, or not.
     """
@@ -89,6 +93,7 @@ def restore(state: Path, source: IO[bytes], stamp: str, name: str) -> dict[str, 
         _copy(source, new)
         told = _verify_given(new, name)
         _pass_over(new, state / ATTEMPTS)
+        _note(new, name, now)
         aside = f"{files.DATABASE}.before.{stamp}"
         for tail in ("", "-wal"):
             if _link(state / f"{files.DATABASE}{tail}", state / f"{aside}{tail}"):
@@ -125,6 +130,16 @@ def _pass_over(new: Path, attempts: Path) -> None:
             connection.executemany(_RENUMBER, [(a, job, a) for job, a in found])
             connection.execute(_ONCE_COUNTED)
             connection.execute(_COUNT_ON, (last, last))
+    except sqlite3.Error as error:
+        raise as_store_error(error) from error
+
+
+def _note(new: Path, name: str, now: float) -> None:
+    """Say in the audit trail who has done this: root, who alone can."""
+    event = Audited(Now(now, 0.0), 0, "restore", name, "ok")
+    try:
+        with contextlib.closing(sqlite3.connect(new)) as connection, connection:
+            connection.execute(rows.PUT_EVENT, rows.of_event(event))
     except sqlite3.Error as error:
         raise as_store_error(error) from error
 
@@ -171,7 +186,7 @@ def main(argv: list[str]) -> None:
     work: dict[str, Callable[[], dict[str, Any]]] = {
         "backup": lambda: back_up(Path(state), stamp, keep=True),
         "check": lambda: back_up(Path(state), stamp, keep=False),
-        "restore": lambda: restore(Path(state), sys.stdin.buffer, stamp, given),
+        "restore": lambda: restore(Path(state), sys.stdin.buffer, stamp, given, float(now)),
     }
     try:
         told = work[what]()

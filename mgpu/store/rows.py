@@ -40,6 +40,9 @@ _NAMED: Final = """(
             AND task BETWEEN json_extract(value, '$[1]') AND json_extract(value, '$[2]')
             AND (task - json_extract(value, '$[1]')) % json_extract(value, '$[3]') = 0))))"""
 
+#: Stores the row that :func:`of_event` makes.
+PUT_EVENT: Final = "INSERT INTO events(at, kind, job, attempt, uid, body) VALUES (?, ?, ?, ?, ?, ?)"
+
 
 def of_specs(events: Iterable[Event]) -> list[tuple[int, bytes]]:
     """The specs that the batch brings in."""

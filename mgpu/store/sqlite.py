@@ -44,9 +44,6 @@ _PUT_JOB: Final = """
         attempt = excluded.attempt, restarts = excluded.restarts, deferrals = excluded.deferrals,
         state = excluded.state, ended = excluded.ended, phase = excluded.phase,
         task = excluded.task, more = excluded.more"""
-_PUT_EVENT: Final = (
-    "INSERT INTO events(at, kind, job, attempt, uid, body) VALUES (?, ?, ?, ?, ?, ?)"
-)
 _PUT_SPEC: Final = "INSERT OR IGNORE INTO specs(id, body) VALUES (?, ?)"
 _PUT_PAYLOAD: Final = "INSERT OR REPLACE INTO payloads(spec, body) VALUES (?, ?)"
 _PUT_ANSWER: Final = "INSERT OR REPLACE INTO answers(uid, key, at, body) VALUES (?, ?, ?, ?)"
@@ -268,7 +265,7 @@ class SqliteStore:
         many(_PUT_SPEC, rows.of_specs(batch.events))
         many(_PUT_PAYLOAD, batch.payloads.items())
         many(_PUT_JOB, rows.of_jobs(batch.jobs))
-        many(_PUT_EVENT, map(rows.of_event, batch.events))
+        many(rows.PUT_EVENT, map(rows.of_event, batch.events))
         many(_PUT_META, batch.meta.items())
         many(_PUT_RECORD, rows.of_records(batch.records))
         many(_DROP_RECORD, rows.of_gone(batch.records))

@@ -16,11 +16,14 @@ from typing import Any
 
 import pytest
 
+from mgpu.model.events import Audited
+from mgpu.model.time import Now
 from mgpu.store import copying, files
 from mgpu.store.base import Batch, JobFilter, StoreCorrupt, StoreError
 from mgpu.store.copying import DAYS_KEPT, MOST_KEPT, back_up, restore, verify
 from mgpu.store.memory import MemoryStore
 from mgpu.store.sqlite import SqliteStore, open_store
+from tests.lib.golden import FOLDER
 from tests.lib.samples import NOW, PHASES, job, submitted
 
 AT = NOW.wall
@@ -97,10 +100,12 @@ def test_a_copy_is_put_back_and_the_database_aside(store: SqliteStore, tmp_path:
     end(store, 3)
     store.close()
     with copy.open("rb") as source:
-        told = restore(state, source, "two", "copy")
+        told = restore(state, source, "two", "copy", AT + 5)
     assert told["aside"] == str(state / "mgpu.db.before.two")
     back = open_store(state, AT)
     assert [one.id for one in back.find(JobFilter())] == [2, 1]
+    noted = back.trail(0, 1)[0]
+    assert noted == [Audited(Now(AT + 5, 0.0), 0, "restore", "copy", "ok")]
     back.close()
     assert verify(state / "mgpu.db.before.two")["jobs"] == 3
 
@@ -230,3 +235,15 @@ def test_a_copy_ends_with_the_scheduler_that_asked_for_it(
 def test_what_is_in_memory_alone_has_no_copy() -> None:
     with pytest.raises(StoreError, match="in memory"):
         MemoryStore().hold_file(held=True)
+
+
+@pytest.mark.parametrize("version", sorted((FOLDER / "state").glob("v*.db")), ids=lambda p: p.stem)
+def test_a_copy_of_an_older_version_is_put_back_too(version: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    open_store(state, AT).close()
+    with version.open("rb") as source:
+        restore(state, source, "two", "copy", AT)
+    back = open_store(state, AT)
+    assert back.trail(0, 1)[0] == [Audited(Now(AT, 0.0), 0, "restore", "copy", "ok")]
+    assert back.load().jobs
+    back.close()

@@ -178,7 +178,7 @@ def status_of(command: click.Command, args: list[str] | None = None) -> int:
     try:
         status = command.main(args, prog_name=command.name, standalone_mode=False)
     except MgpuError as error:
-        say_error(error)
+        _say_error(error)
         _trace(error)
         return error.exit_status
     except click.ClickException as error:
@@ -212,7 +212,7 @@ def _trace(error: Exception) -> bool:
     return asked
 
 
-def say_error(error: MgpuError) -> None:
+def _say_error(error: MgpuError) -> None:
     """Print what is wrong and, where known, what to do next."""
     complain(str(error))
     if error.hint:

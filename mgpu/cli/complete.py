@@ -110,7 +110,7 @@ def place_of(program: click.Command, args: list[str]) -> Place:
     return place
 
 
-def enliven(place: Place) -> None:
+def _enliven(place: Place) -> None:
     """Let the parameters of a command be completed by what there is now."""
     for one in place.command.params:
         source = _source_of(one, place)
@@ -158,7 +158,7 @@ class _Shell(ShellComplete):
         place = place_of(self.cli, args)
         before = foreign(place)
         if before is None:
-            enliven(place)
+            _enliven(place)
             items = super().get_completions(args, incomplete)
             if not any(item.type == "command" for item in items):
                 return self.whole(items, incomplete)

@@ -33,7 +33,7 @@ def start(config: str | None, given: Mapping[str, str | None]) -> NoReturn:
             "mgpud: must be started by root, to start each job as the user it belongs to\n"
             "mgpud: try: sudo mgpud; or, to judge a configuration: mgpud check FILE"
         )
-    exec_launcher(settings)
+    _exec_launcher(settings)
 
 
 @click.command("check")
@@ -80,7 +80,7 @@ def hold_jobs(context: click.Context) -> None:
     _exec("holding", _settings(context))
 
 
-def exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
+def _exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
     """Replace this process by the launcher; it reads the settings from a file in memory.
 
     ``config.path`` is the file they came from: the launcher checks once more that it can be

@@ -39,7 +39,7 @@ class Parsed(_ParamType):
             self.fail(str(error), param, ctx)
 
 
-def parse_signal(text: str) -> tuple[int, int]:
+def _parse_signal(text: str) -> tuple[int, int]:
     """(number, seconds before the limit) of ``USR1``, ``TERM@30``, ``10@120``."""
     if text.startswith("B:"):
         raise ValueError(
@@ -91,7 +91,7 @@ INDICES = Parsed("indices", indices)
 MEMORY = Parsed("size", units.parse_memory)
 DURATION = Parsed("duration", units.parse_duration)
 SLURM_TIME = Parsed("time", units.parse_slurm_time)
-SIGNAL = Parsed("signal", parse_signal)
+SIGNAL = Parsed("signal", _parse_signal)
 WORDS = Parsed("list", words)
 
 #: What several commands have in common.

@@ -23,7 +23,7 @@ def parse_gpus(text: str) -> tuple[str, int]:
     return match[1] or "", int(match[2])
 
 
-def parse_gres(text: str) -> tuple[str, int]:
+def _parse_gres(text: str) -> tuple[str, int]:
     """(type, number) of Slurm's ``gpu``, ``gpu:2``, ``gpu:a100`` or ``gpu:a100:2``."""
     name, _, rest = text.strip().partition(":")
     if name != "gpu":
@@ -33,7 +33,7 @@ def parse_gres(text: str) -> tuple[str, int]:
 
 
 OPTIONS = (
-    click.option("--gres", type=Parsed("gres", parse_gres), metavar="gpu[:TYPE][:N]",
+    click.option("--gres", type=Parsed("gres", _parse_gres), metavar="gpu[:TYPE][:N]",
                  help="As --gpus, in Slurm's other form."),
     click.option("--gpu-ids", type=INDICES, metavar="INDICES",
                  help="Only these GPUs, as 0,2: all of them, or --gpus of them."),

@@ -67,7 +67,7 @@ def answer(current: Mapping[str, Any]) -> dict[str, Any]:
     return {"settings": fresh, "changed": changed, "waiting": sorted(fresh[WAITING])}
 
 
-def with_account(told: dict[str, Any]) -> dict[str, Any]:
+def _with_account(told: dict[str, Any]) -> dict[str, Any]:
     """The answer with whom notices and metrics run as, whom the launcher cannot look up itself."""
     if "settings" not in told:
         return told
@@ -78,4 +78,4 @@ def with_account(told: dict[str, Any]) -> dict[str, Any]:
 def main(current: int, out: int) -> None:
     """Read what holds from one descriptor and write the answer to the other."""
     known = msgpack.unpackb(os.pread(current, os.fstat(current).st_size, 0))
-    os.write(out, msgpack.packb(with_account(answer(known))))
+    os.write(out, msgpack.packb(_with_account(answer(known))))

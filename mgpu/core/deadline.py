@@ -24,7 +24,7 @@ def settle(world: World, now: Now) -> list[Event]:
     for job in world.due.values():
         if not isinstance(job.phase, Pending):
             continue
-        last = latest_start(world, job)
+        last = _latest_start(world, job)
         if last < max(now.wall, job.begin):
             late.append(Refused(now, job.id, Reason.DEADLINE, _told(world, job)))
         else:
@@ -40,7 +40,7 @@ def next_change(world: World) -> float | None:
     return known
 
 
-def latest_start(world: World, job: Job) -> float:
+def _latest_start(world: World, job: Job) -> float:
     """The Unix time at which a job must start to be over in time; without a limit, its deadline."""
     return (job.spec.deadline or 0.0) - effective_limit(job.spec, world.policy)
 

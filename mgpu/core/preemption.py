@@ -39,13 +39,13 @@ def choose(world: World, now: Now, job: Job, ask: Ask, seen: Outlook) -> list[Pr
     return [Preempted(now, one.id, one.attempt, job.id) for one in needed]
 
 
-def may_leave(world: World, now: Now, victim: Job, rank: int) -> bool:
+def _may_leave(world: World, now: Now, victim: Job, rank: int) -> bool:
     """Whether a running job may be switched out now for one whose class has priority ``rank``."""
-    at = may_leave_from(world, victim, rank)
+    at = _may_leave_from(world, victim, rank)
     return at is not None and at <= now.boot
 
 
-def may_leave_from(world: World, victim: Job, rank: int) -> float | None:
+def _may_leave_from(world: World, victim: Job, rank: int) -> float | None:
     """From when on (boot time) that holds; None: never in this run."""
     phase = victim.phase
     its = world.policy.class_of(victim.spec.qos)
@@ -60,7 +60,7 @@ def next_change(world: World, now: Now, job: Job) -> float | None:
     None where nobody comes to be one that may.
     """
     rank = world.policy.class_of(job.spec.qos).priority
-    times = [may_leave_from(world, one, rank) for one in world.placed.values()]
+    times = [_may_leave_from(world, one, rank) for one in world.placed.values()]
     return min((at for at in times if at is not None and at > now.boot), default=None)
 
 
@@ -68,7 +68,7 @@ def _candidates(world: World, now: Now, job: Job) -> list[Job]:
     rank = world.policy.class_of(job.spec.qos).priority
     if not any(c.preemptible and c.priority < rank for c in world.policy.classes.values()):
         return []
-    return [one for one in world.placed.values() if may_leave(world, now, one, rank)]
+    return [one for one in world.placed.values() if _may_leave(world, now, one, rank)]
 
 
 def _loss(job: Job, now: Now) -> float:

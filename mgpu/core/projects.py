@@ -22,7 +22,7 @@ def check(policy: Policy, project: str, user: str, groups: Sequence[str]) -> Non
         return
     if policy.known_projects and project not in known:
         raise MgpuError("Refused", f"there is no project {quoted(project)}", path=_PATH, hint=hint)
-    if project in policy.members and not is_member(policy, project, user, groups):
+    if project in policy.members and not _is_member(policy, project, user, groups):
         raise MgpuError(
             "Denied",
             f"the project {quoted(project)} is for its members",
@@ -31,7 +31,7 @@ def check(policy: Policy, project: str, user: str, groups: Sequence[str]) -> Non
         )
 
 
-def is_member(policy: Policy, project: str, user: str, groups: Sequence[str]) -> bool:
+def _is_member(policy: Policy, project: str, user: str, groups: Sequence[str]) -> bool:
     """Whether a user, or a group of theirs, is listed as a member."""
     return is_among(policy.members.get(project, frozenset()), user, groups)
 

@@ -223,7 +223,7 @@ class Queue:
 
     def _rank_all(self, boot: float, score: Score) -> None:
         for line in self.lines.values():
-            line.entry = entry_of(line, 0, score)
+            line.entry = _entry_of(line, 0, score)
         self._ranked = sorted(line.entry for line in self.lines.values() if line.entry)
         self._ranked_at = boot
 
@@ -233,11 +233,11 @@ class Queue:
                 del self._ranked[bisect_left(self._ranked, line.entry)]
                 line.entry = None
             if line.jobs:
-                line.entry = entry_of(line, 0, score)
+                line.entry = _entry_of(line, 0, score)
                 insort(self._ranked, line.entry)
 
 
-def entry_of(line: Line, place: int, score: Score) -> Entry:
+def _entry_of(line: Line, place: int, score: Score) -> Entry:
     """The rank of the job at ``place`` of a line."""
     job = line.jobs[place]
     priority, points = score(line, job)
@@ -290,11 +290,11 @@ class Walk:
         """Go on with the line behind the job just seen (or with it, if it ``stays``)."""
         place = self._place + (not stays)
         if place < len(line.jobs):
-            heapq.heappush(self._again, (entry_of(line, place, self._score), place))
+            heapq.heappush(self._again, (_entry_of(line, place, self._score), place))
 
     def _is_late(self, line: Line, at: int) -> bool:
         """Whether starts of this pass put another line before this one; it comes again then."""
-        entry = entry_of(line, 0, self._score)
+        entry = _entry_of(line, 0, self._score)
         after = at < len(self._ranked) and self._ranked[at] < entry
         if after or (self._again and self._again[0][0] < entry):
             heapq.heappush(self._again, (entry, 0))

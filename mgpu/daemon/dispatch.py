@@ -104,7 +104,7 @@ class Dispatcher:
         op, handler = HANDLERS[type(request)]
         with self.answering(conn, op, now):
             _check(op, conn)
-            self._server().charge(conn, number_of_jobs(request))
+            self._server().charge(conn, _number_of_jobs(request))
             handler(self, conn, request, now)
 
     @contextmanager
@@ -201,7 +201,7 @@ class Dispatcher:
     def refuse_in_recovery(self) -> None:
         """Raise MgpuError where the state cannot be read."""
         if self.rules.recovery:
-            raise recovery_error(self.rules.recovery)
+            raise _recovery_error(self.rules.recovery)
 
     def note(self, uid: int, op: str, result: Any, now: Now) -> None:
         """Keep who asked for what, in the log and in the audit trail."""
@@ -353,7 +353,7 @@ HANDLERS: dict[type, tuple[str, Handler]] = {
 }
 
 
-def recovery_error(why: str) -> MgpuError:
+def _recovery_error(why: str) -> MgpuError:
     """Nothing may change while the state cannot be read."""
     return MgpuError(
         "RecoveryMode",
@@ -362,7 +362,7 @@ def recovery_error(why: str) -> MgpuError:
     )
 
 
-def number_of_jobs(request: object) -> int:
+def _number_of_jobs(request: object) -> int:
     """How many jobs a request makes or names, where it is one about jobs."""
     for name in ("jobs", "numbers"):
         if named := getattr(request, name, ()):

@@ -58,7 +58,7 @@ class Actor:
         self._launcher.send({"op": "kill_process", **kill._asdict()})
 
     def _launch(self, world: World, job: Job, now: Now) -> None:
-        order = start_order(world, job, now)
+        order = _start_order(world, job, now)
         try:
             self._attempts.launch(order, self._payload(job.spec.spec_id), now)
         except OSError as error:  # out of descriptors or memory: tried again later
@@ -79,7 +79,7 @@ class Actor:
         return os.dup(fd)
 
 
-def start_order(world: World, job: Job, now: Now) -> dict[str, Any]:
+def _start_order(world: World, job: Job, now: Now) -> dict[str, Any]:
     """The message that has the launcher start the job's attempt."""
     spec = job.spec
     gpus = sorted((world.gpus[uuid].index, uuid) for uuid in job.gpus)

@@ -28,10 +28,10 @@ def inventory_of(tables: Sequence[Mapping[str, Any]]) -> Inventory:
     """The GPUs that ``gpus.simulated`` describes."""
     each = list(_each(tables))
     gpus = [_gpu(index, table) for index, table in enumerate(each)]
-    return Inventory("simulated", tuple(gpus), topology_of(each))
+    return Inventory("simulated", tuple(gpus), _topology_of(each))
 
 
-def topology_of(tables: Sequence[Mapping[str, Any]]) -> Topology:
+def _topology_of(tables: Sequence[Mapping[str, Any]]) -> Topology:
     """How GPUs reach each other: those that name the same NVLink domain, switch or node do."""
     each = list(enumerate(tables))
     return tuple(

@@ -71,9 +71,9 @@ def choose(mode: str, path: bytes, place: Place, probe: Probe) -> Activation:
 
 
 def _asked_venv(path: bytes, place: Place, probe: Probe) -> Activation:
-    if not is_venv(path, probe):
+    if not _is_venv(path, probe):
         raise Refusal("activate", errno.ENOENT, f"{shown(path)} is no virtual environment")
-    return activate_venv(os.path.normpath(path), place.env, "as asked")
+    return _activate_venv(os.path.normpath(path), place.env, "as asked")
 
 
 def _asked_conda(name: bytes, place: Place, probe: Probe) -> Activation:
@@ -88,8 +88,8 @@ def _asked_conda(name: bytes, place: Place, probe: Probe) -> Activation:
 def _active(place: Place, probe: Probe) -> Activation | None:
     """The one that was active at submission: its variables are in the environment already."""
     venv = place.env.get(b"VIRTUAL_ENV", b"")
-    if venv and is_venv(venv, probe):
-        return activate_venv(venv, place.env, "active at submission")
+    if venv and _is_venv(venv, probe):
+        return _activate_venv(venv, place.env, "active at submission")
     prefix = place.env.get(b"CONDA_PREFIX", b"")
     if not prefix or not conda.is_env(prefix, probe):
         return None
@@ -100,8 +100,8 @@ def _active(place: Place, probe: Probe) -> Activation | None:
 
 def _found(place: Place, probe: Probe) -> Activation | None:
     for candidate in _candidates(place.cwd, place.home):
-        if probe.owner(candidate) in (place.uid, 0) and is_venv(candidate, probe):
-            return activate_venv(candidate, place.env, "found")
+        if probe.owner(candidate) in (place.uid, 0) and _is_venv(candidate, probe):
+            return _activate_venv(candidate, place.env, "found")
     return None
 
 
@@ -115,13 +115,13 @@ def _candidates(cwd: bytes, home: bytes) -> Iterator[bytes]:
     yield from (os.path.join(home, name) for name in names)
 
 
-def is_venv(path: bytes, probe: Probe) -> bool:
+def _is_venv(path: bytes, probe: Probe) -> bool:
     """Whether ``path`` is a virtual environment with an interpreter."""
     config, python = os.path.join(path, b"pyvenv.cfg"), os.path.join(path, b"bin/python")
     return probe.is_file(config) and probe.is_file(python)
 
 
-def activate_venv(path: bytes, env: Environment, why: str) -> Activation:
+def _activate_venv(path: bytes, env: Environment, why: str) -> Activation:
     """What its ``bin/activate`` does: PATH, VIRTUAL_ENV, and no PYTHONHOME."""
     old = env.get(b"VIRTUAL_ENV", b"")
     folders = [folder for folder in env.get(b"PATH", b"").split(b":") if folder]

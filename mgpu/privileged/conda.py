@@ -82,7 +82,7 @@ def _roots(env: Environment, home: bytes) -> Iterator[bytes]:
     yield from (os.path.join(home, name) for name in _ROOTS)
 
 
-def default_name(prefix: bytes) -> bytes:
+def _default_name(prefix: bytes) -> bytes:
     """What conda calls an environment: its name if it lies in an ``envs`` folder, else its path."""
     parent, name = os.path.split(prefix)
     return name if os.path.basename(parent) == b"envs" else prefix
@@ -91,7 +91,7 @@ def default_name(prefix: bytes) -> bytes:
 def activate(prefix: bytes, env: Environment, probe: Probe) -> Change:
     """``conda activate PREFIX`` from the state that ``env`` describes."""
     old, level = env.get(b"CONDA_PREFIX", b""), _level(env)
-    name = b"base" if prefix in set(_roots(env, b"/nonexistent")) else default_name(prefix)
+    name = b"base" if prefix in set(_roots(env, b"/nonexistent")) else _default_name(prefix)
     variables = {
         b"PATH": path_with(prefix, old if level else b"", env.get(b"PATH", b"")),
         b"CONDA_PREFIX": prefix,
@@ -101,7 +101,7 @@ def activate(prefix: bytes, env: Environment, probe: Probe) -> Change:
     }
     if level and old != prefix:
         variables[b"CONDA_PREFIX_%d" % level] = old
-    own = variables_of(prefix, probe)
+    own = _variables_of(prefix, probe)
     if not (level and old == prefix):  # kept for ``conda deactivate``
         saved = {b"__CONDA_SHLVL_%d_%s" % (level, key): env[key] for key in own if key in env}
         variables |= saved
@@ -127,7 +127,7 @@ def path_with(prefix: bytes, old: bytes, path: bytes) -> bytes:
     return b":".join([folder, *(entry for entry in folders if entry != folder)])
 
 
-def variables_of(prefix: bytes, probe: Probe) -> Environment:
+def _variables_of(prefix: bytes, probe: Probe) -> Environment:
     """The environment's own variables: of its packages, then of ``conda env config vars``."""
     found: dict[str, object] = {}
     packages = os.path.join(prefix, b"etc/conda/env_vars.d")

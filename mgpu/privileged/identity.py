@@ -46,7 +46,7 @@ def become_user(uid: int, gid: int, groups: Sequence[int], *, allow_root: bool =
         return
     check_id(uid, "uid")
     check_id(gid, "gid")
-    clear_ambient()
+    _clear_ambient()
     _take(uid, gid, groups)
     _set_capabilities(0)  # the inheritable ones have outlived the change of uid
     verify(uid, gid, groups)
@@ -62,7 +62,7 @@ def become_supervisor(uid: int, gid: int) -> None:
     """Become the service user that can still signal any process, and nothing else."""
     check_id(uid, "uid")
     check_id(gid, "gid")
-    clear_ambient()
+    _clear_ambient()
     syscalls.prctl(_PR_SET_KEEPCAPS, 1)
     _take(uid, gid, [gid])
     _set_capabilities(1 << _CAP_KILL)
@@ -121,7 +121,7 @@ class FilesAs:
                 raise IdentityError(errno.EPERM, f"cannot use files as {uid}:{gid}")
 
 
-def clear_ambient() -> None:
+def _clear_ambient() -> None:
     """Drop the capabilities that would survive an exec."""
     try:
         syscalls.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
@@ -139,7 +139,7 @@ def _take(uid: int, gid: int, groups: Sequence[int]) -> None:
 
 def _stay_root(gid: int, groups: Sequence[int]) -> None:
     """A job of root itself, where the configuration allows it."""
-    clear_ambient()
+    _clear_ambient()
     _take(0, gid, groups)
     _expect("groups", sorted(os.getgroups()), sorted(set(groups)))
 

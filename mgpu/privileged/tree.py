@@ -95,7 +95,7 @@ class ProcessTree:
         were dead, and there are no others since, nothing was left that could have forked one.
         """
         spared = self._spared()
-        if not spared and childless():
+        if not spared and _childless():
             return True
         found = children() - spared
         return all(map(withheld, found)) and children() - spared == found
@@ -225,7 +225,7 @@ def _status(place: str) -> bytes:
         return b""
 
 
-def childless() -> bool:
+def _childless() -> bool:
     """Whether this process has no child, living or dead: the kernel's own word."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

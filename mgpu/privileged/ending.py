@@ -30,8 +30,8 @@ def main(settings_fd: int, stop: int, seconds: int) -> NoReturn:
     log.configure(settings.level, settings.log_format)
     if stop:
         stop_daemon(settings.runtime)
-    attempts = os.path.join(settings.state, "attempts")
-    told = [fd for pid in supervisors(attempts) if (fd := tell(pid, attempts)) >= 0]
+    whose = os.path.join(settings.state, "attempts"), _uid(settings)
+    told = [fd for pid in supervisors(*whose) if (fd := tell(pid, *whose)) >= 0]
     log.info("Ending the jobs; they go on another time", "end-jobs", supervisors=len(told))
     left = wait(told, seconds)
     if left:
@@ -68,18 +68,19 @@ def holder(path: str) -> int:
     return 0
 
 
-def supervisors(attempts: str) -> list[int]:
+def supervisors(attempts: str, uid: int) -> list[int]:
     """The supervisors whose attempts lie in the folder ``attempts``, as far as can be seen."""
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and _is(name, attempts)]
+    pids = [name for name in os.listdir("/proc") if name.isdecimal()]
+    return [int(pid) for pid in pids if _is(pid, attempts, uid)]
 
 
-def tell(pid: int, attempts: str) -> int:
+def tell(pid: int, attempts: str, uid: int) -> int:
     """Send SIGTERM to a supervisor; a descriptor that is readable when it is gone, -1 if it is."""
     try:
         fd = os.pidfd_open(pid)
     except OSError:
         return -1
-    if _is(str(pid), attempts) and _send(fd, signal.SIGTERM):  # still the one that was found
+    if _is(str(pid), attempts, uid) and _send(fd, signal.SIGTERM):  # still the one that was found
         return fd
     os.close(fd)
     return -1
@@ -108,12 +109,25 @@ def _send(pidfd: int, number: int) -> bool:
     return True
 
 
-def _is(pid: str, attempts: str) -> bool:
-    """Whether the process has a supervisor's rights, and has that folder open."""
+def _uid(settings: startup.Settings) -> int:
+    """The service's user, which is the supervisors' too; nobody's number where there is none."""
+    try:
+        return startup.account(settings.service, "access.service_user")[0]
+    except startup.StartError as error:
+        log.error(str(error), "end-jobs")
+        return -1
+
+
+def _is(pid: str, attempts: str, uid: int) -> bool:
+    """Whether the process has a supervisor's user and rights, and has that folder open.
+
+    Without the first, anybody could look like one from a namespace of their own, and be waited for.
+    """
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
-            if b"CapPrm:\t" + _CAPABILITIES not in file.read():
-                return False
+            lines = file.read().split(b"\n")
+        if {b"CapPrm:\t" + _CAPABILITIES, b"Uid:" + b"\t%d" % uid * 4} - set(lines):
+            return False
         return any(_leads(f"/proc/{pid}/fd/{fd}", attempts) for fd in os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return False

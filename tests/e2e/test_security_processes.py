@@ -17,6 +17,8 @@ from tests.lib.users import User, as_user
 from tests.lib.waiting import eventually
 from tests.lib.wire import frame
 
+PYTHON = "/usr/bin/python3"
+
 #: Three ways to get out of a tree, all deaf to everything but SIGKILL, and a leader that waits.
 ESCAPES = """
 trap '' TERM HUP INT
@@ -112,6 +114,40 @@ def test_a_job_cannot_touch_its_supervisor(daemon: Daemon, alice: User) -> None:
     if not Path("/sys/fs/cgroup/cgroup.procs").exists():  # a machine with version 1 beside it
         del tried["own cgroup"]
     assert {name: code for name, code in tried.items() if code not in (EPERM, EACCES)} == {}
+
+
+#: In a mount namespace of its own: a process that looks like a supervisor, and does not end.
+PRETENCE = """
+import ctypes, os, signal, struct, sys
+os.makedirs(sys.argv[1])
+folder = os.open(sys.argv[1], os.O_RDONLY)
+header, sets = struct.pack("Ii", 0x20080522, 0), struct.pack("6I", 0x20, 0x20, 0, 0, 0, 0)
+assert ctypes.CDLL(None).capset(header, sets) == 0
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+input()
+"""
+
+
+def test_nobody_is_taken_for_a_supervisor(daemon: Daemon, alice: User) -> None:
+    """Check 38: it would be waited for when the machine goes down."""
+    attempts = daemon.state / "attempts"
+    script = f"mount -t tmpfs x {daemon.state.parent} && exec python3 -I -c '{PRETENCE}' {attempts}"
+    words = as_user(alice, ["unshare", "-Urm", "sh", "-c", script.replace("python3", PYTHON)])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as pretender:
+        assert pretender.stdout is not None
+        try:
+            assert pretender.stdout.readline() == "ready\n"
+            shown = os.listdir(f"/proc/{pretender.pid}/fd")
+            links = [os.readlink(f"/proc/{pretender.pid}/fd/{number}") for number in shown]
+            assert str(attempts) in links
+            ended = [str(BIN / "mgpud"), "--config", str(daemon.config_file), "end-jobs"]
+            ended += ["--timeout", "1"]
+            done = subprocess.run(ended, capture_output=True, text=True, timeout=20)
+            assert (done.returncode, "supervisors=0" in done.stderr) == (0, True), done.stderr
+        finally:
+            pretender.kill()
 
 
 def test_a_pid_that_was_a_jobs_is_not_killed(daemon: Daemon, alice: User, bob: User) -> None:

@@ -7,13 +7,12 @@ import click
 from mgpu.cli.base import (
     CONTEXT,
     common_options,
-    complain,
     connect,
-    emit,
     job_names,
     job_number,
     wired,
 )
+from mgpu.cli.outcomes import NOT_DONE, tell
 from mgpu.cli.params import IDS
 from mgpu.cli.submit_priority import MOST
 from mgpu.protocol import names
@@ -21,10 +20,8 @@ from mgpu.protocol import names
 _MOST_JOBS = 5000
 _MOST_TASKS = 100_000
 #: What was not done, in words; all other answers say that it was.
-_NOT_DONE = {
+_NOT_DONE = NOT_DONE | {
     "unknown": "there is no such job",
-    "ended": "has ended",
-    "started": "has started already",
     "waits": "waits already",
     "busy": "is just being started or ended; try again",
     "never": "was submitted with --no-requeue",
@@ -86,7 +83,7 @@ def limit(array: str, bound: int, socket: str | None, config: str | None) -> int
     number = job_number(array)
     with connect(socket, config, admin=True) as client:
         told = client.request(names.UPDATE, {"job": number, "max_concurrent": bound}).body["jobs"]
-    return _tell("Changed", told)
+    return tell("Changed", told, _NOT_DONE)
 
 
 def _change(
@@ -100,15 +97,4 @@ def _change(
     wanted = wired(job_names(ids, _MOST_JOBS))
     with connect(socket, config, admin=True) as client:
         told = client.request(operation, {"jobs": wanted, **fields}).body["jobs"]
-    return _tell(done, told)
-
-
-def _tell(done: str, told: list[tuple[int | str, str]]) -> int:
-    """Say what became of each job; 1 if something was not done."""
-    bad = [(name, _NOT_DONE[word]) for name, word in told if word in _NOT_DONE]
-    for name, text in bad:
-        complain(f"job {name}: {text}")
-    good = len(told) - len(bad)
-    if good:
-        emit(f"{done} {good} of {len(told)}")
-    return int(bool(bad))
+    return tell(done, told, _NOT_DONE)

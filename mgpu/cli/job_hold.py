@@ -7,18 +7,14 @@ import os
 import click
 
 from mgpu.cli import zone
-from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, wired
+from mgpu.cli.base import CONTEXT, common_options, connect, job_names, wired
+from mgpu.cli.outcomes import NOT_DONE, tell
 from mgpu.cli.params import ADMIN, IDS
 from mgpu.cli.zone import timezone_option
 from mgpu.protocol import names
 
 _MOST = 5000
-_WORDS = {
-    "started": "has started already",
-    "ended": "has ended",
-    "unknown": "unknown, or not yours",
-    "admin": "held by an administrator, who alone can release it",
-}
+_NOT_DONE = NOT_DONE | {"admin": "held by an administrator, who alone can release it"}
 
 
 @click.command("hold", context_settings=CONTEXT)
@@ -68,10 +64,4 @@ def _change(
     wanted = wired(job_names(ids, _MOST))
     with connect(socket, config, admin=admin or os.geteuid() == 0) as client:
         told = client.request(operation, {"jobs": wanted, **fields}).body["jobs"]
-    bad = [(name, _WORDS[word]) for name, word in told if word in _WORDS]
-    for name, words in bad:
-        complain(f"job {name}: {words}")
-    done = len(told) - len(bad)
-    if done:
-        emit(f"{'Held' if operation == names.HOLD else 'Released'} {done} of {len(told)}")
-    return int(bool(bad))
+    return tell("Held" if operation == names.HOLD else "Released", told, _NOT_DONE)

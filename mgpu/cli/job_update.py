@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names, wired
+from mgpu.cli.outcomes import NOT_DONE
 from mgpu.cli.params import ADMIN, DURATION, FILLED, IDS, MEMORY, Parsed
 from mgpu.cli.submit_priority import MOST, NICE, lowered, with_nice
 from mgpu.model.target import Target
@@ -28,11 +29,6 @@ _CHANGES = (
     "give --priority, --nice, --time-limit, --qos, --gpus, --mem, --host-mem, --dependency or"
     " --max-concurrent"
 )
-_WORDS = {
-    "started": "has started already",
-    "ended": "has ended",
-    "unknown": "unknown, or not yours",
-}
 
 
 def _limit(text: str) -> object:
@@ -160,10 +156,10 @@ def _tell(told: dict[str, Told]) -> int:
     for what, outcomes in told.items():
         kept = f"; its {what} was not changed" if len(told) > 1 else ""
         for name, word in outcomes.items():
-            if word in _WORDS:
-                complain(f"job {name}: {_WORDS[word]}{kept}")
+            if word in NOT_DONE:
+                complain(f"job {name}: {NOT_DONE[word]}{kept}")
             else:
                 changed.append(name)
     for name in dict.fromkeys(changed):
         emit(f"Changed job {name}")
-    return int(any(word in _WORDS for outcomes in told.values() for word in outcomes.values()))
+    return int(any(word in NOT_DONE for outcomes in told.values() for word in outcomes.values()))

@@ -123,7 +123,7 @@ def test_the_database_is_copied_while_in_use_and_put_back(alice: User, tmp_path:
         daemon.start()
         assert [row["id"] for row in daemon.jobs("--all")] == [first]
         entries = json.loads(ctl(daemon, "audit", "--json"))["entries"]
-        assert [one["op"] for one in entries] == ["submit", "backup"]
+        assert [one["op"] for one in entries] == ["submit", "backup", "restore"]
 
 
 def test_jobs_that_wait_in_a_copy_run_although_they_run_when_it_is_put_back(

@@ -22,6 +22,9 @@ SEND_AHEAD: Final = 1 << 17
 ACCEPT_RATE: Final = 5000.0
 ACCEPT_BURST: Final = 512.0
 ACCEPTS_PER_TURN: Final = 64
+#: Connections of all users: whoever may make user namespaces can have many uids (subuid(5)),
+#: and each has what one user may have.
+CONNECTIONS: Final = 4096
 #: Messages of a process of ours that are heard in one turn.
 MESSAGES_PER_TURN: Final = 64
 #: New connections of a user, at once and a second, for each request at once and a second.

@@ -86,10 +86,23 @@ class Server:
         if refusal is not None:
             _turn_away(client, refusal)
             return
+        self._make_room()
         conn = Connection(client, self._loop, now, uid=uid, admin=admin)
         conn.granted = granted
         self._connections[conn.fd] = conn
         self._loop.watch(conn.fd, lambda mask, at: self._ready(conn, mask, at), READ | limits.RDHUP)
+
+    def _make_room(self) -> None:
+        """Where all users have as many as they may: the oldest goes that is not being answered.
+
+        If all are, the oldest: what it asked for was done, or is asked for again.
+        """
+        if len(self._connections) < limits.CONNECTIONS:
+            return
+        mine = [conn for conn in self._connections.values() if conn.uid and not conn.admin]
+        oldest = next((conn for conn in mine if not conn.busy), next(iter(mine), None))
+        if oldest is not None:
+            self.close(oldest)
 
     def _refusal(self, uid: int, now: Now, *, trusted: bool, admin: bool) -> MgpuError | None:
         """Why a new connection is not kept; an administrator is not asked how often."""

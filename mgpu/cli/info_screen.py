@@ -19,6 +19,8 @@ _UNKNOWN = "-"
 _BELOW = "      "
 #: Of the processes that are none of its jobs so many are shown of each GPU.
 _NAMED = 3
+#: The scheduler names so many at most of each GPU, the largest.
+_LISTED = 32
 #: Seconds after which what is shown of the GPUs is old: more than the pause between two looks.
 _OLD = 30.0
 
@@ -119,7 +121,8 @@ def _below(gpu: Known, now: float | None, name_of: NameOf) -> Iterator[str]:
     outsiders = sorted(gpu.get("outsiders", ()), key=_is_stranger)
     yield from (_outsider(one, now, name_of) for one in outsiders[:_NAMED])
     if outsiders[_NAMED:]:
-        yield f"and {len(outsiders) - _NAMED} more: mgpu_info --json has them all"
+        more = "or more" if len(outsiders) >= _LISTED else "more"
+        yield f"and {len(outsiders) - _NAMED} {more}: mgpu_info --json names them"
     if gpu["outside"] and not outsiders:
         yield f"{format_memory(gpu['outside'])} used outside mgpu"
     yield from map(_reservation, gpu.get("reservations", ()))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lib import cgroups
+from tests.lib import cgroups, processes
 from tests.lib.daemon import Daemon
 from tests.lib.stubbox import Box
 from tests.lib.users import User
@@ -28,6 +30,11 @@ def ctl(daemon: Daemon, admin: User, *args: str) -> str:
 def shown(daemon: Daemon, user: User) -> Any:
     """What mgpu_ctl show-gpus knows."""
     return json.loads(ctl(daemon, user, "show-gpus", "--json"))
+
+
+def info(daemon: Daemon, user: User) -> str:
+    """What mgpu_info prints."""
+    return daemon.command(user, ["mgpu_info"]).stdout
 
 
 def states(daemon: Daemon, user: User) -> list[str]:
@@ -203,6 +210,29 @@ def test_a_gpu_that_a_job_has_not_left_is_given_out_when_it_has(
     assert placed(daemon, late) == [0]
     assert "action=gpu-dirty gpu=gpu0" in daemon.log()
     assert "action=gpu-clean gpu=gpu0" in daemon.log()
+
+
+def test_what_a_job_leaves_on_its_gpu_is_killed(make_box: Callable[..., Box], alice: User) -> None:
+    box = make_box()
+    daemon = box.daemon
+    script = "setsid sleep 600 & echo $!; wait"
+    job = daemon.submit(alice, "--gpu-ids", "0", "--no-requeue", "--", "sh", "-c", script)
+    daemon.wait_state(job, "RUNNING")
+    pid = int(eventually(lambda: daemon.output(alice, job).splitlines()[1:])[0])
+    elsewhere = cgroups.beside(daemon.name, "elsewhere")  # where killing the job's group is in vain
+    (elsewhere / "cgroup.procs").write_text(str(pid))
+    box.show((pid, 3000))
+    eventually(
+        lambda: f"job {job} of alice" in info(daemon, alice) and "3000M used" in info(daemon, alice)
+    )
+    (found,) = re.findall(r"action=supervisor-start job=1 attempt=1 pid=(\d+)", daemon.log())
+    os.kill(int(found), signal.SIGKILL)
+    daemon.wait_state(job, "FAILED")
+    eventually(lambda: not processes.alive(pid))
+    elsewhere.rmdir()
+    assert f"action=leftover-kill pid={pid}" in daemon.log()
+    box.show()
+    become(daemon, alice, "available", "available")
 
 
 @pytest.fixture

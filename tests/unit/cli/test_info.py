@@ -178,15 +178,16 @@ def test_json_is_all_that_is_told(
     assert json.loads(capsys.readouterr().out) == told
 
 
+@pytest.mark.parametrize(("listed", "more"), [(30, "27 more"), (32, "29 or more")])
 def test_many_processes_of_others_do_not_fill_the_screen(
-    run: Run, server: FakeServer, capsys: Capture
+    listed: int, more: str, run: Run, server: FakeServer, capsys: Capture
 ) -> None:
-    crowd = [outsider(100 + number, memory=10) for number in range(30)]
+    crowd = [outsider(100 + number, memory=10) for number in range(listed)]
     server.answer = lambda _: [{"ok": machine(gpu(0, outside=300, outsiders=crowd))}]
     run(info)
     below = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" ")]
     assert len(below) == 4
-    assert below[-1].strip() == "and 27 more: mgpu_info --json has them all"
+    assert below[-1].strip() == f"and {more}: mgpu_info --json names them"
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -21,6 +21,7 @@ from mgpu.core.lifecycle import forget_boot
 from mgpu.core.orders import RemoveQuota, Reserve, SetQuota, Unreserve
 from mgpu.core.policy import Policy
 from mgpu.core.requests import (
+    Alter,
     AttemptEnded,
     AttemptLost,
     AttemptRefused,
@@ -57,7 +58,7 @@ from tests.lib import passes, worlds
 from tests.lib.judge import Judge, check_arrays, copied
 
 #: What a request that makes no sense in the world as it is may be refused with.
-REFUSALS = ("Refused", "LimitReached", "Unknown", "BadRequest")
+REFUSALS = ("Refused", "LimitReached", "Unknown", "BadRequest", "Denied")
 
 
 class Everything(RuleBasedStateMachine):
@@ -163,9 +164,9 @@ class Everything(RuleBasedStateMachine):
         return sorted({job.array or job.id for job in waiting or jobs})
 
     @precondition(lambda self: self.world.jobs)
-    @rule(data=st.data(), uid=worlds.users, may_any=st.booleans(), how=st.integers(0, 6))
+    @rule(data=st.data(), uid=worlds.users, may_any=st.booleans(), how=st.integers(0, 9))
     def change(self, data: st.DataObject, uid: int, how: int, *, may_any: bool) -> None:
-        """Cancel, move, hold, release."""
+        """Cancel, move, hold, release, have it ask for something else."""
         one = (self.draw_name(data),)
         begin = data.draw(st.sampled_from([0.0, self.now.wall + 100]))
         wishes: list[Request] = [
@@ -175,6 +176,9 @@ class Everything(RuleBasedStateMachine):
             Hold(one, uid, may_any),
             Release(one, uid, may_any),
             Release(one, uid, may_any, begin),
+            Alter(one, data.draw(st.sampled_from([0, 60, 600])), None, uid, may_any),
+            Alter(one, None, None, uid, may_any, gpus=data.draw(st.integers(0, 3))),
+            Alter(one, None, None, uid, may_any, gpu_mem=data.draw(st.sampled_from([0, 1, 9000]))),
         ]
         if isinstance(one[0], int):
             wishes.append(Update(one[0], data.draw(st.integers(0, 2)), uid, may_any))

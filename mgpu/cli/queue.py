@@ -62,9 +62,12 @@ def queue(socket: str | None, config: str | None, *, admin: bool, **options: Any
             return queue_stream.show(client, queue_filter.wire_filters(options, ids), options)
         rows = client.rows(queue_filter.wire_filters(options, ids))
     unknown = array_rows.missing(ids, rows)
-    lines = queue_show.lines(_arranged(rows, ids, options), options, width)
+    shown = _arranged(rows, ids, options)
+    lines = queue_show.lines(shown, options, width)
     if lines:
         emit("\n".join(lines))
+    if ids and not shown and queue_filter.leaves_out_ended(rows, options):
+        complain("what is named has ended; --all shows it", label="note")
     for name in unknown:
         complain(f"job {name}: unknown")
     return 1 if ids and len(unknown) == len(ids) else 0

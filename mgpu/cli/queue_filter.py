@@ -121,6 +121,12 @@ def wants_ended(options: dict[str, Any]) -> bool:
     return bool(options["ended"] or options["since"] or ENDED.intersection(states))
 
 
+def leaves_out_ended(rows: list[Row], options: dict[str, Any]) -> bool:
+    """Whether any of these is not listed because it has ended, and nobody asked for a state."""
+    plain = not (options["states"] or wants_ended(options))
+    return plain and any(row[_STATE_AT] in ENDED for row in rows)
+
+
 def narrows(options: dict[str, Any]) -> bool:
     """Whether only the first of the scheduler's answer would be too few."""
     return any(options[name] for name in ("names", "projects", "qos", "gpus", "since", "sort"))

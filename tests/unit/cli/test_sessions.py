@@ -63,9 +63,11 @@ SESSIONS = {
         "--array 0-3 --follow true", "--wrap x true",
     ],
     "mgpu_sbatch": ["job.sh", "--parsable job.sh", "none.sh", "--exclusive job.sh", "wrong.sh"],
-    "mgpu_queue": ["--jobs 3,99", "--jobs 99", "--format %y", "--sort colour", "--json --csv",
-                   "--states LOST", "--why 3 --tree",
-                   "--user root,not-there --no-header"],
+    "mgpu_queue": [
+        "--jobs 3,99", "--jobs 99", "--jobs 8", "--jobs 8 --all", "--jobs 3,8", "--format %y",
+        "--sort colour", "--json --csv", "--states LOST", "--why 3 --tree",
+        "--user root,not-there --no-header",
+    ],
     "mgpu_cancel": ["3", "3-5,9", "9", "", "x", "--signal FOO 3"],
     "mgpu_job": [
         "hold 3", "hold 3-5,9", "release 3", "release 4", "update 3 --priority 5",
@@ -94,7 +96,8 @@ def scheduler(request: Message) -> Iterable[Message]:
     if op == "submit":
         return submitted(request)
     if op == "jobs":
-        return listing(job(id=3))(request)
+        rows = [job(id=3), job(id=8, state="COMPLETED", ended=MOMENT, code=0)]
+        return listing(*(rows if request.get("ended") else rows[:1]))(request)
     if op == "submission" and jobs == [77]:
         return refusal("UnknownJob", "job 77: unknown, or not yours", "mgpu_queue lists yours")
     if op == "wait":

@@ -15,6 +15,9 @@ from mgpu.model.time import Now
 #: Seconds an answer is used; seconds to wait for one (the launcher's worker gives up after 5).
 FRESH = 60.0
 PATIENCE = 8.0
+#: Questions at once about uids that were never an account, as those of user namespaces are
+#: (subuid(5)): the launcher answers more, so that somebody with many does not keep users away.
+STRANGERS = 48
 
 
 class Account(NamedTuple):
@@ -44,9 +47,14 @@ class Accounts:
             then(known[0], now)
         elif uid in self._waiting:
             self._waiting[uid][1].append(then)
+        elif known is None and self._strangers() >= STRANGERS:
+            then(_unresolved(uid, "too many questions about accounts at once; try again"), now)
         else:
             self._waiting[uid] = (now.boot + PATIENCE, [then])
             self._ask(uid)
+
+    def _strangers(self) -> int:
+        return sum(uid not in self._known for uid in self._waiting)
 
     def answered(self, message: dict[str, Any], now: Now) -> None:
         """The launcher's answer has come."""

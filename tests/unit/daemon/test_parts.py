@@ -12,7 +12,7 @@ import msgpack
 import pytest
 
 from mgpu.daemon import main, opening, views
-from mgpu.daemon.accounts import FRESH, PATIENCE, Account, Accounts
+from mgpu.daemon.accounts import FRESH, PATIENCE, STRANGERS, Account, Accounts
 from mgpu.model.errors import MgpuError
 from mgpu.model.job import Ended, Pending, Phase, Running, Starting, Stopping
 from mgpu.model.time import Now
@@ -54,6 +54,19 @@ def test_an_account_is_asked_for_once_and_remembered_for_a_minute() -> None:
     assert desk.asked == [7]
     desk.lookup(7, 2.0 + FRESH)
     assert desk.asked == [7, 7]
+
+
+def test_those_who_were_never_an_account_do_not_keep_users_away() -> None:
+    """Somebody can have thousands of uids, in user namespaces."""
+    desk = Desk2()
+    desk.lookup(7, 0.0)
+    desk.answer(7, "joe", "", 0.0)
+    for uid in range(100_000, 100_000 + 2 * STRANGERS):
+        desk.lookup(uid, 1.0 + FRESH)
+    assert len(desk.asked) == 1 + STRANGERS
+    assert all("try again" in str(error) for error in desk.results[1:])
+    desk.lookup(7, 1.0 + FRESH)
+    assert desk.asked[-1] == 7
 
 
 def test_an_account_that_was_not_found_is_asked_for_again() -> None:

@@ -9,10 +9,12 @@ with WebServer() as web:
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import BytesParser
@@ -208,6 +210,11 @@ class MailServer:
 
     def __exit__(self, *_: object) -> None:
         self._controller.stop()
+        del self._controller
+        # Its loop forgets connections whose handshake failed without closing them.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @contextlib.contextmanager

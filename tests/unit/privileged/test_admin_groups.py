@@ -39,7 +39,7 @@ def test_they_are_let_in_besides_the_first_one(
 
     with socket.socket(socket.AF_UNIX) as user, socket.socket(socket.AF_UNIX) as admin:
         admin.bind(path)
-        user.bind("")  # a name of the kernel's
+        user.bind(str(tmp_path / "mgpu.sock"))
         user.listen()
         admin.listen()
         given = {"user": user, "admin": admin}

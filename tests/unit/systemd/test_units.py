@@ -55,6 +55,11 @@ def test_both_services_name_one_control_group_for_jobs() -> None:
     assert options("mgpu-jobs.service")["Delegate"] == "yes"
 
 
+@pytest.mark.parametrize("name", ["mgpu.service", "mgpu-jobs.service"])
+def test_a_process_that_the_kernel_ends_for_want_of_memory_is_not_the_end_of_all(name: str) -> None:
+    assert options(name)["OOMPolicy"] == "continue"
+
+
 def test_jobs_outlive_the_process_that_holds_their_unit() -> None:
     assert options("mgpu-jobs.service")["ExitType"] == "cgroup"
 

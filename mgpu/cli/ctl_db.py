@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import subprocess
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -82,6 +81,8 @@ def restore(file: IO[bytes], state_dir: str | None, config: str | None) -> None:
 
 def _restore(file: IO[bytes], state_dir: str, service: str) -> dict[str, Any]:
     """Do it as the service's user, to whom the folder belongs: root touches nothing in there."""
+    import subprocess
+
     import msgpack
 
     from mgpu.system import clock

@@ -12,7 +12,6 @@ import click
 from mgpu.cli.base import CONTEXT, common_options, complain, connect, emit, job_names
 from mgpu.cli.params import IDS
 from mgpu.cli.zone import timezone_option
-from mgpu.client.logs import path_of
 from mgpu.model.target import Names, on_wire
 from mgpu.model.tasks import parse_tasks
 from mgpu.model.units import format_duration, format_memory, visible
@@ -82,6 +81,8 @@ def _add_logs(client: Client, jobs: list[Job]) -> None:
 
     Tasks that wait together have no file yet; ``error_log`` is for what is apart from the log.
     """
+    from mgpu.client.logs import path_of
+
     asked = [job["id"] for job in jobs][:_MOST]
     body = client.request(names.LOGS, {"jobs": asked}).body if asked else {"rows": []}
     known = {row["id"]: row for row in body["rows"] if not row["array"] or row["tasks"].isdecimal()}

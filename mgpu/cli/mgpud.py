@@ -18,12 +18,12 @@ FLAGS = {
     "gpus": "gpus.devices",
 }
 
-_RUN = "mgpu.cli.mgpud_run"
+_WORDS = "mgpu.cli.mgpud_words"
 COMMANDS: Commands = {
-    "check": ("Judge a configuration file.", _RUN, "check"),
-    "end-jobs": ("End all running jobs, so that they go on later.", _RUN, "end_jobs"),
-    "hold-jobs": ("", _RUN, "hold_jobs"),
-    "init": ("Write a configuration that fits this machine.", "mgpu.cli.mgpud_init", "init"),
+    "check": ("Judge a configuration file.", _WORDS, "check"),
+    "end-jobs": ("End all running jobs, so that they go on later.", _WORDS, "end_jobs"),
+    "hold-jobs": ("", _WORDS, "hold_jobs"),
+    "init": ("Write a configuration that fits this machine.", _WORDS, "init"),
 }
 
 

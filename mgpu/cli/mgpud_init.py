@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
+from mgpu.cli.mgpud_words import QUESTIONS, Question
 from mgpu.config import DEFAULT_PATH, ConfigError, machine
 from mgpu.config.load import Resolved, resolve, resolve_text
 from mgpu.config.problems import Problem
@@ -23,52 +24,9 @@ from mgpu.config.written import written
 Answers = dict[str, Any]
 
 
-class Question(NamedTuple):
-    """What is asked about one setting; ``option`` answers it on the command line."""
-
-    key: str
-    option: str
-    text: str
-    metavar: str
-
-
-QUESTIONS = (
-    Question("gpus.backend", "backend", "Which GPUs: auto, nvml or simulated", "BACKEND"),
-    Question("gpus.simulated", "simulated", "Simulated GPUs, as 2x16G", "COUNTxSIZE"),
-    Question("gpus.devices", "gpus", "GPUs that jobs are started on: all, or as 0-1,3", "INDICES"),
-    Question("access.group", "group", 'Group that may submit jobs; "" is everybody', "GROUP"),
-    Question("access.admin_group", "admin_group", "Group of the administrators", "GROUP"),
-    Question("access.min_uid", "min_uid", "First uid that may run jobs", "UID"),
-    Question("scheduling.max_job_time", "max_job_time",
-             "Longest run of a job in one go, as 12h; 0 is no limit", "DURATION"),
-    Question("paths.runtime_dir", "runtime_dir", "Folder of the sockets", "DIR"),
-    Question("paths.state_dir", "state_dir", "Folder of the queue's database", "DIR"),
-)  # fmt: skip
-
-
-def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    for one in reversed(QUESTIONS):
-        name = "--" + one.option.replace("_", "-")
-        option = click.option(name, one.option, metavar=one.metavar, help=f"{one.text}.")
-        function = option(function)
-    return function
-
-
-@click.command("init")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--yes", is_flag=True, help="Ask nothing: options, then the file, then proposals.")
-@click.option(
-    "--force", is_flag=True, help="Write anew; the old file is kept: FILE.old, FILE.old.2 ..."
-)
-@_options
-def init(file: Path | None, *, yes: bool, force: bool, **given: str | None) -> None:
-    """Write a configuration that fits this machine, or change the one there is.
-
-    Looks for GPUs, groups and a daemon that runs, and asks about what it proposes. An existing FILE
-    keeps its comments and all that is not asked about; where it is a link, the file that it leads
-    to is changed. Nothing is written that mgpud would refuse.
-    """
-    path = (file or Path(os.environ.get("MGPU_CONFIG") or DEFAULT_PATH)).absolute()
+def configure(file: str | None, given: Mapping[str, str | None], *, yes: bool, force: bool) -> None:
+    """Do it; ``given`` are the answers that stand on the command line."""
+    path = Path(file or os.environ.get("MGPU_CONFIG") or DEFAULT_PATH).absolute()
     if not (yes or _is_terminal()):
         raise click.UsageError("nobody is there to answer; give --yes, and answers as options")
     try:

@@ -36,48 +36,27 @@ def start(config: str | None, given: Mapping[str, str | None]) -> NoReturn:
     _exec_launcher(settings)
 
 
-@click.command("check")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-def check(file: Path | None) -> None:
-    """Judge a configuration file: every problem with its line and what to do about it.
-
-    Without FILE it is the one that MGPU_CONFIG names, else /etc/mgpu/config.toml. What it names and
-    this machine does not have (users, groups) is noted, and is no problem of the file; so are
-    webhooks that lead to addresses which are not public. For these, names are looked up.
-    """
-    file = file or config_file(None, os.environ) or DEFAULT_PATH
-    resolved = _load(file, {}, env={})
-    click.echo(f"{file}: good")
+def judge(file: str | None) -> None:
+    """Tell every problem of a configuration file, and what this machine does not have of it."""
+    path = Path(file) if file else config_file(None, os.environ) or Path(DEFAULT_PATH)
+    resolved = _load(path, {}, env={})
+    click.echo(f"{path}: good")
     for remark in (*machine.remarks(*resolved), *machine.webhooks(*resolved)):
         click.echo(f"mgpud: note: {remark}", err=True)
 
 
-@click.command("end-jobs")
-@click.option("--stop", is_flag=True, help="Stop the daemon first, if it runs.")
-@click.option(
-    "--timeout", type=click.IntRange(0), default=240, show_default=True, metavar="SECONDS",
-    help="How long to wait until they have ended.",
-)  # fmt: skip
-@click.pass_context
-def end_jobs(context: click.Context, /, *, stop: bool, timeout: int) -> None:
-    """End all running jobs, so that they go on, from the queue, when mgpu is back.
-
-    Jobs are told with SIGTERM and have scheduling.kill_grace to save their state. This is for a
-    machine or a container that goes down. A daemon that still runs would start the next ones:
-    mgpu-jobs.service calls this after it has ended; elsewhere say --stop.
-    """
+def end_jobs(config: str | None, *, stop: bool, timeout: int) -> NoReturn:
+    """Become what ends all running jobs."""
     if not _is_root():
         raise SystemExit("mgpud: end-jobs must be started by root; your own: mgpu_cancel --me")
-    _exec("ending", _settings(context), int(stop), timeout)
+    _exec("ending", _settings(config), int(stop), timeout)
 
 
-@click.command("hold-jobs", hidden=True)
-@click.pass_context
-def hold_jobs(context: click.Context) -> None:
-    """Keep the control group of mgpu-jobs.service in being; that unit calls it."""
+def hold_jobs(config: str | None) -> NoReturn:
+    """Become what keeps the control group of jobs in being."""
     if not _is_root():
         raise SystemExit("mgpud: hold-jobs is for mgpu-jobs.service")
-    _exec("holding", _settings(context))
+    _exec("holding", _settings(config))
 
 
 def _exec_launcher(settings: Mapping[str, Any]) -> NoReturn:
@@ -105,12 +84,12 @@ def _exec(module: str, settings: Mapping[str, Any], *numbers: int) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code, *words])
 
 
-def _settings(context: click.Context) -> dict[str, Any]:
+def _settings(config: str | None) -> dict[str, Any]:
     """The settings of the daemon whose subcommand this is, as far as they are good.
 
     A file that somebody has just spoilt must not cost the jobs the time to save their state.
     """
-    path = _path((context.parent or context).params["config"])
+    path = _path(config)
     found, problems = resolve_good(path, os.environ)
     _tell(problems)
     return packed(found, _named(path), {})

@@ -218,6 +218,33 @@ def test_the_help_of_a_program_imports_only_what_it_needs(name: str) -> None:
     assert HELP_WITHOUT.isdisjoint(done.stderr.split())
 
 
+#: The same of the words within a command, some of which need a little more.
+WORDS_WITHOUT = HELP_WITHOUT - {"json", "dataclasses", "mgpu.model.tasks"}
+WORDS_WITHOUT -= {"socket", "msgpack", "mgpu.client"}
+HELP_OF_ALL = """
+import sys, click
+from mgpu.cli import base
+def walk(command, words):
+    base.status_of(program, [*words, "--help"])
+    if isinstance(command, click.Group):
+        for word in command.list_commands(click.Context(command)):
+            walk(command.get_command(click.Context(command), word), [*words, word])
+from mgpu.cli.{module} import {name} as program
+walk(program, [])
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("job", "job"), ("ctl", "ctl"), ("mgpud", "main"), ("completion",) * 2]
+)
+def test_the_help_of_words_imports_only_what_it_needs(module: str, name: str) -> None:
+    code = HELP_OF_ALL.format(module=module, name=name)
+    done = subprocess.run(program(code), capture_output=True, text=True, check=True)
+    assert done.stdout.count("Usage: ") > (0 if module == "completion" else 3)
+    assert WORDS_WITHOUT.isdisjoint(done.stderr.split())
+
+
 RUN_QUEUE = "from mgpu.cli.queue import main; main()"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mgpu.cli import base, ctl_doctor, doctor
+from mgpu.cli import base, ctl_doctor, doctor, doctor_look
 from mgpu.cli.doctor import FAIL, OK, WARN, Finding
 from tests.lib.fake_server import FakeServer
 from tests.lib.golden import Golden
@@ -169,15 +169,15 @@ def test_the_configuration_is_read_for_that(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[notices]\nenabled = true\n[access]\nnotify_user = "no-such-user"\n')
     config.chmod(0o600)
-    assert [found.level for found in ctl_doctor._helpers(str(config))] == [FAIL]
+    assert [found.level for found in doctor_look._helpers(str(config))] == [FAIL]
     config.write_text("nonsense")
-    assert [found.what for found in ctl_doctor._helpers(str(config))] == ["configuration"]
+    assert [found.what for found in doctor_look._helpers(str(config))] == ["configuration"]
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of which nothing is known but its daemon."""
-    monkeypatch.setattr(ctl_doctor, "_machine", lambda *_: [])
+    monkeypatch.setattr(doctor_look, "_machine", lambda *_: [])
 
 
 @pytest.mark.usefixtures("bare")
@@ -220,6 +220,6 @@ def test_the_configuration_is_the_one_that_mgpud_reads(
     config.chmod(0o666)
     monkeypatch.setenv("MGPU_CONFIG", str(config))
     monkeypatch.setenv("MGPU_RUNTIME_DIR", str(tmp_path))
-    found = {finding.what: finding for finding in ctl_doctor._machine("/run/x.sock", None)}
+    found = {finding.what: finding for finding in doctor_look._machine("/run/x.sock", None)}
     assert found[str(config)].level == FAIL, "its mode is judged"
     assert found["configuration"].remedy == f"mgpud check {config} says why"

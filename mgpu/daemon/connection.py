@@ -25,6 +25,7 @@ LARGEST_REPLY = 16 << 20
 class Connection:
     """A connected client with the identity that the kernel told: ``uid``, and its socket's rank.
 
+    ``payer`` is charged for it: the uid, or the user that the uid was lent to.
     ``admin`` is True on the admin socket, ``granted`` are the roles that are configured.
     ``deadline`` is the boot time at which the connection is closed unless something happens first;
     None while the server owes an answer.
@@ -34,6 +35,7 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.uid = uid
+        self.payer = uid
         self.admin = admin
         self.granted: frozenset[str] = frozenset()
         self.greeted = False

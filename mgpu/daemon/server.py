@@ -17,7 +17,7 @@ from mgpu.model.errors import MgpuError
 from mgpu.model.time import Now
 from mgpu.protocol import codec, messages
 from mgpu.protocol.frames import frame
-from mgpu.system import peer
+from mgpu.system import peer, subuids
 
 OnRequest = Callable[[Connection, dict[str, object], Now], None]
 OnClose = Callable[[Connection], None]
@@ -62,6 +62,7 @@ class Server:
         self._on_close = on_close
         self.grants = grants
         self.zone = ""  # told to clients, for the times that they show
+        self._payers = subuids.Payers()
         self._meter = Meter(ledger, clock)
         self._listeners: list[Listener] = []
         self._connections: dict[int, Connection] = {}
@@ -82,12 +83,14 @@ class Server:
         except OSError:
             client.close()
             return
-        refusal = self._refusal(uid, now, trusted=trusted, admin=admin)
+        payer = self._payers.of(uid)
+        refusal = self._refusal(payer, now, trusted=trusted, admin=admin)
         if refusal is not None:
             _turn_away(client, refusal)
             return
         self._make_room()
         conn = Connection(client, self._loop, now, uid=uid, admin=admin)
+        conn.payer = payer
         conn.granted = granted
         self._connections[conn.fd] = conn
         self._loop.watch(conn.fd, lambda mask, at: self._ready(conn, mask, at), READ | limits.RDHUP)
@@ -104,13 +107,13 @@ class Server:
         if oldest is not None:
             self.close(oldest)
 
-    def _refusal(self, uid: int, now: Now, *, trusted: bool, admin: bool) -> MgpuError | None:
+    def _refusal(self, payer: int, now: Now, *, trusted: bool, admin: bool) -> MgpuError | None:
         """Why a new connection is not kept; an administrator is not asked how often."""
         if not trusted:
             return _STRANGER if admin else _OUTSIDER
-        if not admin and not self._ledger.connect(uid, now.boot):
+        if not admin and not self._ledger.connect(payer, now.boot):
             return _TOO_OFTEN
-        return None if self._ledger.open(uid, now.boot) else _TOO_MANY
+        return None if self._ledger.open(payer, now.boot) else _TOO_MANY
 
     # -- one connection -----------------------------------------------------------------------
 
@@ -128,7 +131,7 @@ class Server:
 
     def _transfer(self, conn: Connection, mask: int, now: Now) -> bool:
         """Move bytes both ways. False when the connection is over."""
-        if mask & WRITE and not self._meter.timed(conn.uid, lambda: conn.flush(now)):
+        if mask & WRITE and not self._meter.timed(conn.payer, lambda: conn.flush(now)):
             return False
         if mask & READ:
             return conn.receive(now)
@@ -138,7 +141,7 @@ class Server:
         """Charge what the connection holds; too much of it is refused."""
         more = conn.held - conn.charged
         conn.charged += more
-        if not self._ledger.hold(conn.uid, more):
+        if not self._ledger.hold(conn.payer, more):
             raise MgpuError(
                 "LimitReached",
                 f"your connections hold more than {limits.UNANSWERED} bytes of requests",
@@ -201,7 +204,7 @@ class Server:
             self._greet(conn, message, now)
             return
         conn.begin()
-        again = self._ledger.request(conn.uid, now.boot, conn.size)
+        again = self._ledger.request(conn.payer, now.boot, conn.size)
         if again:
             self._throttled[conn.fd] = again
             conn.waiting = message
@@ -209,11 +212,11 @@ class Server:
             self._serve(conn, message, now)
 
     def _serve(self, conn: Connection, message: dict[str, object], now: Now) -> None:
-        self._meter.timed(conn.uid, lambda: self._on_request(conn, message, now))
+        self._meter.timed(conn.payer, lambda: self._on_request(conn, message, now))
 
     def charge(self, conn: Connection, jobs: int) -> None:
         """Charge the connection's request for the jobs that it makes or names."""
-        self._ledger.charge(conn.uid, jobs=jobs)
+        self._ledger.charge(conn.payer, jobs=jobs)
 
     def _greet(self, conn: Connection, message: dict[str, object], now: Now) -> None:
         conn.send(messages.hello(messages.parse_hello(message), __version__, self.zone))
@@ -240,8 +243,8 @@ class Server:
         self._throttled.pop(conn.fd, None)
         self._loop.forget(conn.fd)
         conn.close()
-        self._ledger.hold(conn.uid, -conn.charged)
-        self._ledger.close(conn.uid)
+        self._ledger.hold(conn.payer, -conn.charged)
+        self._ledger.close(conn.payer)
         self._on_close(conn)
 
     # -- time ---------------------------------------------------------------------------------
@@ -265,7 +268,7 @@ class Server:
         self._ledger.prune(now.boot)
 
     def _serve_throttled(self, conn: Connection, now: Now) -> None:
-        again = self._ledger.request(conn.uid, now.boot, conn.size)
+        again = self._ledger.request(conn.payer, now.boot, conn.size)
         if again:
             self._throttled[conn.fd] = again
             return

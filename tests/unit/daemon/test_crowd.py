@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mgpu.daemon import limits
+from mgpu.system.subuids import Payers
 from tests.unit.daemon.rig import BOB, Client, Rig
 
 
@@ -38,3 +41,15 @@ def test_where_all_are_being_answered_the_oldest_makes_room(
         rig.settle()
     assert list(rig.client(BOB).one({"op": "ping"})) == ["ok"]
     assert closed(*crowd) == [True, False, False]
+
+
+def test_uids_of_one_user_share_what_one_user_may_have(rig: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "subuid"
+    file.write_text("mallory:100000:65536\n")
+    rig.scheduler._server._payers = Payers(file)
+    most = rig.scheduler._control.settings["limits.connections_per_user"]
+    crowd = [rig.client(100_000 + number) for number in range(most)]
+    assert closed(*crowd) == [False] * most
+    late = rig.client(165_535, greet=False)
+    assert late.take()[0]["error"]["code"] == "LimitReached"
+    assert rig.submit(BOB)

@@ -91,7 +91,8 @@ def _of_backend(info: Mapping[str, Any]) -> Finding:
         remedy = 'gpus.backend = "nvml" uses those of NVIDIA\'s driver'
         return Finding(WARN, "GPUs", "they are simulated: jobs get no real one", remedy)
     if not info["gpus"]:
-        return Finding(FAIL, "GPUs", "none was found", "see whether nvidia-smi finds any")
+        remedy = "see whether nvidia-smi finds any, and ldconfig -p libnvidia-ml.so.1"
+        return Finding(FAIL, "GPUs", "none was found", remedy)
     driver = info.get("driver") or "of an unknown version"
     return Finding(OK, "GPUs", f"{len(info['gpus'])}, driver {driver}")
 

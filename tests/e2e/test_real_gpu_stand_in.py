@@ -73,7 +73,7 @@ def cuda(driver: None) -> Iterator[None]:
 
 
 def test_the_script_finds_them() -> None:
-    line = [ROOT / "scripts/test-gpu", "--collect-only", "-q"]
+    line = [str(ROOT / "scripts/test-gpu"), "--collect-only", "-q"]
     env = {**os.environ, "MGPU_TEST_PYTHON": sys.executable}
     done = subprocess.run(line, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stdout + done.stderr

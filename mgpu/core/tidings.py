@@ -33,6 +33,7 @@ from mgpu.model.events import (
 )
 from mgpu.model.gpu import Gpu
 from mgpu.model.job import Ended, Job
+from mgpu.model.notice import MILESTONES
 from mgpu.model.records import Array, Drain, Outsider, Reservation
 
 Facts = dict[str, Any]
@@ -63,7 +64,8 @@ class Tiding:
 
     def concerns(self, *, tasks: bool) -> bool:
         """Whether it is for who wants to be told of arrays, or of each of their ``tasks``."""
-        if self.job is None or not self.job.array or self.event in _OF_WAITING:
+        one = self.event in _OF_WAITING or self.event in MILESTONES
+        if self.job is None or not self.job.array or one:
             return True
         return self.whole != tasks
 

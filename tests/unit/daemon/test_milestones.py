@@ -112,7 +112,7 @@ def test_each_run_tells_of_itself_and_leaves_nothing_behind(rig: Rig) -> None:
     assert [one for one in rig.store.load().records if isinstance(one, Notice)] == []
 
 
-def test_of_an_array_each_task_tells(rig: Rig) -> None:
+def test_of_an_array_each_task_tells_as_with_slurm(rig: Rig) -> None:
     notifier = Notifier(rig)
     whole = rig.submit(
         notify=[URL], mail_type=["TIME_LIMIT_50"], time_limit=1000, array="0-1", gpus=0
@@ -127,7 +127,11 @@ def test_of_an_array_each_task_tells(rig: Rig) -> None:
             rig.supervisor(job).runs()
     rig.wait(500)
     sent = notifier.hears()
-    assert [json.loads(one["body"])["job"]["id"] for one in sent] == [f"{each}_3"]
+    for one in sent:
+        notifier.tells(one)
+    sent += notifier.hears()
+    told = {json.loads(one["body"])["job"]["id"] for one in sent}
+    assert told == {f"{whole}_0", f"{whole}_1", f"{each}_3"}
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(["*"], False), ([HALF, "*"], True)])

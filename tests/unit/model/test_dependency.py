@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mgpu.model.dependency import (
@@ -125,6 +125,8 @@ def test_what_is_written_is_read_again(some: list[Condition], any_of: bool) -> N
     assert parsed(str(needs)) == needs
 
 
+@example("afterok:1:2_7,aftercorr:3")
+@example("aftercorr:1:2?after:3+4")
 @given(st.text("afterokcnyinglt:0123456789_+@~,?", max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

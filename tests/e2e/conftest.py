@@ -91,6 +91,13 @@ def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
 
 
 @pytest.fixture(scope="module")
+def refusing(users: Users) -> Iterator[Daemon]:
+    """A daemon for tests whose requests are all refused: they leave no job and can share it."""
+    with Daemon() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
 def driver() -> Iterator[None]:
     """NVIDIA's driver library as a stub, where the loader finds it."""
     with stubbox.installed():

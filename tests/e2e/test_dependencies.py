@@ -94,8 +94,8 @@ def test_a_waiting_job_waits_for_another_instead(daemon: Daemon, alice: User) ->
         ("@", "you have submitted 0 jobs"),
     ],
 )
-def test_what_makes_no_sense_is_said(daemon: Daemon, alice: User, text: str, words: str) -> None:
-    refused = daemon.srun(alice, "-d", text, *LONG)
+def test_what_makes_no_sense_is_said(refusing: Daemon, alice: User, text: str, words: str) -> None:
+    refused = refusing.srun(alice, "-d", text, *LONG)
     assert refused.returncode in (1, 2)
     assert words in refused.stderr
 

@@ -23,6 +23,13 @@ def scheduler(users: object) -> Iterator[FakeScheduler]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def refusing(users: object) -> Iterator[FakeScheduler]:
+    """For orders that are all refused, which can share it."""
+    with FakeScheduler() as found:
+        yield found
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -47,10 +54,10 @@ def scheduler(users: object) -> Iterator[FakeScheduler]:
     ids=repr,
 )
 def test_bad_fields_are_refused(
-    scheduler: FakeScheduler, alice: User, change: dict[str, Any]
+    refusing: FakeScheduler, alice: User, change: dict[str, Any]
 ) -> None:
-    scheduler.start(1, alice, ["/bin/true"], **change)
-    answer = scheduler.hear("refused")
+    refusing.start(1, alice, ["/bin/true"], **change)
+    answer = refusing.hear("refused")
     assert (answer["stage"], answer["transient"]) == ("order", False)
 
 

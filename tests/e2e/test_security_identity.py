@@ -31,9 +31,9 @@ FORGERIES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize("operation", [*REQUESTS, "submit"])
-def test_forged_fields_change_nothing(daemon: Daemon, alice: User, operation: str) -> None:
+def test_forged_fields_change_nothing(refusing: Daemon, alice: User, operation: str) -> None:
     """Check 1: every verb refuses fields that claim an identity; nothing comes of it."""
-    with wire_as(alice, daemon.socket) as wire:
+    with wire_as(alice, refusing.socket) as wire:
         for field, value in FORGERIES:
             request = {"op": operation, **REQUESTS.get(operation, submission()), field: value}
             error = wire.ask(request)[1]["error"]
@@ -42,7 +42,7 @@ def test_forged_fields_change_nothing(daemon: Daemon, alice: User, operation: st
             error = wire.ask(submission(**{field: value}))[1]["error"]
             assert (error["code"], error["path"]) == ("BadRequest", "spec")
             assert f'"{field}"' in error["message"]
-    assert daemon.jobs("--all") == []
+    assert refusing.jobs("--all") == []
 
 
 def test_a_job_is_its_senders_whatever_the_environment_says(daemon: Daemon, alice: User) -> None:

@@ -164,14 +164,14 @@ def test_a_user_at_its_process_limit_is_told(make_daemon: Callable[..., Daemon])
     ],
 )
 def test_what_could_not_be_executed_is_refused_at_submission(
-    daemon: Daemon, alice: User, fields: dict[str, Any], path: str, word: str
+    refusing: Daemon, alice: User, fields: dict[str, Any], path: str, word: str
 ) -> None:
     """Check 22: with the field and the limit, not as a failed start later."""
     request = submission()
     spec = request["spec"]
     assert isinstance(spec, dict)
     spec.update(fields)
-    error = ask(alice, daemon.socket, request)["error"]
+    error = ask(alice, refusing.socket, request)["error"]
     assert error["path"] == path
     assert word in error["message"]
 

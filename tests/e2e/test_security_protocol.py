@@ -163,14 +163,14 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_bodies_that_are_no_request(daemon: Daemon, alice: User, name: str) -> None:
+def test_bodies_that_are_no_request(refusing: Daemon, alice: User, name: str) -> None:
     """Check 45: one typed error, and the same scheduler."""
-    pid = scheduler(daemon)
-    with wire_as(alice, daemon.socket) as wire:
+    pid = scheduler(refusing)
+    with wire_as(alice, refusing.socket) as wire:
         body = BODIES[name]
         wire.sock.sendall(len(body).to_bytes(4, "big") + body)
         assert wire.receive()["error"]["code"] in ("BadRequest", "TooLarge")
-    assert scheduler(daemon) == pid
+    assert scheduler(refusing) == pid
 
 
 def changed(field: str, value: Any) -> dict[str, object]:
@@ -193,9 +193,9 @@ NUMBERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("path", NUMBERS)
-def test_numbers_that_are_none(daemon: Daemon, alice: User, path: str) -> None:
+def test_numbers_that_are_none(refusing: Daemon, alice: User, path: str) -> None:
     """Check 46: fractions, bool, text and far below zero in every numeric field."""
-    with wire_as(alice, daemon.socket) as wire:
+    with wire_as(alice, refusing.socket) as wire:
         words = [] if path == "jobs[0]" else ["1"]  # a job has a name as well: 42_7
         values: list[Any] = [1.0, 1e300, True, *words, b"1", -(2**63), [1], {}]
         for value in values:
@@ -203,7 +203,7 @@ def test_numbers_that_are_none(daemon: Daemon, alice: User, path: str) -> None:
             assert error is not None, value
             assert error["code"] == "BadRequest"
             assert error["path"].startswith(path.partition("[")[0]), (value, error)
-    assert daemon.jobs("--all") == []
+    assert refusing.jobs("--all") == []
 
 
 def mutated(chance: random.Random, whole: bytes) -> bytes:

@@ -10,6 +10,8 @@ cgroup behind.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -22,8 +24,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import click
+
+from mgpu.cli.queue import queue as mgpu_queue
+from mgpu.model.errors import MgpuError
 from tests.lib import cgroups, processes
-from tests.lib.users import ROOT, User, as_user, run_as
+from tests.lib.users import User, as_user, run_as
 from tests.lib.waiting import eventually
 from tests.lib.wire import Wire
 
@@ -295,8 +301,18 @@ class Daemon:
     # -------------------------------------------------------- jobs
 
     def jobs(self, *args: str) -> list[dict[str, Any]]:
-        """What ``mgpu_queue --json`` shows root: all active jobs, or those ``args`` select."""
-        return rows(json.loads(self.queue(ROOT, "--json", *args)))
+        """What ``mgpu_queue --json`` shows root: all active jobs, or those ``args`` select.
+
+        It runs in this process: tests that wait ask very often.
+        """
+        words = ["--json", "--socket", str(self.admin_socket), *args]
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            try:
+                status = mgpu_queue.main(words, "mgpu_queue", standalone_mode=False)
+            except (click.ClickException, MgpuError) as error:
+                raise AssertionError(f"mgpu_queue {words}: {error}") from error
+        assert not status, f"mgpu_queue {words}: status {status}"
+        return rows(json.loads(said.getvalue()))
 
     def job(self, job: int) -> dict[str, Any]:
         """One job, also an ended one, as root sees it."""
@@ -305,12 +321,15 @@ class Daemon:
         return found[0]
 
     def wait_state(self, job: int, *states: str, timeout: float = 15.0) -> dict[str, Any]:
-        """Wait until the job is in one of ``states`` and return it; any other end fails at once."""
+        """Wait until the job is in one of ``states`` and return it; any other end fails at once.
 
-        def there(row: dict[str, Any]) -> bool:
+        One that runs has its process then: the queue calls it so from the decision on.
+        """
+
+        def there(row: dict[str, Any]) -> object:
             if row["state"] in ENDED and row["state"] not in states:
                 raise RuntimeError(f"job {job} ended: {row}\n--- log of mgpud:\n{self.log()}")
-            return row["state"] in states
+            return row["state"] in states and (row["state"] != "RUNNING" or row["started"])
 
         try:
             return eventually(lambda: self.job(job), until=there, timeout=timeout)

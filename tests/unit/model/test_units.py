@@ -84,6 +84,8 @@ def test_duration_refused(parse: object, text: str) -> None:
         (59.9, "0:59"),
         (754, "12:34"),
         (3723, "1:02:03"),
+        (86399, "23:59:59"),
+        (86400, "1-00:00:00"),
         (183845, "2-03:04:05"),
     ],
 )
@@ -106,3 +108,28 @@ def test_visible() -> None:
 def test_quoted_is_short_and_visible() -> None:
     assert units.quoted("a\nb") == '"a\\nb"'
     assert units.quoted("x" * 100, 10) == f'"{"x" * 10}..."'
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("0", [0]), ("0,2", [0, 2]), ("0-1,3", [0, 1, 3]), (" 3, 1-2 ,2", [1, 2, 3]), ("7-7", [7])],
+)
+def test_indices(text: str, found: list[int]) -> None:
+    assert units.parse_indices(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "2-1", "0,,1", "-1", "12345", "1.0", "\u0663"])
+def test_indices_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="names no GPUs"):
+        units.parse_indices(text)
+
+
+@pytest.mark.parametrize(("text", "found"), [("8.0", (8, 0)), ("9", (9, 0)), (" 12.1 ", (12, 1))])
+def test_capability(text: str, found: tuple[int, int]) -> None:
+    assert units.parse_capability(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "8.", ".5", "8.10", "sm_80", "100.0"])
+def test_capability_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a compute capability"):
+        units.parse_capability(text)

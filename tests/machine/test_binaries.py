@@ -17,12 +17,18 @@ pytestmark = pytest.mark.slow
 PROGRAMS = "/opt/mgpu"
 
 
-@pytest.fixture
-def bare(boot: Callable[[str], Machine], tmp_path: Path) -> Machine:
-    """A machine without Python's programs in its path, with the folder of binaries."""
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of binaries, in a file."""
     subprocess.run([ROOT / "scripts/build", "binaries"], check=True, capture_output=True)
-    archive = tmp_path / "binaries.tar"
-    subprocess.run(["tar", "-C", ROOT / "dist/binaries", "-cf", archive, "."], check=True)
+    file = tmp_path_factory.mktemp("binaries") / "binaries.tar"
+    subprocess.run(["tar", "-C", ROOT / "dist/binaries", "-cf", file, "."], check=True)
+    return file
+
+
+@pytest.fixture
+def bare(boot: Callable[[str], Machine], archive: Path) -> Machine:
+    """A machine without Python's programs in its path, with the folder of binaries."""
     machine = boot("binaries")
     machine.put(archive, "/opt/binaries.tar")
     machine.shell(f"mkdir {PROGRAMS} && tar -C {PROGRAMS} --no-same-owner -xf /opt/binaries.tar")

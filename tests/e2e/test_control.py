@@ -88,6 +88,7 @@ def test_shutdown_leaves_or_awaits_or_ends_what_runs(alice: User) -> None:
         daemon.wait_state(waiting, "RUNNING")
         ctl(daemon, "shutdown", "--cancel")
         assert daemon.process.wait(10) == 0
+        go.unlink()
         daemon.start()
         assert daemon.job(waiting)["state"] == "CANCELLED"
 

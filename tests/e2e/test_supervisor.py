@@ -163,18 +163,18 @@ def test_a_tracer_that_waits_does_not_change_how_it_ended(
     scheduler: FakeScheduler, alice: User
 ) -> None:
     """As a debugger that is attached to the job does."""
-    run = start(scheduler, alice, "while [ ! -e go ]; do :; done; exit 7")
+    run = start(scheduler, alice, "while [ ! -e leave ]; do :; done; exit 7")
     leader = run.until("running")["pid"]
     wait = TRACE.replace("input()", f"os.waitpid({leader}, 0x40000000)")
     with tracer(alice, leader, wait):
-        (alice.home / "go").touch()
+        (alice.home / "leave").touch()
         assert run.end()["code"] == 7
-    (alice.home / "go").unlink()
+    (alice.home / "leave").unlink()
 
 
 MOVED = {
     "the leader": ("exec sleep 601", "cancel"),
-    "a daemon": ("setsid -f sleep 601; while [ ! -e go ]; do :; done", "exit"),
+    "a daemon": ("setsid -f sleep 601; while [ ! -e leave ]; do :; done", "exit"),
 }
 
 
@@ -195,10 +195,10 @@ def test_what_leaves_the_cgroup_is_still_of_the_job(
     if cause == "cancel":
         run.stop()
     else:
-        (alice.home / "go").touch()
+        (alice.home / "leave").touch()
     assert run.end(timeout=5)["cause"] == cause
     assert not processes.of_user(alice.uid)
-    (alice.home / "go").unlink(missing_ok=True)
+    (alice.home / "leave").unlink(missing_ok=True)
 
 
 def test_a_fork_bomb_is_cleared(scheduler: FakeScheduler, alice: User) -> None:

@@ -53,6 +53,10 @@ class Accounts:
             self._waiting[uid] = (now.boot + PATIENCE, [then])
             self._ask(uid)
 
+    def is_known(self, uid: int) -> bool:
+        """Whether the uid was found to be somebody's account."""
+        return uid in self._known
+
     def _strangers(self) -> int:
         return sum(uid not in self._known for uid in self._waiting)
 

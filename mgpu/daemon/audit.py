@@ -17,6 +17,8 @@ from mgpu.system.log import log
 #: characters of a name: those of tasks may be long.
 MOST_NAMED: Final = 20
 NAME: Final = 64
+#: Characters of a stored list: a short name can stand for tasks whose list is long.
+_MOST_STORED: Final = 1 << 16
 #: Requests of one user that changed nothing and are stored, in an hour; the log has all.
 MOST_REFUSALS: Final = 100
 _DONE: Final = frozenset(
@@ -121,7 +123,10 @@ def _kept(result: Any, jobs: Sequence[object]) -> tuple[str, str]:
 
 
 def _listed(how: str, listed: Sequence[Any]) -> str:
-    return compact(map(of_wire, listed)) if how in _DONE else _shortened(listed)
+    if how not in _DONE:
+        return _shortened(listed)
+    text = compact(map(of_wire, listed))
+    return text if len(text) <= _MOST_STORED else f"{text[:_MOST_STORED]}..."
 
 
 def _body(result: Any) -> dict[str, Any]:

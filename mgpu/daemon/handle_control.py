@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -129,7 +130,7 @@ def _is_wanted(row: dict[str, Any], request: control.Audit) -> bool:
 
 def _is_about(about: str, job: int) -> bool:
     """Whether ``7``, ``5-9`` or ``3,42_7`` names a job."""
-    for word in about.split(","):
+    for word in re.split(r",(?![^\[]*\])", about):  # not at those between tasks
         first, dash, last = word.partition("-")
         if dash and first.isdecimal() and last.isdecimal() and int(first) <= job <= int(last):
             return True

@@ -131,6 +131,7 @@ class Scheduler:
     def _introduce(self) -> None:
         """Tell parts of those that they have to do with, as some requests do."""
         self._attempts.on_stuck = self._engine.stick
+        self._server.is_account = self._accounts.is_known
         self._dispatcher.attach = self._attempts.attach
         self._dispatcher.simulate = self._monitor.tell
         self._dispatcher.signal = self._attempts.signal

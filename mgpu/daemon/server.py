@@ -63,6 +63,8 @@ class Server:
         self.grants = grants
         self.zone = ""  # told to clients, for the times that they show
         self._payers = subuids.Payers()
+        #: Whether a uid is an account's own, though it lies in a range that is lent to another.
+        self.is_account: Callable[[int], bool] = lambda _uid: False
         self._meter = Meter(ledger, clock)
         self._listeners: list[Listener] = []
         self._connections: dict[int, Connection] = {}
@@ -83,7 +85,7 @@ class Server:
         except OSError:
             client.close()
             return
-        payer = self._payers.of(uid)
+        payer = uid if self.is_account(uid) else self._payers.of(uid)
         refusal = self._refusal(payer, now, trusted=trusted, admin=admin)
         if refusal is not None:
             _turn_away(client, refusal)

@@ -58,8 +58,11 @@ def on_wire(name: Name) -> int | str:
 
 
 def of_wire(name: int | str) -> Name:
-    """A name as :func:`on_wire` gave it."""
-    return name if isinstance(name, int) else parse_target(name)
+    """A name as :func:`on_wire` gave it: longer, maybe, than one that somebody may write."""
+    if isinstance(name, int):
+        return name
+    job, _, tasks = name.partition("_")
+    return Target(int(job), parse_tasks(tasks.strip("[]"))[0])
 
 
 def name_of(job: int, tasks: Tasks, bound: int = 0) -> str:

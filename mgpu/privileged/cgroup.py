@@ -179,10 +179,10 @@ class Groups:
         return group
 
     def find(self, name: str) -> Group | None:
-        """The group ``name``, or None when there is none."""
+        """The group ``name``, or None when there is none. Raises OSError if it cannot be opened."""
         try:
             return self._open(name)
-        except OSError:
+        except FileNotFoundError:
             return None
 
     def remove(self, name: str) -> bool:

@@ -67,14 +67,18 @@ class Helper:
         cannot be told is ended, and started with the new settings.
         """
         self.settings = settings
-        if self.line is None:
-            return
-        pid = os.fork()
-        if pid == 0:
-            self._tell(self.line)
-        if os.waitpid(pid, 0)[1] != 0:
+        if self.line is not None and not self._has_told(self.line):
             log.warning("A helper is started anew", "helper-renewed", name=self.name, pid=self.pid)
             os.kill(self.pid, signal.SIGTERM)
+
+    def _has_told(self, line: socket.socket) -> bool:
+        try:
+            pid = os.fork()
+        except OSError:  # no room for a process
+            return False
+        if pid == 0:
+            self._tell(line)
+        return os.waitpid(pid, 0)[1] == 0
 
     def _tell(self, line: socket.socket) -> NoReturn:
         status = 71
@@ -208,7 +212,9 @@ class Helpers:
         self._deadlines.set(("helper", helper.name), helper.ended(status))
 
     def due(self, what: str, name: str) -> None:
-        """A moment that was set for one has passed."""
+        """A moment that was set for one has passed; it may be gone since."""
+        if name not in self._helpers:
+            return
         if what == "stable":
             self._helpers[name].stable()
         elif not self.stopping:

@@ -38,7 +38,7 @@ _RETRY_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 #: How long the end waits for output to be written, and clients for what they have not seen.
 _DRAIN_SECONDS = 5.0
-_DEATH_SECONDS = 10.0  # what lives on so long after SIGKILL hangs in the kernel
+_DEATH_SECONDS, _MOST_STUCK = 10.0, 100  # what outlives SIGKILL hangs; so many pids are told of
 
 
 class Supervisor:
@@ -336,7 +336,7 @@ class Supervisor:
     def _look_after(self) -> None:
         """Tell what outlives its SIGKILL, as long as something does."""
         if self.tree is not None and not self.over:
-            self.channel.add(stuck=sorted(self.tree.members()))
+            self.channel.add(stuck=sorted(self.tree.members())[:_MOST_STUCK])
             self.deadlines.set("stuck", _DEATH_SECONDS)
 
     def _refuse(self, refusal: Refusal) -> None:

@@ -194,3 +194,18 @@ def test_every_change_is_kept(rig: Rig, admin: Client, op: str) -> None:
         rig.launcher.says({"op": "reloaded", "problems": ["x"]})
     ((uid, kept, _, _),) = trail(rig)
     assert (uid, kept) == (0, op)
+
+
+def test_a_short_name_whose_tasks_make_a_long_list_is_kept(rig: Rig) -> None:
+    alice, submission = rig.client(ALICE), a_submit("a", gpus=2)
+    submission["spec"]["array"] = "0-9"
+    alice.ask(submission, {"op": "hold", "jobs": ["1_[0-9999:2,0-9999:3]"]})
+    assert trail(rig)[-1][2].startswith("1_[0,2-4,6,8-10")
+
+
+def test_the_entries_of_a_job_are_not_those_of_a_task_of_its_number(rig: Rig) -> None:
+    alice, submission = rig.client(ALICE), a_submit("a", gpus=2)
+    submission["spec"]["array"] = "0-20"
+    alice.ask(submission, {"op": "hold", "jobs": ["1_[2,9,12-14]"]})
+    assert trail(rig, job=9) == []
+    assert trail(rig, job=1)[-1] == (ALICE, "hold", "1_[2,9,12-14]", "changed")

@@ -53,3 +53,15 @@ def test_uids_of_one_user_share_what_one_user_may_have(rig: Rig, tmp_path: Path)
     late = rig.client(165_535, greet=False)
     assert late.take()[0]["error"]["code"] == "LimitReached"
     assert rig.submit(BOB)
+
+
+def test_an_account_pays_for_itself_though_its_uid_is_lent(rig: Rig, tmp_path: Path) -> None:
+    """Directories of a network give out uids that useradd lends to users of the machine."""
+    file = tmp_path / "subuid"
+    file.write_text("mallory:100000:65536\n")
+    rig.scheduler._server._payers = Payers(file)
+    rig.submit(130_000)
+    most = rig.scheduler._control.settings["limits.connections_per_user"]
+    crowd = [rig.client(100_000 + number) for number in range(most)]
+    assert closed(*crowd) == [False] * most
+    assert rig.submit(130_000)

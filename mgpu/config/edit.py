@@ -69,8 +69,8 @@ def _inner(one: Mapping[str, object]) -> Table:
 
 def _replace(table: Any, name: str, item: Item | AoT) -> None:
     if name in table:
-        table.remove(name)
-    table.append(name, item)
+        del table[name]
+    table[name] = item
 
 
 def write(path: Path, text: str) -> None:

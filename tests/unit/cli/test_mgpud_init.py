@@ -98,6 +98,19 @@ def test_an_existing_file_keeps_its_comments_and_what_is_not_asked_about(path: P
     assert path.read_text() == before, "asked again, it changes nothing"
 
 
+def test_tables_may_stand_in_any_order(path: Path) -> None:
+    path.parent.mkdir()
+    simulated = '[[gpus.simulated]]\nname = "A"\nmemory = "8G"\ncount = 1\n'
+    path.write_text(f'{simulated}[log]\n[gpus]\nbackend = "simulated" # ours\n')
+    path.chmod(0o644)
+    result = run("--yes", "--simulated", "3x4G", "--gpus", "0-1", path)
+    assert result.exit_code == 0, result.output
+    settings = load_settings(path)
+    assert [(gpu["count"], gpu["memory"]) for gpu in settings["gpus.simulated"]] == [(3, 4096)]
+    assert settings["gpus.devices"] == [0, 1]
+    assert 'backend = "simulated" # ours' in path.read_text()
+
+
 def test_a_bad_file_is_left_alone(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("[loge]\n")

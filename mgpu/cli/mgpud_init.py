@@ -164,9 +164,10 @@ def _text(path: Path, known: Resolved, answers: Answers, *, new: bool) -> str:
 
 
 def _is_held(key: str, value: Any, known: Resolved) -> bool:
+    """Whether the file says so, besides what no answer can say, as the names of GPUs."""
     kind = BY_KEY[key].kind
     parsed = kind.parse(value) if isinstance(value, list) else kind.from_text(str(value))
-    return bool(parsed == known.values[key])
+    return _spelled(key, parsed) == _spelled(key, known.values[key])
 
 
 def _write(path: Path, text: str) -> None:

@@ -98,6 +98,19 @@ def test_an_existing_file_keeps_its_comments_and_what_is_not_asked_about(path: P
     assert path.read_text() == before, "asked again, it changes nothing"
 
 
+def test_gpus_that_are_answered_alike_keep_what_else_is_said_of_them(path: Path) -> None:
+    gpus = '[[gpus.simulated]] # ours\nname = "Tiny"\nmemory = "8G"\ncount = 2\nnuma = 1\n'
+    path.parent.mkdir()
+    path.write_text(f'[gpus]\nbackend = "simulated"\n{gpus}')
+    path.chmod(0o644)
+    for args in (["--min-uid", "1500"], ["--simulated", "2x8G"]):
+        assert run("--yes", *args, path).exit_code == 0
+        assert gpus in path.read_text()
+    assert load_settings(path)["access.min_uid"] == 1500
+    assert run("--yes", "--simulated", "3x8G", path).exit_code == 0
+    assert [gpu["count"] for gpu in load_settings(path)["gpus.simulated"]] == [3]
+
+
 def test_tables_may_stand_in_any_order(path: Path) -> None:
     path.parent.mkdir()
     simulated = '[[gpus.simulated]]\nname = "A"\nmemory = "8G"\ncount = 1\n'

@@ -150,7 +150,7 @@ def _of_webhook(url: str, allowed: Sequence[str]) -> tuple[str, str] | None:
         return f"{host} is no host of the open Internet: its notices will be refused", allow
     try:
         found = {str(one[4][0]) for one in socket.getaddrinfo(host, None)}
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for labels that are empty or too long
         text = f"whether {host} has a public address was not checked: its name is not known here"
         return text, f"if it has none, {allow}"
     if any(map(is_public, found)):

@@ -144,6 +144,9 @@ url = "https://wiki.example.org/x"
 name = "unknown"
 url = "https://nowhere.example.org/x"
 [[notices.webhooks]]
+name = "misspelled"
+url = "https://hooks..example.org/x"
+[[notices.webhooks]]
 name = "public"
 url = "https://hooks.example.org/x"
 """
@@ -154,6 +157,7 @@ def test_webhooks_that_would_be_refused_are_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resolved(host: str, _port: None) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        host.encode("idna")  # as the real one does
         if host not in ADDRESSES:
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
         return [(2, 1, 6, "", (ADDRESSES[host], 0))]
@@ -165,13 +169,14 @@ def test_webhooks_that_would_be_refused_are_noted(
     result = CliRunner().invoke(mgpud.main, ["check"], env={"MGPU_CONFIG": str(path)})
     assert result.exit_code == 0, result.output
     notes = [line for line in result.output.splitlines() if "notices.webhooks" in line]
-    gone, near, hidden, inside, unknown = notes
+    gone, near, hidden, inside, unknown, misspelled = notes
     assert "there is no file /etc/mgpu/url" in gone
     assert '"near": 10.0.0.1 is no host of the open Internet' in near
     assert 'add "10.0.0.1" to notices.allow_hosts' in near
     assert '"hidden": its URL is in a file, which was not looked at' in hidden
     assert '"inside": wiki.example.org has no public address (192.168.7.7)' in inside
     assert '"unknown": whether nowhere.example.org has a public address was not checked' in unknown
+    assert '"misspelled": whether hooks..example.org has a public address was not' in misspelled
     assert "key" not in result.output, "what follows the host can be a secret"
 
 

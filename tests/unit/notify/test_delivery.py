@@ -127,6 +127,9 @@ def test_what_cannot_be_reached_is_told_without_its_name(web: WebServer) -> None
     assert private == Result(False, False, "its host has no address of the open Internet")
     unknown = attempt(settings(), "http://no-such-host.invalid/secretpath", PARCEL, NOW)
     assert unknown.why == "its host's name is not known"
+    misspelled = attempt(settings(), "http://no..host/secretpath", PARCEL, NOW)
+    assert not misspelled.passing
+    assert misspelled.why.startswith("cannot be sent: Unicode")
     spoken = attempt(settings(), f"https://127.0.0.1:{web.port}/x", PARCEL, NOW)
     assert spoken.passing
     assert spoken.why.startswith(("TLS: ", "no answer"))

@@ -30,8 +30,6 @@ def configure(file: str | None, given: Mapping[str, str | None], *, yes: bool, f
     if not (yes or _is_terminal()):
         raise click.UsageError("nobody is there to answer; give --yes, and answers as options")
     try:
-        if problems := way_problems(path):
-            raise ConfigError(problems)
         place = _place(path)
         known = _known(path, force=force)
         new = force or not path.exists()
@@ -49,15 +47,17 @@ def configure(file: str | None, given: Mapping[str, str | None], *, yes: bool, f
 
 
 def _place(path: Path) -> Path:
-    """The file itself, behind links that root alone can change. Raises ConfigError."""
-    if not path.is_symlink():
-        return path
+    """The file itself, on a way that root alone can change, links included. Raises ConfigError."""
+    place = path
     try:
-        place = path.resolve(strict=True)
-        _, problems = read_trusted(path)
+        problems = way_problems(path)
+        if not problems and path.is_symlink():
+            place = path.resolve(strict=True)
+            _, problems = read_trusted(path)
     except OSError as error:
-        text = f"this link leads to no file that can be read: {error.strerror}"
-        raise ConfigError([Problem(str(path), 0, "", text, "mend or remove it")]) from error
+        text = f"this leads to no file that can be read: {error.strerror}"
+        hint = "mind the links and folders on the way"
+        raise ConfigError([Problem(str(path), 0, "", text, hint)]) from error
     if problems:
         raise ConfigError(problems)
     return place

@@ -251,7 +251,7 @@ def test_a_link_that_cannot_be_trusted_or_leads_nowhere_is_refused(path: Path) -
     path.symlink_to(real)
     result = run("--yes", path)
     assert result.exit_code == 1
-    assert "this link leads to no file" in result.output
+    assert "this leads to no file that can be read: No such file" in result.output
     assert not real.exists()
     real.write_text("# ours\n")
     real.chmod(0o666)
@@ -259,6 +259,18 @@ def test_a_link_that_cannot_be_trusted_or_leads_nowhere_is_refused(path: Path) -
     assert result.exit_code == 1
     assert "others than root can write it" in result.output
     assert real.read_text() == "# ours\n"
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+@pytest.mark.parametrize("name", ["loop", "loop/config.toml", "x" * 300])
+def test_a_name_that_leads_nowhere_is_refused(
+    tmp_path: Path, name: str, force: tuple[str, ...]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    result = run("--yes", *force, tmp_path / name)
+    assert result.exit_code == 1
+    assert f"mgpud: {tmp_path / name}: this leads to no file that can be read: " in result.stderr
+    assert os.listdir(tmp_path) == ["loop"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")

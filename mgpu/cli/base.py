@@ -52,6 +52,8 @@ def _columns() -> int:
 click.Context.formatter_class = Formatter
 click.IntRange.name = "integer"  # in errors; click says "integer range"
 CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
+#: Of mgpud and its words, where ``-h`` means nothing else.
+CONTEXT_WITH_H = CONTEXT | {"help_option_names": ["-h", "--help"]}
 
 
 def common_options(function: Callable[..., object]) -> Callable[..., object]:

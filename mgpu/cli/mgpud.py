@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mgpu import __version__
-from mgpu.cli.base import CONTEXT
+from mgpu.cli.base import CONTEXT_WITH_H
 from mgpu.cli.lazy import Commands, LazyGroup
 
 #: flag -> the setting that it overrides.
@@ -31,7 +31,7 @@ COMMANDS: Commands = {
     cls=LazyGroup,
     known=COMMANDS,
     invoke_without_command=True,
-    context_settings=CONTEXT | {"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT_WITH_H,
 )
 @click.option("--config", metavar="PATH", help="Configuration file.  [/etc/mgpu/config.toml]")
 @click.option("--max-job-time", metavar="DURATION", help="No job runs longer in one go: 2h30m.")

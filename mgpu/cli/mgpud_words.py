@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from mgpu.cli.base import CONTEXT
+from mgpu.cli.base import CONTEXT_WITH_H
 
 
 class Question(NamedTuple):
@@ -41,7 +41,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.command("check", context_settings=CONTEXT)
+@click.command("check", context_settings=CONTEXT_WITH_H)
 @click.argument("file", type=click.Path(), required=False)
 def check(file: str | None) -> None:
     """Judge a configuration file: every problem with its line and what to do about it.
@@ -55,7 +55,7 @@ def check(file: str | None) -> None:
     judge(file)
 
 
-@click.command("init", context_settings=CONTEXT)
+@click.command("init", context_settings=CONTEXT_WITH_H)
 @click.argument("file", type=click.Path(), required=False)
 @click.option("--yes", is_flag=True, help="Ask nothing: options, then the file, then proposals.")
 @click.option(
@@ -74,7 +74,7 @@ def init(file: str | None, *, yes: bool, force: bool, **given: str | None) -> No
     configure(file, given, yes=yes, force=force)
 
 
-@click.command("end-jobs", context_settings=CONTEXT)
+@click.command("end-jobs", context_settings=CONTEXT_WITH_H)
 @click.option("--stop", is_flag=True, help="Stop the daemon first, if it runs.")
 @click.option(
     "--timeout", type=click.IntRange(0), default=240, show_default=True, metavar="SECONDS",

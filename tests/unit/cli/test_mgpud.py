@@ -60,6 +60,13 @@ def test_the_launcher_is_a_fresh_isolated_interpreter(executed: list[Any], confi
     )
 
 
+@pytest.mark.parametrize("words", [[], ["check"], ["init"], ["end-jobs"]])
+def test_help_has_a_short_option(words: list[str]) -> None:
+    result = run(*words, "-h")
+    assert result.exit_code == 0, result.output
+    assert result.output == run(*words, "--help").output
+
+
 def test_the_launcher_is_told_the_file_that_decided(executed: list[Any], config: str) -> None:
     run("--config", config)
     assert executed[2]["config.path"] == config

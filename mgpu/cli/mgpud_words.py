@@ -41,8 +41,15 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def _named(_context: click.Context, _parameter: click.Parameter, file: str | None) -> str | None:
+    """The file as given: an empty name comes from a variable that is not set, and means none."""
+    if file == "":
+        raise click.BadParameter("the name is empty; name a file, or leave it out")
+    return file
+
+
 @click.command("check", context_settings=CONTEXT_WITH_H)
-@click.argument("file", type=click.Path(), required=False)
+@click.argument("file", type=click.Path(), required=False, callback=_named)
 def check(file: str | None) -> None:
     """Judge a configuration file: every problem with its line and what to do about it.
 
@@ -56,7 +63,7 @@ def check(file: str | None) -> None:
 
 
 @click.command("init", context_settings=CONTEXT_WITH_H)
-@click.argument("file", type=click.Path(), required=False)
+@click.argument("file", type=click.Path(), required=False, callback=_named)
 @click.option("--yes", is_flag=True, help="Ask nothing: options, then the file, then proposals.")
 @click.option(
     "--force", is_flag=True, help="Write anew; the old file is kept: FILE.old, FILE.old.2 ..."

@@ -67,6 +67,17 @@ def test_help_has_a_short_option(words: list[str]) -> None:
     assert result.output == run(*words, "--help").output
 
 
+@pytest.mark.parametrize("words", [["check"], ["init", "--yes"]])
+def test_an_empty_name_is_not_the_file_that_is_meant_without_one(
+    words: list[str], tmp_path: Path
+) -> None:
+    there = tmp_path / "config.toml"
+    result = CliRunner().invoke(mgpud.main, [*words, ""], env={"MGPU_CONFIG": str(there)})
+    assert result.exit_code == 2
+    assert "the name is empty" in result.output
+    assert not there.exists()
+
+
 def test_the_launcher_is_told_the_file_that_decided(executed: list[Any], config: str) -> None:
     run("--config", config)
     assert executed[2]["config.path"] == config

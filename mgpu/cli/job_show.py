@@ -18,11 +18,13 @@ from mgpu.model.units import format_duration, format_memory, visible
 from mgpu.protocol import names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mgpu.client import Client
     from mgpu.model.target import Name
 
 Job = dict[str, Any]
-_MOST = 100  # the jobs that one question why may name
+_MOST = 100  # the jobs that one question may name
 _PRIVATE = "(private)"
 
 
@@ -68,9 +70,11 @@ def _add_why(client: Client, jobs: list[Job]) -> None:
     asked = [
         job["id"] for job in jobs if job["id"] in waiting or (job["mine"] and not job["ended"])
     ]
-    body = client.request(names.WHY, {"jobs": asked[:_MOST]}).body if asked else {"rows": []}
-    told = {row[0]: row[5] for row in body["rows"] if row[0] in waiting}
-    targets = {row[0]: {"events": row[1], "targets": row[2]} for row in body.get("notify", [])}
+    told: dict[int, list[str]] = {}
+    targets: dict[int, dict[str, list[str]]] = {}
+    for body in _answers(client, names.WHY, asked):
+        told |= {row[0]: row[5] for row in body["rows"] if row[0] in waiting}
+        targets |= {row[0]: {"events": row[1], "targets": row[2]} for row in body.get("notify", [])}
     for job in jobs:
         job["why"] = told.get(job["id"], [])
         job["notify"] = targets.get(job["id"])
@@ -83,15 +87,21 @@ def _add_logs(client: Client, jobs: list[Job]) -> None:
     """
     from mgpu.client.logs import path_of
 
-    asked = [job["id"] for job in jobs][:_MOST]
-    body = client.request(names.LOGS, {"jobs": asked}).body if asked else {"rows": []}
-    known = {row["id"]: row for row in body["rows"] if not row["array"] or row["tasks"].isdecimal()}
+    answers = _answers(client, names.LOGS, [job["id"] for job in jobs])
+    rows = [row for body in answers for row in body["rows"]]
+    known = {row["id"]: row for row in rows if not row["array"] or row["tasks"].isdecimal()}
     for job in jobs:
         job["log"] = job["error_log"] = None
         if row := known.get(job["id"]):
             job["log"] = path_of(row, row["restarts"])
             apart = path_of(row, row["restarts"], error=True)
             job["error_log"] = apart if row["error"] else None
+
+
+def _answers(client: Client, question: str, ids: list[int]) -> Iterator[dict[str, Any]]:
+    """What is answered of all jobs: a named array can have more tasks than one question takes."""
+    for first in range(0, len(ids), _MOST):
+        yield client.request(question, {"jobs": ids[first : first + _MOST]}).body
 
 
 def _lines(job: Job) -> list[str]:

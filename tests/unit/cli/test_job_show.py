@@ -141,6 +141,28 @@ def test_tasks_that_wait_together_have_no_log_yet(
     assert json.loads(capsys.readouterr().out)[0]["log"] is None
 
 
+def test_all_is_told_of_more_jobs_than_one_question_takes(
+    run: Run, server: FakeServer, capsys: Capture
+) -> None:
+    tasks = listing(*(job(id=at, array=1, tasks=str(at), mine=True) for at in range(1, 251)))
+
+    def answer(request: Message) -> Iterable[Message]:
+        asked = parse_request(request)
+        if isinstance(asked, Why):
+            told = [[it, 1, str(it), "alice", "PENDING", [f"{it} waits."]] for it in asked.jobs]
+            return [{"ok": {"rows": told, "notify": [[it, ["e"], ["t"]] for it in asked.jobs]}}]
+        if isinstance(asked, Logs):
+            rows = [{**LOGS[43], "id": it, "tasks": str(it)} for it in asked.jobs]
+            return [{"ok": {"rows": rows}}]
+        return tasks({"jobs": list(range(1, 251))})
+
+    server.answer = answer
+    assert run(show, "1", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["why"] for one in found] == [[f"{at} waits."] for at in range(1, 251)]
+    assert all(one["log"] and one["notify"] for one in found)
+
+
 def test_an_unknown_job_is_an_error(run: Run, capsys: Capture) -> None:
     assert run(show, "5") == 1
     seen = capsys.readouterr()

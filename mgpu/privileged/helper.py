@@ -57,6 +57,7 @@ class Helper:
         if self.pid == 0:
             self._become(far.fileno(), paths)
         far.close()
+        near.setblocking(False)
         self.line = near
         log.info("Started a helper", "helper-start", name=self.name, pid=self.pid)
 

@@ -63,3 +63,13 @@ def test_a_group_that_cannot_be_opened_is_not_taken_for_one_that_is_gone(
     monkeypatch.setattr(Groups, "_open", no_descriptor)
     with pytest.raises(OSError, match="no descriptor"):
         Groups.find(object.__new__(Groups), "1.1")
+
+
+def test_a_helper_that_reads_nothing_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line is full then: it cannot be told, instead of the launcher being stopped."""
+    monkeypatch.setattr(os, "fork", lambda: 1)
+    helper = Helper("notifier", "mgpu.notify.main", (65534, 65534), {})
+    helper.start()
+    assert helper.line is not None
+    with helper.line:
+        assert not helper.line.getblocking()
